@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_STAGING_INVENTORY_H
+#define NZD_STAGING_INVENTORY_H
+
+/*
+ * What a node or a bundle holds: applications, modules, priv files, the files
+ * of the release that say how it starts. One struct for both, so that a plan
+ * is a difference of two of them. Everything lives in the inventory's arena.
+ * Modules are sorted by name, applications by name, files by path; lookups
+ * are binary searches after nzd_inventory_sort().
+ */
+
+#include "beam.h"
+#include "source.h"
+
+struct nzd_spool;
+
+#define NZD_MODULE_LOADED       1u  /* node: it is in memory */
+#define NZD_MODULE_OLD_CODE     2u  /* node: erlang:check_old_code/1 */
+#define NZD_MODULE_STICKY       4u  /* node: in a sticky directory */
+#define NZD_MODULE_PRELOADED    8u  /* node: part of the emulator */
+#define NZD_MODULE_CONSOLIDATED 16u /* from releases/VSN/consolidated */
+#define NZD_MODULE_DETAILED     32u /* `beam` holds calls and lambdas */
+#define NZD_MODULE_SPOOLED      64u /* its bytes are in the spool */
+
+struct nzd_module {
+    const char *name;
+    const char *app; /* "" when it belongs to none */
+    const char *path;
+    struct nzd_digest md5;
+    struct nzd_digest attrs;
+    uint64_t bytes; /* of the file, 0 unknown */
+    uint32_t flags;
+    uint64_t spool_offset;       /* valid with NZD_MODULE_SPOOLED */
+    struct nzd_digest content;   /* XXH3-128 of the bytes, with SPOOLED */
+    const struct nzd_beam *beam; /* with DETAILED, else NULL */
+};
+
+struct nzd_app {
+    const char *name;
+    const char *version;         /* "" unknown */
+    const struct nzd_term *spec; /* {application, Name, Keys}, or NULL */
+    bool in_script; /* the boot script (or the node) starts or loads it */
+};
+
+struct nzd_file {
+    const char *path; /* "priv/static/app.js" under its application */
+    const char *app;
+    uint64_t size;
+    struct nzd_digest md5;
+};
+
+struct nzd_inventory {
+    struct nzd_arena arena;
+    struct nzd_module *modules;
+    uint32_t module_count;
+    uint32_t module_capacity;
+    struct nzd_app *apps;
+    uint32_t app_count;
+    uint32_t app_capacity;
+    struct nzd_file *priv; /* regular files under lib/APP/priv */
+    uint32_t priv_count;
+    uint32_t priv_capacity;
+
+    bool is_release;     /* a full release, not only a lib/ */
+    const char *release; /* "counter", "" unknown */
+    const char *version;
+    const char *erts;                   /* "13.1.5", "" unknown */
+    const struct nzd_term *boot_script; /* {script, {Name, Vsn}, List} */
+    const struct nzd_term *sys_config;  /* the terms of sys.config, a LIST */
+    struct nzd_view vm_args;            /* texts as they are; size 0: none */
+    struct nzd_view runtime_config;     /* runtime.exs of a Mix release */
+    struct nzd_view env_script;         /* env.sh */
+    struct nzd_view hooks;              /* nzd/hooks.conf of the bundle */
+};
+
+void nzd_inventory_init(struct nzd_inventory *inventory);
+void nzd_inventory_clear(struct nzd_inventory *inventory);
+/* NULL without memory; the result is zeroed and valid until the next add. */
+struct nzd_module *nzd_inventory_add_module(struct nzd_inventory *inventory);
+struct nzd_app *nzd_inventory_add_app(struct nzd_inventory *inventory);
+struct nzd_file *nzd_inventory_add_priv(struct nzd_inventory *inventory);
+/* Sorts all three; a module name twice is NZD_EBUNDLE (both paths named). */
+int nzd_inventory_sort(struct nzd_inventory *inventory, struct nzd_err *err);
+struct nzd_module *nzd_inventory_module(const struct nzd_inventory *inventory,
+                                        const char *name);
+struct nzd_app *nzd_inventory_app(const struct nzd_inventory *inventory,
+                                  const char *name);
+
+/*
+ * How a bundle is read. `known` (may be NULL) is the node's inventory: a
+ * module with equal md5 and attributes there is listed but neither spooled
+ * nor detailed. Everything else is detailed (NZD_BEAM_CALLS | NZD_BEAM_FUNS)
+ * and, when `spool` is not NULL, its bytes are appended to the spool.
+ */
+struct nzd_release_options {
+    const struct nzd_inventory *known;
+    struct nzd_spool *spool;
+    void (*progress)(void *context, unsigned per_mille);
+    void *context;
+};
+
+/*
+ * Reads a release (lib/ and releases/, at the root or below one top folder),
+ * or a build's lib/ (APP/ebin/..., as _build/prod/lib or its parent), in one
+ * pass over the source. Of several versions of a release the one of
+ * releases/start_erl.data counts, else the only one there; of several
+ * versions of an application the one its boot script or .rel names.
+ * Consolidated protocols of the release override their modules in lib/.
+ * Fails NZD_EBUNDLE: no module at all, a damaged file (named), limits.
+ */
+int nzd_release_read(struct nzd_source *source,
+                     const struct nzd_release_options *options,
+                     struct nzd_inventory *out, struct nzd_err *err);
+
+#endif

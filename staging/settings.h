@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_STAGING_SETTINGS_H
+#define NZD_STAGING_SETTINGS_H
+
+/*
+ * What of a release is not code of a module: ERTS, boot script, sys.config,
+ * runtime.exs, vm.args, env.sh, the set of applications, .app keys, priv
+ * files. Compared by meaning, not by path: a version in a folder's name, the
+ * release's own version in a string, the module lists and versions of
+ * changed applications, comments and blank lines are no difference.
+ */
+
+#include "../journal/record.h"
+#include "inventory.h"
+
+/* One reason for a verdict. Texts live in the caller's arena. */
+struct nzd_evidence {
+    enum nzd_level level;
+    const char *subject; /* "erts", "sys.config", "counter_srv 1 process" */
+    const char *old;     /* "13.1.5", "" none */
+    const char *new;     /* "13.2" */
+    const char *source;  /* "releases/start_erl.data" */
+};
+
+struct nzd_evidence_list {
+    struct nzd_evidence *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+/* Copies the texts into the arena. NZD_EINTERNAL without memory. */
+int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
+                     const struct nzd_evidence *evidence, struct nzd_err *err);
+void nzd_evidence_clear(struct nzd_evidence_list *list);
+
+/*
+ * Adds one line for every difference (at most 50 per subject, the rest
+ * counted). What only one side knows (size 0, NULL, "") is compared only
+ * when `new` is a release and the old side is a release too. `new` may be
+ * a partial bundle: then only the applications it holds are compared, and
+ * an application the old side lacks counts only when one that it has names
+ * it under applications or included_applications.
+ */
+int nzd_settings_compare(const struct nzd_inventory *old,
+                         const struct nzd_inventory *new,
+                         struct nzd_arena *arena, struct nzd_evidence_list *out,
+                         struct nzd_err *err);
+
+#endif
