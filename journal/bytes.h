@@ -58,7 +58,8 @@ struct nzd_buf {
 
 void nzd_buf_clear(struct nzd_buf *buf);
 void nzd_buf_reset(struct nzd_buf *buf);
-/* Room for `size` more bytes; returns where they go, NULL when failed. */
+/* Room for `size` more bytes; returns where they go, NULL when failed. The
+ * size is not moved: the caller adds to buf->size what it wrote there. */
 uint8_t *nzd_buf_reserve(struct nzd_buf *buf, size_t size);
 void nzd_buf_u8(struct nzd_buf *buf, uint8_t value);
 void nzd_buf_u16(struct nzd_buf *buf, uint16_t value); /* big-endian */
