@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_COMMAND_H
+#define NZD_ENGINE_COMMAND_H
+
+/*
+ * The table of commands, their options, and what every command is given. One
+ * file each: cmd_<name>.c. A command returns an exit status (0 to 10); it
+ * prints its own errors through nzd_output_error().
+ */
+
+#include "config.h"
+#include "discover.h"
+#include "output.h"
+
+#define NZD_KILL_MAX 64
+
+/* All options of all commands; main.c accepts for each command only those
+ * its row in the table names. */
+struct nzd_options {
+    const char *journal;     /* --journal DIR */
+    const char *config;      /* --config FILE */
+    const char *node;        /* --node NAME[@HOST] */
+    const char *cookie_file; /* --cookie-file FILE */
+    uint16_t port;           /* --port N */
+    bool json, quiet, verbose;
+    enum nzd_color_mode color;
+    bool dry_run;    /* --dry-run */
+    bool accept_gap; /* --accept-gap */
+    bool adopt;      /* --adopt */
+    bool retry;      /* --retry */
+    bool check;      /* status --check */
+    bool has_max, has_min, has_drain, has_to;
+    enum nzd_level max, min; /* --max LEVEL, --min LEVEL */
+    uint64_t drain_us;       /* --drain 5s */
+    uint64_t wait_us;        /* --wait 60s */
+    uint64_t timeout_us;     /* --timeout 30s: each answer of the node; 0 */
+    uint64_t to;             /* rollback --to N */
+    const char *kill[NZD_KILL_MAX]; /* --kill WHAT, repeated */
+    unsigned kill_count;
+    const char *args[8]; /* what is left, in order */
+    unsigned arg_count;
+};
+
+struct nzd_context {
+    struct nzd_options options;
+    struct nzd_config config;
+    struct nzd_output output;
+};
+
+int nzd_cmd_apply(struct nzd_context *context);
+int nzd_cmd_plan(struct nzd_context *context);
+int nzd_cmd_rollback(struct nzd_context *context);
+int nzd_cmd_status(struct nzd_context *context);
+int nzd_cmd_journal(struct nzd_context *context); /* args[0]: show, verify */
+
+/* The journal directory of a node: --journal, the configured one, else
+ * /data/nzd/journal where /data is a mount point, /var/lib/nzd/journal, or for
+ * a node of another host a folder of the user's state directory named by the
+ * node; in the arena of the configuration. */
+const char *nzd_journal_path(struct nzd_context *context,
+                             const struct nzd_target *target);
+
+#endif

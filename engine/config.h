@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_CONFIG_H
+#define NZD_ENGINE_CONFIG_H
+
+/*
+ * Configuration: /etc/nzd.conf (libconfuse) and nzd/hooks.conf of a bundle.
+ * Unknown keys, wrong units and duplicate hooks are errors (exit 2). `${...}`
+ * is never expanded, in neither file: it is plain text.
+ */
+
+#include "../journal/record.h"
+
+enum nzd_hook_phase { NZD_HOOK_PRE, NZD_HOOK_POST, NZD_HOOK_OUTCOME };
+const char *nzd_hook_phase_name(enum nzd_hook_phase phase);
+
+#define NZD_HOOK_ARGS 32 /* arguments of a call, words of a command */
+
+struct nzd_hook {
+    const char *name;
+    enum nzd_hook_phase phase;
+    const char *module; /* of a call, as the atom ("Elixir.Counter.Check"),
+                           NULL for a command */
+    const char *function;
+    /* call: each one Erlang term in text, checked; command: argv. */
+    const char *args[NZD_HOOK_ARGS + 1];
+    unsigned arg_count;
+    uint64_t timeout_us;
+    bool from_bundle;
+};
+
+struct nzd_config {
+    struct nzd_arena arena;
+    const char *node;        /* NULL: discover */
+    const char *cookie_file; /* NULL: the release's own */
+    const char *journal;     /* NULL: the default */
+    enum nzd_level max;      /* migrate */
+    uint64_t drain_us;       /* 5 s */
+    uint32_t keep;           /* 20 */
+    uint64_t journal_max;    /* 64 MiB, bytes */
+    struct nzd_hook *hooks;  /* in the order of the file */
+    unsigned hook_count;
+    uint32_t boot_tries;      /* 3 */
+    uint64_t boot_timeout_us; /* 10 s */
+};
+
+/* Defaults; then `path` when it is there. `path` NULL: /etc/nzd.conf, whose
+ * absence is fine; a named file must be there. NZD_EUSAGE "file:line: ...". */
+int nzd_config_load(const char *path, struct nzd_config *out,
+                    struct nzd_err *err);
+void nzd_config_clear(struct nzd_config *config);
+
+/* Hooks of a bundle: the same `hook` sections, but only Erlang calls, at
+ * most 16, each timeout at most 60 s. Appended after the configured ones,
+ * a name that is taken is NZD_EBUNDLE. Untrusted text. */
+int nzd_config_add_bundle_hooks(struct nzd_config *config, struct nzd_view text,
+                                struct nzd_err *err);
+
+/* "5s", "200ms", "10m", "2h", "1d" into microseconds; "64M", "512K", "1G",
+ * "100B" into bytes (powers of 1024). A bare number but 0 fails. */
+bool nzd_parse_duration(const char *text, uint64_t *out_us);
+bool nzd_parse_size(const char *text, uint64_t *out);
+
+#endif
