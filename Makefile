@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make             build/nzd
+# make test        everything a change must pass; the last line sums it up
+# make check       the tests, optimised;  check-asan: under ASan and UBSan
+# make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
+# make format lint layers fuzz-replay deps demo clean
+
+SAN   ?=
+BUILD ?= build$(if $(SAN),/asan)
+
+CC       ?= gcc
+OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
+              -fsanitize=undefined -fno-sanitize-recover=all,-O2)
+WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror
+DEFINES  := -D_GNU_SOURCE -D_REENTRANT
+PACKAGES := lmdb libxxhash libzstd jansson libarchive libconfuse libmd
+
+# Asked for once, and only when something is compiled.
+once      = $(eval $(1) := $(2))$($(1))
+EI        = $(call once,EI,$(shell erl -noshell -eval \
+              'io:format("~s",[code:lib_dir(erl_interface)]),halt().'))
+PC_CFLAGS = $(call once,PC_CFLAGS,$(shell pkg-config --cflags $(PACKAGES)))
+PC_LIBS   = $(call once,PC_LIBS,$(shell pkg-config --libs $(PACKAGES)))
+COMPILE   = $(DEFINES) -I$(EI)/include $(PC_CFLAGS) $(CPPFLAGS) -std=gnu11
+CFLAGS   ?= -g
+LIBS      = $(PC_LIBS) $(EI)/lib/libei.a -lpthread
+
+SOURCES  := $(wildcard journal/*.c staging/*.c engine/*.c)
+MAIN     := $(wildcard engine/main.c)
+AGENT    := $(wildcard engine/beam/nzd_agent.erl)
+OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SOURCES))) \
+            $(if $(AGENT),$(BUILD)/agent.o)
+NZD      := $(if $(MAIN),$(BUILD)/nzd)
+TESTS    := $(patsubst tests/test_%.c,$(BUILD)/tests/test_%,$(wildcard tests/test_*.c))
+SUPPORT  := $(filter-out tests/test_%,$(wildcard tests/*.c))
+CTL      := $(patsubst tests/beam/%.erl,build/tests/beam/%.beam,$(wildcard tests/beam/*.erl))
+FUZZERS  := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
+
+all: $(NZD) $(BUILD)/libnzd.a
+
+$(BUILD)/nzd: $(BUILD)/engine/main.o $(BUILD)/libnzd.a
+	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/libnzd.a: $(OBJECTS)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/libtests.a: $(SUPPORT:%.c=$(BUILD)/%.o)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
+
+# The agent goes into the node under a name that holds its digest.
+$(BUILD)/agent.o: $(BUILD)/agent.c
+	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
+
+$(BUILD)/agent.c: engine/beam/embed.sh $(AGENT) engine/agent.h
+	engine/beam/embed.sh $(AGENT) $(BUILD)/agent $@
+
+# Tests.
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/libtests.a $(BUILD)/libnzd.a
+	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+build/tests/beam/%.beam: tests/beam/%.erl
+	@mkdir -p $(@D)
+	erlc -Werror -o $(@D) $<
+
+tests: $(NZD) $(TESTS) $(CTL)
+
+check: tests
+	@tests/run.sh $(BUILD) $(sort $(TESTS))
+
+check-asan:
+	@$(MAKE) --no-print-directory SAN=1 check
+
+test-%: $(NZD) $(BUILD)/tests/test_% $(CTL)
+	@tests/run.sh -v $(BUILD) $(BUILD)/tests/test_$*
+
+test:
+	@tests/all.sh
+
+demo: deps all
+	@tests/demo.sh
+
+# Each parser's harness, over its corpus and over cheap mutations of it.
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(BUILD)/fuzz/replay.o $(BUILD)/libnzd.a
+	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+fuzz-replay:
+	@$(MAKE) --no-print-directory SAN=1 fuzzers
+	@fuzz/replay.sh build/asan/fuzz $(FUZZERS:$(BUILD)/fuzz/%=%)
+
+fuzzers: $(FUZZERS)
+
+# What a reader, not the compiler, would complain about.
+TRACKED = $(call once,TRACKED,$(shell git ls-files '*.c' '*.h' 2>/dev/null))
+TIDY    = $(patsubst %.c,build/lint/%.tidy,$(filter %.c,$(TRACKED)))
+
+format:
+	clang-format -i $(TRACKED)
+
+format-check:
+	@bad=$$(clang-format -n -Werror $(TRACKED) 2>&1 | \
+	  sed -n 's/^\([^: ]*\):.*error:.*/\1/p' | sort -u); \
+	[ -z "$$bad" ] || { echo "make format would change:" $$bad >&2; exit 1; }
+
+lint:
+	@$(MAKE) --no-print-directory $(TIDY) build/lint/cppcheck.ok
+
+build/lint/%.tidy: %.c build/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(COMPILE) 2>$@.log || { cat $@.log >&2; exit 1; }
+	@touch $@
+
+build/lint/cppcheck.ok: $(wildcard $(TRACKED))
+	@mkdir -p build/lint/cppcheck
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+	  --enable=warning,performance,portability --suppress=missingIncludeSystem \
+	  --cppcheck-build-dir=build/lint/cppcheck $(DEFINES) $(filter %.c,$(TRACKED))
+	@touch $@
+
+layers:
+	@tests/tools/layers.sh
+
+deps:
+	@tests/tools/deps.sh
+
+clean:
+	rm -rf build
+
+.PHONY: all tests check check-asan test demo fuzz-replay fuzzers format \
+        format-check lint layers deps clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' -not -path 'build/asan/*' 2>/dev/null)

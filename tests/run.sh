@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh [-v] BUILD PROGRAM...: runs cmocka programs, two at a time, each with
+# a time limit. Quiet while all is well; a failed program's output is shown
+# whole. Outputs stay in build/test-logs. The last line is "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+verbose=
+if [ "${1-}" = -v ]; then
+    verbose=1
+    shift
+fi
+build=$1
+shift
+
+logs=build/test-logs/$(basename "$build")
+scratch=$(mktemp -d /tmp/nzd-test.XXXXXX) || exit 1
+mkdir -p "$logs"
+
+# Every process of this run carries the mark in its environment.
+export NZD_TEST_RUN=$scratch
+export TMPDIR=$scratch
+export HOME=$scratch
+export NZD=$PWD/$build/nzd
+export NZD_FIXTURES=$PWD/build/fixtures
+export NZD_TEST_BEAM=$PWD/build/tests/beam
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS-}
+export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS-}
+unset ERL_AFLAGS ERL_FLAGS ERL_ZFLAGS ERL_LIBS
+
+kill_marked()
+{
+    local environ pid
+    for environ in $(grep -lszZ "^NZD_TEST_RUN=$scratch\$" /proc/[0-9]*/environ |
+        tr '\0' '\n'); do
+        pid=${environ#/proc/}
+        pid=${pid%/environ}
+        [ "$pid" = "$$" ] || [ "$pid" = "$BASHPID" ] || kill -9 "$pid" 2>/dev/null
+    done
+}
+
+clean_up()
+{
+    trap - EXIT INT TERM HUP
+    kill_marked
+    awk -v under="$scratch/" 'index($2, under) == 1 { print $2 }' \
+        /proc/self/mounts | sort -r | while read -r mount; do
+        umount -l "$mount"
+    done
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+trap 'clean_up; exit 130' INT TERM HUP
+
+# Prints "passed failed skipped" of one finished program.
+count()
+{
+    awk -v status="$2" '
+    /\[ RUN      \]/ { run++ }
+    /\[       OK \]/ { ok++ }
+    /\[  SKIPPED \].*test\(s\)/ { next }
+    /\[  SKIPPED \]/ { skipped[$0] }
+    END {
+        n = length(skipped)
+        failed = run - ok - n
+        if (failed <= 0) failed = (status != 0 || run == 0)
+        print ok + 0, failed + 0, n
+    }' "$1"
+}
+
+run_one()
+{
+    local name log status result
+    name=$(basename "$1")
+    log=$logs/$name.log
+    timeout -k 5 "${TEST_TIMEOUT:-300}" "$1" >"$log" 2>&1 </dev/null
+    status=$?
+    [ $status = 124 ] && echo "run.sh: no end after ${TEST_TIMEOUT:-300} s" >>"$log"
+    result=$(count "$log" $status)
+    echo "$result" >"$logs/$name.result"
+    set -- $result
+    if [ "$2" != 0 ]; then
+        {
+            echo "--- $name: $2 failed, exit status $status ($log)"
+            cat "$log"
+        } >&2
+    elif [ -n "$verbose" ]; then
+        cat "$log"
+    fi
+}
+
+rm -f "$logs"/*.result
+running=0
+for program in "$@"; do
+    if [ $running -ge "${TEST_JOBS:-2}" ]; then
+        wait -n
+        running=$((running - 1))
+    fi
+    run_one "$program" &
+    running=$((running + 1))
+done
+wait
+
+cat "$logs"/*.result 2>/dev/null | awk '
+{ passed += $1; failed += $2; skipped += $3 }
+END {
+    if (skipped) print skipped " skipped"
+    print passed + 0 " passed, " failed + 0 " failed"
+    exit failed > 0
+}' | tee "$logs/sum"
+exit "${PIPESTATUS[1]}"
