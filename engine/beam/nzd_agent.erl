@@ -1,0 +1,1344 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% The agent: the only code of nzd that runs in the node. It is pushed under
+%% a name that holds the digest of this file, so a node never runs one
+%% version of it while nzd speaks another. It answers questions, and it
+%% performs the switch and the undo of one transaction at a time.
+%%
+%% Two processes: the server, registered as `nzd`, talks to the one nzd
+%% that holds the journal; the guard keeps what an undo needs and starts the
+%% server again, with it, when the server dies.
+%%
+%% Every request is {nzd, From, Ref, {Token, Txn, Epoch}, Request}, every
+%% answer {nzd, Ref, Answer}. Requests that change something are done only
+%% for the token of this VM and the transaction and epoch of the last `open`
+%% or `takeover`; others get {error, fenced}. Texts travel as UTF-8 binaries.
+%%
+%%   phase     what holds                               link lost
+%%   idle      nothing is open                           nothing to do
+%%   open      code is prepared, nothing is loaded        forget it
+%%   switched  new code runs, the old one is at hand      undo
+%%   keeping   nzd was promised that new code stays       wait for a takeover
+%%   undone    old code runs again                        wait for a takeover
+-module(nzd_agent).
+
+-export([start/1]).
+%% Spawned by name, so that no closure of ours outlives an agent.
+-export([server_init/2, guard_init/1, purge_init/1, io_init/1, run_hook/4]).
+
+-define(SERVER, nzd).
+-define(TOKEN, {nzd, token}).
+-define(OWNER, {nzd, owner}).
+-define(OUTPUT_MAX, 8192).
+%% Looks at a process before it counts as staying where it is, and the
+%% milliseconds between them.
+-define(LOOKS, 4).
+-define(LOOK_GAP, 15).
+%% Frames that process_info(P, current_stacktrace) shows at most.
+-define(FRAMES, 8).
+
+-record(state, {
+    client = none :: none | pid(),
+    guard :: pid(),
+    phase = idle :: idle | open | switched | keeping | undone,
+    txn = 0 :: non_neg_integer(),
+    epoch = 0 :: non_neg_integer(),
+    %% [{Module, File, Prepared}], in one finish_loading; never used twice.
+    new = [] :: [tuple()],
+    %% [{Module, File, Bin}] with on_load, after the others.
+    late = [] :: [tuple()],
+    %% #{Module => {File, Bin, Md5, Attributes}}: the code to go back to.
+    old = #{} :: map(),
+    %% [{Module, Prepared}] of the old code, made where memory allows.
+    old_prepared = [] :: [tuple()],
+    added = [] :: [module()],
+    removed = [] :: [module()],
+    %% [{Module, Md5, Lambdas}] of the old code, to see who holds closures.
+    lambdas = [] :: [tuple()],
+    %% The same of the new code, for when an undo makes it the old one.
+    new_lambdas = [] :: [tuple()],
+    %% The same of code that an earlier transaction left as old code.
+    past = [] :: [tuple()],
+    kill = [] :: [term()],
+    apps = [] :: [atom()],
+    names = [] :: [atom()],
+    purger = none :: none | pid()
+}).
+
+%%% --- start and guard --------------------------------------------------
+
+-spec start(pid()) -> {ok, pid()} | {error, term()}.
+start(Client) ->
+    case whereis(?SERVER) of
+        undefined ->
+            Guard = spawn(?MODULE, guard_init, [self()]),
+            receive
+                {Guard, Server} -> attach(Server, Client)
+            after 5000 -> {error, {busy, <<"the agent did not start">>}}
+            end;
+        Server ->
+            attach(Server, Client)
+    end.
+
+attach(Server, Client) ->
+    Ref = monitor(process, Server),
+    Server ! {attach, self(), Ref, Client, ?MODULE},
+    receive
+        {Ref, ok} ->
+            demonitor(Ref, [flush]),
+            {ok, Server};
+        {Ref, {error, Why}} ->
+            demonitor(Ref, [flush]),
+            {error, {busy, Why}};
+        {Ref, replace} ->
+            receive
+                {'DOWN', Ref, process, Server, _} -> start(Client)
+            end;
+        {'DOWN', Ref, process, Server, _} ->
+            timer:sleep(20),
+            start(Client)
+    end.
+
+-spec guard_init(pid()) -> no_return().
+guard_init(Starter) ->
+    guard_spawn(Starter, undefined).
+
+guard_spawn(Starter, Saved) ->
+    {Server, Ref} = spawn_monitor(?MODULE, server_init, [self(), Saved]),
+    receive
+        {Server, registered} ->
+            _ = [Starter ! {self(), Server} || is_pid(Starter)],
+            guard_loop(Server, Ref, Saved);
+        {'DOWN', Ref, process, Server, _} ->
+            %% Another agent was faster.
+            _ = [Starter ! {self(), whereis(?SERVER)} || is_pid(Starter)],
+            exit(normal)
+    end.
+
+guard_loop(Server, Ref, Saved) ->
+    receive
+        {save, Server, State} ->
+            Server ! {saved, self()},
+            guard_loop(Server, Ref, State);
+        {'DOWN', Ref, process, Server, normal} ->
+            exit(normal);
+        {'DOWN', Ref, process, Server, _} ->
+            guard_spawn(none, Saved)
+    end.
+
+-spec server_init(pid(), undefined | #state{}) -> no_return().
+server_init(Guard, Saved) ->
+    true = register(?SERVER, self()),
+    Guard ! {self(), registered},
+    process_flag(trap_exit, true),
+    case Saved of
+        undefined -> loop(#state{guard = Guard});
+        #state{} -> loop(orphaned(Saved#state{guard = Guard, client = none}))
+    end.
+
+%% The guard must hold it before the act that needs it begins.
+save(#state{guard = Guard} = State) ->
+    Guard ! {save, self(), State},
+    receive
+        {saved, Guard} -> State
+    end.
+
+%%% --- server -----------------------------------------------------------
+
+loop(State) ->
+    receive
+        {attach, From, Ref, Client, Module} ->
+            attached(From, Ref, Client, Module, State);
+        {nzd, From, Ref, Fence, Request} when From =:= State#state.client ->
+            {Answer, State1} = answer(From, Ref, Fence, Request, State),
+            From ! {nzd, Ref, Answer},
+            loop(State1);
+        {nodedown, Node} when
+            is_pid(State#state.client), node(State#state.client) =:= Node
+        ->
+            loop(orphaned(State#state{client = none}));
+        retry_undo when State#state.client =:= none ->
+            loop(orphaned(State));
+        _Stale ->
+            loop(State)
+    end.
+
+attached(From, Ref, Client, ?MODULE, State) ->
+    watch(State#state.client, Client),
+    From ! {Ref, ok},
+    loop(State#state{client = Client});
+attached(From, Ref, _Client, _Other, #state{phase = idle, purger = Purger}) ->
+    stop_purger(Purger),
+    From ! {Ref, replace},
+    unregister(?SERVER),
+    exit(normal);
+attached(From, Ref, _Client, _Other, State) ->
+    Why = io_lib:format("transaction ~w is open under another nzd (~s)", [
+        State#state.txn, ?MODULE
+    ]),
+    From ! {Ref, {error, unicode:characters_to_binary(Why)}},
+    loop(State).
+
+watch(Old, New) ->
+    _ = [monitor_node(node(Old), false) || is_pid(Old)],
+    monitor_node(node(New), true).
+
+%% The link is lost and nobody speaks for the transaction.
+orphaned(#state{phase = open} = State) ->
+    save(reset(State));
+orphaned(#state{phase = switched} = State) ->
+    case undo(State) of
+        {{ok, _, _}, State1} ->
+            save(State1);
+        {_, State1} ->
+            erlang:send_after(1000, self(), retry_undo),
+            State1
+    end;
+orphaned(State) ->
+    State.
+
+reset(State) ->
+    State#state{
+        phase = idle,
+        new = [],
+        late = [],
+        old = #{},
+        old_prepared = [],
+        added = [],
+        removed = [],
+        lambdas = [],
+        new_lambdas = [],
+        kill = []
+    }.
+
+answer(From, Ref, Fence, Request, State) ->
+    try
+        case is_question(Request) of
+            true -> {question(From, Ref, Request, State), State};
+            false -> fenced_act(Fence, Request, State)
+        end
+    catch
+        Class:Reason:Stack ->
+            Text = io_lib:format("~p:~0p ~0p", [Class, Reason, Stack]),
+            {{error, {crash, text(Text)}}, State}
+    end.
+
+is_question(Request) when is_atom(Request) ->
+    lists:member(Request, [hello, inventory, base_files]);
+is_question(Request) ->
+    lists:member(element(1, Request), [
+        on_disk, object, priv, callers, occupants, users, md5s, proof, call
+    ]).
+
+fenced_act(Fence, {open, Owner, Options}, State) ->
+    open(Fence, Owner, Options, State);
+fenced_act(Fence, takeover, State) ->
+    takeover(Fence, State);
+fenced_act({Token, Txn, Epoch}, Request, State) ->
+    Ours = persistent_term:get(?TOKEN, none),
+    case State of
+        #state{txn = Txn, epoch = Epoch} when Token =:= Ours ->
+            act(Request, State);
+        _ ->
+            {{error, fenced}, State}
+    end.
+
+%%% --- acts of a transaction --------------------------------------------
+
+open({_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
+    Phase =:= idle; Phase =:= undone; Phase =:= open
+->
+    case own(Owner, proplists:get_bool(adopt, Options)) of
+        ok ->
+            stop_purger(State#state.purger),
+            Opened = (reset(State))#state{
+                phase = open,
+                txn = Txn,
+                epoch = Epoch,
+                purger = none,
+                kill = proplists:get_value(kill, Options, []),
+                apps = running(),
+                names = supervised_names()
+            },
+            {{ok, token()}, save(Opened)};
+        Error ->
+            {Error, State}
+    end;
+open(_Fence, _Owner, _Options, State) ->
+    {{error, {busy, State#state.txn, State#state.phase}}, State}.
+
+own(Owner, Adopt) ->
+    case persistent_term:get(?OWNER, none) of
+        Owner ->
+            ok;
+        none ->
+            persistent_term:put(?OWNER, Owner);
+        _Other when Adopt ->
+            persistent_term:put(?OWNER, Owner);
+        Other ->
+            {error, {owner, Other}}
+    end.
+
+token() ->
+    case persistent_term:get(?TOKEN, none) of
+        none ->
+            Token = erlang:md5(
+                term_to_binary({
+                    make_ref(),
+                    erlang:monotonic_time(),
+                    erlang:system_time(),
+                    erlang:unique_integer(),
+                    node(),
+                    os:getpid()
+                })
+            ),
+            persistent_term:put(?TOKEN, Token),
+            Token;
+        Token ->
+            Token
+    end.
+
+%% A later nzd, or the same one on a new link, speaks for the transaction.
+takeover({Token, Txn, Epoch}, State) ->
+    case persistent_term:get(?TOKEN, none) of
+        Token when
+            State#state.txn =:= Txn, Epoch > State#state.epoch
+        ->
+            State1 = save(State#state{epoch = Epoch}),
+            {{ok, State1#state.phase}, State1};
+        Token when State#state.phase =:= idle, Epoch > State#state.epoch ->
+            %% The agent was replaced or has forgotten: an undo from bytes.
+            State1 = save(State#state{txn = Txn, epoch = Epoch}),
+            {{ok, idle}, State1};
+        _ ->
+            {{error, fenced}, State}
+    end.
+
+%% The code to go back to. `Prepare`: compile it now, so an undo need not.
+act({old, Module, File, Bin, Prepare}, #state{old = Old} = State) ->
+    Name = atom_to_list(Module),
+    case beam_lib:version(Bin) of
+        {error, beam_lib, Why} ->
+            {{error, {badfile, text(io_lib:format("~0p", [Why]))}}, State};
+        {ok, {Module, _}} ->
+            remember_old(Module, path(File, Name), Bin, Prepare, State);
+        {ok, {Other, _}} ->
+            {{error, {badfile, atom_to_binary(Other)}},
+                State#state{old = Old}}
+    end;
+%% New code, one module at a time: each compile is one short stall.
+act({new, Module, File, Bin, false}, #state{new = New} = State) ->
+    Path = path(File, atom_to_list(Module)),
+    case code:prepare_loading([{Module, Path, Bin}]) of
+        {ok, Prepared} ->
+            {ok, State#state{new = [{Module, Prepared} | New]}};
+        {error, [{_, on_load_not_allowed}]} ->
+            Late = [{Module, Path, Bin} | State#state.late],
+            {on_load, State#state{late = Late}};
+        {error, [{_, Why}]} ->
+            {{error, Why}, State}
+    end;
+act({new, Module, File, Bin, true}, #state{late = Late} = State) ->
+    Path = path(File, atom_to_list(Module)),
+    {ok, State#state{late = [{Module, Path, Bin} | Late]}};
+act({sets, Added, Removed, OldFuns, NewFuns}, State) ->
+    {ok, State#state{
+        added = Added,
+        removed = Removed,
+        lambdas = OldFuns,
+        new_lambdas = NewFuns
+    }};
+act(switch, #state{phase = open} = State) ->
+    %% Saved as switched before it is: an undo of nothing does nothing.
+    Switching = save(State#state{phase = switched}),
+    case switch(Switching) of
+        {{ok, _, _} = Ok, Done} -> {Ok, save(Done)};
+        {Error, Undone} -> {Error, save(Undone)}
+    end;
+act(validate, State) ->
+    {validate(State, 2000), State};
+act(keep, #state{phase = switched} = State) ->
+    {ok, save(State#state{phase = keeping})};
+act(keep, #state{phase = keeping} = State) ->
+    {ok, State};
+act(done, #state{phase = keeping} = State) ->
+    #state{old = Old, removed = Removed, lambdas = Lambdas} = State,
+    Purger = start_purger(maps:keys(Old) -- Removed, Removed, Lambdas),
+    {ok, save((reset(State))#state{purger = Purger, past = Lambdas})};
+%% What an undo after a takeover lacks when the agent has forgotten.
+act(resume_undo, #state{phase = Phase} = State) when
+    Phase =:= idle; Phase =:= keeping; Phase =:= undone
+->
+    {ok, save(State#state{phase = switched})};
+act(resume_undo, State) ->
+    {ok, State};
+act({allow_kill, Kill}, State) ->
+    {ok, State#state{kill = Kill}};
+act(undo, #state{phase = switched} = State) ->
+    {Answer, State1} = undo(State),
+    {Answer, save(State1)};
+act(undo, #state{phase = undone} = State) ->
+    {{ok, 0, []}, State};
+%% Nothing was loaded: forget it.
+act(forget, #state{phase = Phase} = State) when
+    Phase =:= open; Phase =:= undone; Phase =:= idle
+->
+    {ok, save(reset(State))};
+act(_Request, State) ->
+    {{error, {phase, State#state.phase}}, State}.
+
+remember_old(Module, Path, Bin, Prepare, State) ->
+    Entry = {Path, Bin, code:module_md5(Bin), attributes(Bin)},
+    Old = (State#state.old)#{Module => Entry},
+    Prepared =
+        case Prepare andalso code:prepare_loading([{Module, Path, Bin}]) of
+            {ok, P} -> [{Module, P}];
+            _ -> []
+        end,
+    {ok, State#state{
+        old = Old,
+        old_prepared = Prepared ++ State#state.old_prepared
+    }}.
+
+path(<<>>, Name) -> Name ++ ".beam";
+path(File, _Name) -> unicode:characters_to_list(File).
+
+attributes(Bin) ->
+    case beam_lib:chunks(Bin, ["Attr"], [allow_missing_chunks]) of
+        {ok, {_, [{_, Chunk}]}} when is_binary(Chunk) -> binary_to_term(Chunk);
+        _ -> []
+    end.
+
+%%% --- the switch -------------------------------------------------------
+
+switch(#state{new = New, late = Late} = State) ->
+    Modules = [M || {M, _} <- New] ++ [M || {M, _, _} <- Late],
+    case make_room(Modules, State#state.past, State) of
+        ok ->
+            Begin = erlang:monotonic_time(),
+            Loaded = finish(New),
+            Pause = since(Begin),
+            switched(Loaded, Pause, State#state{new = []});
+        {error, _} = Error ->
+            {Error, (reset(State))#state{phase = undone}}
+    end.
+
+switched(ok, Pause, #state{late = Late} = State) ->
+    case load_late(lists:reverse(Late)) of
+        ok ->
+            Changed = maps:keys(State#state.old),
+            {{ok, Pause, in_old_code(Changed)}, State};
+        {error, _} = Error ->
+            {_, Undone} = undo(State),
+            {Error, Undone}
+    end;
+switched({error, _} = Error, _Pause, State) ->
+    {Error, (reset(State))#state{phase = undone}}.
+
+%% One finish for all: the list inside a prepared term is that of
+%% code:prepare_loading/1 with the lists of all put together.
+finish([]) ->
+    ok;
+finish(Prepared) ->
+    List = lists:append([L || {_, {'$prepared$', L}} <- Prepared]),
+    case length(List) =:= length(Prepared) of
+        true ->
+            case code:finish_loading({'$prepared$', List}) of
+                ok -> ok;
+                {error, Why} -> {error, {finish, Why}}
+            end;
+        false ->
+            {error, {finish, prepared_shape}}
+    end.
+
+load_late([]) ->
+    ok;
+load_late([{Module, Path, Bin} | Rest]) ->
+    %% Only where no old code is left can load_binary/3 kill nobody.
+    case erlang:check_old_code(Module) andalso code:soft_purge(Module) of
+        true -> load_late_one(Module, Path, Bin, Rest);
+        false ->
+            case erlang:check_old_code(Module) of
+                true -> {error, {in_the_way, in_old_code([Module]), []}};
+                false -> load_late_one(Module, Path, Bin, Rest)
+            end
+    end.
+
+load_late_one(Module, Path, Bin, Rest) ->
+    case code:load_binary(Module, Path, Bin) of
+        {module, Module} -> load_late(Rest);
+        {error, Why} -> {error, {on_load, Module, Why}}
+    end.
+
+%% No module may have old code when new code is loaded over it. Old code
+%% whose closures somebody holds is in the way too, unless the operator's word
+%% is that what is in this module may end.
+make_room(Modules, Lambdas, State) ->
+    Full = [M || M <- Modules, erlang:check_old_code(M)],
+    Held = [
+        Hold
+     || {M, _, _} = Hold <- closures([L || {M, _, _} = L <- Lambdas, lists:member(M, Full)]),
+        not lists:member(<<"all">>, State#state.kill),
+        not lists:member(atom_to_binary(M), State#state.kill)
+    ],
+    case Held of
+        [] -> make_room_among(Full, State, 3);
+        _ -> {error, {in_the_way, [], holders(Held)}}
+    end.
+
+make_room_among(Full, State, Tries) ->
+    case [M || M <- Full, erlang:check_old_code(M), not code:soft_purge(M)] of
+        [] ->
+            ok;
+        Blocked ->
+            Who = in_old_code(Blocked),
+            case kill(Who, State#state.kill) of
+                N when Tries > 0, N > 0 orelse Who =:= [] ->
+                    %% Ended, or gone between the purge and the look.
+                    make_room_among(Blocked, State, Tries - 1);
+                _ ->
+                    {error, {in_the_way, Who, []}}
+            end
+    end.
+
+past_holders(Modules, State) ->
+    closures([
+        L
+     || {M, _, _} = L <- State#state.past,
+        lists:member(M, Modules),
+        erlang:check_old_code(M)
+    ]).
+
+holders(Held) ->
+    [{M, atom_to_binary(F), N} || {M, F, N} <- Held].
+
+%% Ends those that the operator named; counts them.
+kill(Who, Kill) ->
+    Ended = [P || {P, _, M, _, _} = W <- Who, may_kill(W, M, Kill)],
+    _ = [end_process(P) || P <- lists:usort(Ended)],
+    length(Ended).
+
+may_kill({Pid, Name, _, _, _}, Module, Kill) ->
+    lists:member(<<"all">>, Kill) orelse
+        lists:member(text(pid_to_list(list_to_pid(binary_to_list(Pid)))), Kill) orelse
+        (Name =/= <<>> andalso lists:member(Name, Kill)) orelse
+        lists:member(atom_to_binary(Module), Kill).
+
+end_process(PidText) ->
+    Pid = list_to_pid(binary_to_list(PidText)),
+    Ref = monitor(process, Pid),
+    exit(Pid, kill),
+    receive
+        {'DOWN', Ref, process, Pid, _} -> ok
+    after 2000 ->
+        demonitor(Ref, [flush])
+    end.
+
+%%% --- the undo ---------------------------------------------------------
+
+%% Old code back, all at one instant; what is old already is left alone, so
+%% it can be repeated. Blocked: nothing was loaded, it can be tried again.
+undo(#state{old = Old} = State) ->
+    Begin = erlang:monotonic_time(),
+    Back = [
+        {M, E}
+     || {M, {_, _, Md5, Attrs} = E} <- maps:to_list(Old),
+        not runs(M, Md5, Attrs)
+    ],
+    case prepare_back(Back, State#state.old_prepared) of
+        {error, _} = Error ->
+            {Error, State};
+        {Prepared, Late} ->
+            %% Closures of the code to be loaded again are whole after it.
+            case make_room([M || {M, _} <- Back], [], State) of
+                ok -> undo_load(Prepared, Late, Begin, State);
+                Error -> {Error, State#state{old_prepared = Prepared}}
+            end
+    end.
+
+undo_load(Prepared, Late, Begin, State) ->
+    case finish(Prepared) of
+        ok ->
+            case load_late(Late) of
+                ok ->
+                    Took = since(Begin),
+                    {Left, Purger} = drop_new(State),
+                    {{ok, Took, Left}, State#state{
+                        phase = undone,
+                        old_prepared = [],
+                        new = [],
+                        past = State#state.new_lambdas,
+                        purger = Purger
+                    }};
+                Error ->
+                    {Error, State#state{old_prepared = []}}
+            end;
+        Error ->
+            {Error, State#state{old_prepared = Prepared}}
+    end.
+
+prepare_back(Back, Have) ->
+    prepare_back(Back, Have, [], []).
+
+prepare_back([], _Have, Prepared, Late) ->
+    {Prepared, Late};
+prepare_back([{M, {Path, Bin, _, _}} | Rest], Have, Prepared, Late) ->
+    case lists:keyfind(M, 1, Have) of
+        {M, _} = Entry ->
+            prepare_back(Rest, Have, [Entry | Prepared], Late);
+        false ->
+            case code:prepare_loading([{M, Path, Bin}]) of
+                {ok, P} ->
+                    prepare_back(Rest, Have, [{M, P} | Prepared], Late);
+                {error, [{_, on_load_not_allowed}]} ->
+                    prepare_back(Rest, Have, Prepared, [{M, Path, Bin} | Late]);
+                {error, Why} ->
+                    {error, {prepare, Why}}
+            end
+    end.
+
+runs(M, Md5, Attrs) ->
+    erlang:module_loaded(M) andalso
+        M:module_info(md5) =:= Md5 andalso
+        lists:sort(M:module_info(attributes)) =:= lists:sort(Attrs).
+
+%% The undone code goes softly, and then the modules it had added; what
+%% is still held after a second goes later, and is named.
+drop_new(#state{added = Added, new_lambdas = Lambdas} = State) ->
+    Changed = [M || M <- maps:keys(State#state.old), erlang:check_old_code(M)],
+    case drop_rounds(Changed, Added, Lambdas, 20) of
+        {[], []} ->
+            {[], none};
+        {Left, Stay} ->
+            {Stay, start_purger(Left, Stay, Lambdas)}
+    end.
+
+drop_rounds(Changed, Added, Lambdas, Rounds) ->
+    case purge_round(Changed, Added, Lambdas) of
+        {[], []} ->
+            {[], []};
+        {Left, Stay} when Rounds > 0 ->
+            timer:sleep(50),
+            drop_rounds(Left, Stay, Lambdas, Rounds - 1);
+        Held ->
+            Held
+    end.
+
+delete(M) ->
+    case erlang:module_loaded(M) of
+        false ->
+            true;
+        true ->
+            (not erlang:check_old_code(M) orelse code:soft_purge(M)) andalso
+                code:delete(M) andalso
+                (code:soft_purge(M) orelse true)
+    end.
+
+%%% --- after the commit -------------------------------------------------
+
+start_purger(Changed, Removed, Lambdas) ->
+    spawn_opt(?MODULE, purge_init, [{Changed, Removed, Lambdas}], [
+        {priority, low}
+    ]).
+
+stop_purger(none) ->
+    ok;
+stop_purger(Pid) ->
+    Ref = monitor(process, Pid),
+    exit(Pid, kill),
+    receive
+        {'DOWN', Ref, process, Pid, _} -> ok
+    end.
+
+%% Old code goes softly, never under a held closure; then what was removed.
+-spec purge_init(tuple()) -> ok.
+purge_init({Changed, Removed, Lambdas}) ->
+    purge_loop(Changed, Removed, Lambdas, 50, 1).
+
+purge_loop(Changed, Removed, Lambdas, Wait, Round) ->
+    case purge_round(Changed, Removed, Lambdas) of
+        {[], []} ->
+            ok;
+        {Left, Stay} ->
+            %% A closure may be garbage on the heap of an idle process.
+            _ = [garbage_collect(P) || Round rem 16 =:= 4, P <- processes()],
+            timer:sleep(Wait),
+            purge_loop(Left, Stay, Lambdas, min(Wait * 2, 10000), Round + 1)
+    end.
+
+%% What is left of both after one try.
+purge_round(Changed, Removed, Lambdas) ->
+    Held = [M || {M, _, _} <- closures(Lambdas)],
+    Left = [
+        M
+     || M <- Changed,
+        erlang:check_old_code(M),
+        lists:member(M, Held) orelse not code:soft_purge(M)
+    ],
+    Stay = [
+        M
+     || M <- Removed,
+        Left =/= [] orelse lists:member(M, Held) orelse not delete(M)
+    ],
+    {Left, Stay}.
+
+%%% --- who is in the way ------------------------------------------------
+
+%% Who holds closures: a fun of each lambda is built from its external form,
+%% its reference count tells. Counted in a process of its own, whose heap
+%% holds none of them; what nobody holds is seen on a fun of ours.
+closures(Lambdas) ->
+    {_, Ref} = spawn_monitor(fun() -> exit({held, held(Lambdas)}) end),
+    receive
+        {'DOWN', Ref, process, _, {held, Held}} -> Held;
+        {'DOWN', Ref, process, _, _} -> []
+    end.
+
+held(Lambdas) ->
+    Free = self(),
+    Nobody = [
+        element(2, erlang:fun_info(F, refc))
+     || F <- [fun() -> ok end, fun() -> Free end]
+    ],
+    Base = lists:max([2 | [N || N <- Nobody, N < 4]]),
+    [
+        {M, Name, N - Base}
+     || {M, Md5, Funs} <- Lambdas,
+        {Name, Arity, Index, Count, Uniq} <- Funs,
+        N <- [references(M, Md5, Arity, Index, Count, Uniq)],
+        N > Base
+    ].
+
+references(M, Md5, Arity, Index, Count, Uniq) ->
+    Name = atom_to_binary(M),
+    <<131, Pid/binary>> = term_to_binary(self()),
+    Free = binary:copy(<<97, 0>>, Count),
+    Module =
+        case byte_size(Name) of
+            Short when Short < 256 -> <<119, Short, Name/binary>>;
+            Long -> <<118, Long:16, Name/binary>>
+        end,
+    Body = <<
+        Arity, Md5/binary, Index:32, Count:32, Module/binary, 98, Index:32,
+        98, Uniq:32, Pid/binary, Free/binary
+    >>,
+    try binary_to_term(<<131, 112, (byte_size(Body) + 4):32, Body/binary>>) of
+        Fun -> element(2, erlang:fun_info(Fun, refc))
+    catch
+        error:_ -> 0
+    end.
+
+%% {PidText, Name, Module, Function, Arity}: processes that the VM itself
+%% finds in the old code of these modules.
+in_old_code(Modules) ->
+    With = [M || M <- Modules, erlang:check_old_code(M)],
+    [
+        who(P, M, frame(P, M))
+     || With =/= [],
+        P <- erlang:processes(),
+        P =/= self(),
+        M <- With,
+        in_old(P, M)
+    ].
+
+in_old(P, M) ->
+    try
+        erlang:check_process_code(P, M)
+    catch
+        error:_ -> false
+    end.
+
+frame(P, M) ->
+    case [F || {M1, _, _} = F <- stack(P, [M]), M1 =:= M] of
+        [{_, Fun, Arity} | _] -> {Fun, Arity};
+        [] -> {'', 0}
+    end.
+
+who(P, M, {Fun, Arity}) ->
+    {text(pid_to_list(P)), name(P), M, atom_to_binary(Fun), Arity}.
+
+name(P) ->
+    case process_info(P, registered_name) of
+        {registered_name, Name} when is_atom(Name) -> atom_to_binary(Name);
+        _ -> <<>>
+    end.
+
+%% The frames of a process as {Module, Function, Arity}, innermost first. The
+%% cheap way shows the first few; only a deeper stack costs a backtrace.
+stack(P, Modules) ->
+    case process_info(P, current_stacktrace) of
+        {current_stacktrace, Frames} ->
+            Mfas = [{M, F, A} || {M, F, A, _} <- Frames],
+            Seen = [F || {M, _, _} = F <- Mfas, lists:member(M, Modules)],
+            case Seen of
+                [] when length(Frames) >= ?FRAMES -> deep_stack(P);
+                _ -> Mfas
+            end;
+        undefined ->
+            []
+    end.
+
+deep_stack(P) ->
+    Pattern =
+        "^(?:Program counter: |0x[0-9a-f]+ Return addr )0x[0-9a-f]+ "
+        "\\(('?)(.+?)\\1:('?)(.+?)\\3/([0-9]+) \\+",
+    case process_info(P, backtrace) of
+        {backtrace, Bin} ->
+            case re:run(Bin, Pattern, [multiline, global, {capture, [2, 4, 5], binary}]) of
+                {match, Found} -> lists:flatmap(fun known_frame/1, Found);
+                nomatch -> []
+            end;
+        undefined ->
+            []
+    end.
+
+%% Frames name only atoms that exist.
+known_frame([M, F, A]) ->
+    try
+        [{binary_to_existing_atom(M), binary_to_existing_atom(F), binary_to_integer(A)}]
+    catch
+        error:_ -> []
+    end.
+
+%% Processes with a frame in current code of these modules on every look:
+%% they would stay in it when it becomes old.
+resident(Modules) ->
+    Set = maps:from_keys(Modules, true),
+    First = [
+        {P, F}
+     || P <- erlang:processes(),
+        P =/= self(),
+        P =/= whereis(?SERVER),
+        {ok, F} <- [inside(P, Modules, Set)]
+    ],
+    resident(First, Modules, Set, ?LOOKS - 1).
+
+resident([], _Modules, _Set, _Looks) ->
+    [];
+resident(Seen, _Modules, _Set, 0) ->
+    [who(P, M, {F, A}) || {P, {M, F, A}} <- Seen];
+resident(Seen, Modules, Set, Looks) ->
+    timer:sleep(?LOOK_GAP),
+    Again = [
+        {P, F}
+     || {P, _} <- Seen,
+        {ok, F} <- [inside(P, Modules, Set)]
+    ],
+    resident(Again, Modules, Set, Looks - 1).
+
+inside(P, Modules, Set) ->
+    case [F || {M, _, _} = F <- stack(P, Modules), maps:is_key(M, Set)] of
+        [F | _] -> {ok, F};
+        [] -> none
+    end.
+
+%%% --- questions --------------------------------------------------------
+
+question(_From, _Ref, hello, State) ->
+    {hello, hello(State)};
+question(_From, _Ref, inventory, _State) ->
+    {inventory, apps(), modules()};
+question(_From, _Ref, {on_disk, Names}, _State) ->
+    {on_disk, lists:flatmap(fun on_disk/1, Names)};
+question(From, Ref, {object, Names}, _State) ->
+    _ = [From ! {nzd, Ref, object(N)} || N <- Names],
+    ok;
+question(_From, _Ref, base_files, _State) ->
+    {base_files, base_files()};
+question(_From, _Ref, {priv, Apps}, _State) ->
+    {priv, lists:flatmap(fun priv/1, Apps)};
+question(_From, _Ref, {callers, Targets, Except}, _State) ->
+    {callers, callers(Targets, Except)};
+question(_From, _Ref, {occupants, Modules, Lambdas}, State) ->
+    Loaded = [M || M <- Modules, erlang:module_loaded(M)],
+    {occupants, in_old_code(Loaded), resident(Loaded),
+        holders(past_holders(Loaded, State)), holders(closures(Lambdas))};
+question(_From, _Ref, {users, Modules}, _State) ->
+    {users, users(Modules)};
+question(_From, _Ref, {md5s, Modules}, _State) ->
+    {md5s, [md5_of(M) || M <- Modules]};
+question(_From, _Ref, {proof, Modules}, _State) ->
+    {proof, lists:flatmap(fun on_disk_at/1, Modules)};
+question(_From, _Ref, {call, M, F, Args, Timeout}, _State) ->
+    call(M, F, [binary_to_term(A) || A <- Args], Timeout).
+
+hello(State) ->
+    {Total, _} = erlang:statistics(wall_clock),
+    #{
+        phase => State#state.phase,
+        txn => State#state.txn,
+        epoch => State#state.epoch,
+        node => node(),
+        otp => text(erlang:system_info(otp_release)),
+        erts => text(erlang:system_info(version)),
+        arch => text(erlang:system_info(system_architecture)),
+        mode => code:get_mode(),
+        pid => text(os:getpid()),
+        root => text(code:root_dir()),
+        uptime_ms => Total,
+        processes => erlang:system_info(process_count),
+        memory => erlang:memory(total),
+        token => persistent_term:get(?TOKEN, none),
+        owner => persistent_term:get(?OWNER, none),
+        script => script_id(),
+        release_root => env("RELEASE_ROOT"),
+        release_name => env("RELEASE_NAME"),
+        release_version => env("RELEASE_VSN"),
+        apps => running(),
+        old_code => length([M || {M, _} <- code:all_loaded(), erlang:check_old_code(M)])
+    }.
+
+env(Name) ->
+    case os:getenv(Name) of
+        false -> <<>>;
+        Value -> text(Value)
+    end.
+
+script_id() ->
+    case init:script_id() of
+        {Name, Version} -> {printed(Name), printed(Version)};
+        _ -> {<<>>, <<>>}
+    end.
+
+running() ->
+    [A || {A, _, _} <- application:which_applications()].
+
+apps() ->
+    Running = maps:from_keys(running(), true),
+    [
+        {A, text(V), app_dir(A), maps:is_key(A, Running)}
+     || {A, _, V} <- application:loaded_applications()
+    ].
+
+app_dir(App) ->
+    case code:lib_dir(App) of
+        {error, _} -> <<>>;
+        Dir -> text(Dir)
+    end.
+
+modules() ->
+    Owner = maps:from_list([
+        {M, A}
+     || {A, _, _} <- application:loaded_applications(),
+        {ok, Ms} <- [application:get_key(A, modules)],
+        M <- Ms
+    ]),
+    Dirs = maps:from_list([
+        {filename:join(D, "ebin"), A}
+     || {A, _, _} <- application:loaded_applications(),
+        D <- [code:lib_dir(A)],
+        is_list(D)
+    ]),
+    [
+        module(M, Path, Owner, Dirs)
+     || {M, Path} <- code:all_loaded(), M =/= ?MODULE, not is_agent(M)
+    ].
+
+is_agent(M) ->
+    lists:prefix("nzd_agent_", atom_to_list(M)).
+
+module(M, Path, Owner, Dirs) ->
+    App =
+        case Owner of
+            #{M := A} -> A;
+            _ when is_list(Path) -> maps:get(filename:dirname(Path), Dirs, '');
+            _ -> ''
+        end,
+    Flags =
+        1 bor
+            flag(erlang:check_old_code(M), 2) bor
+            flag(code:is_sticky(M), 4) bor
+            flag(Path =:= preloaded, 8),
+    {M, App, M:module_info(md5), term_to_binary(M:module_info(attributes)),
+        path_text(Path), Flags}.
+
+flag(true, Bit) -> Bit;
+flag(false, _Bit) -> 0.
+
+path_text(Path) when is_list(Path) -> text(Path);
+path_text(_Atom) -> <<>>.
+
+%% Modules that are not loaded, as the code path would give them.
+on_disk(Name) ->
+    try binary_to_existing_atom(Name) of
+        M ->
+            case erlang:module_loaded(M) of
+                true -> [];
+                false -> on_disk_file(Name, M)
+            end
+    catch
+        error:badarg -> on_disk_file(Name, Name)
+    end.
+
+on_disk_file(Name, M) ->
+    case code:where_is_file(binary_to_list(Name) ++ ".beam") of
+        non_existing -> [];
+        Path -> file_entry(M, Path)
+    end.
+
+file_entry(M, Path) ->
+    case file:read_file(Path) of
+        {ok, Bin} ->
+            case code:module_md5(Bin) of
+                undefined -> [];
+                Md5 -> [{M, app_of(Path), Md5, term_to_binary(attributes(Bin)), text(Path), 0}]
+            end;
+        {error, _} ->
+            []
+    end.
+
+%% What the file of each module holds; code:which/1 names it.
+on_disk_at(M) ->
+    case code:which(M) of
+        Path when is_list(Path), Path =/= [] -> file_entry(M, Path);
+        _ -> []
+    end.
+
+app_of(Path) ->
+    Folder = filename:basename(filename:dirname(filename:dirname(Path))),
+    case string:split(Folder, "-", trailing) of
+        [App | _] -> text(App);
+        _ -> <<>>
+    end.
+
+%% The bytes that run: those on disk when their md5 is that of the memory.
+object(Name) ->
+    try
+        M = binary_to_existing_atom(Name),
+        {ok, Path, Bin} = object_file(M),
+        Md5 = code:module_md5(Bin),
+        case erlang:module_loaded(M) of
+            true ->
+                case runs(M, Md5, attributes(Bin)) of
+                    true -> {object, Name, text(Path), Bin};
+                    false -> {object, Name, differs}
+                end;
+            false ->
+                {object, Name, text(Path), Bin}
+        end
+    catch
+        error:_ -> {object, Name, missing}
+    end.
+
+object_file(M) ->
+    Path =
+        case code:which(M) of
+            Which when is_list(Which), Which =/= [] -> Which;
+            _ -> code:where_is_file(atom_to_list(M) ++ ".beam")
+        end,
+    {ok, Bin} = file:read_file(Path),
+    {ok, Path, Bin}.
+
+%% The files of the release the VM was started from, as they are on disk.
+base_files() ->
+    Boot = boot_file(),
+    Root = release_root(Boot),
+    {_, Version} = init:script_id(),
+    Dir =
+        case Boot of
+            none -> none;
+            _ -> filename:dirname(Boot)
+        end,
+    #{
+        boot => read(Boot),
+        boot_path => path_text(Boot),
+        root => path_text(Root),
+        version => printed(Version),
+        sys_config => read(in(Dir, "sys.config")),
+        vm_args => read(in(Dir, "vm.args")),
+        env_script => read(in(Dir, "env.sh")),
+        runtime_config => read(in(Dir, "runtime.exs")),
+        app_files => [
+            {A, read(F)}
+         || {A, _, _} <- application:loaded_applications(),
+            D <- [code:lib_dir(A)],
+            is_list(D),
+            F <- [filename:join([D, "ebin", atom_to_list(A) ++ ".app"])]
+        ]
+    }.
+
+in(none, _Name) -> none;
+in(Dir, Name) -> filename:join(Dir, Name).
+
+boot_file() ->
+    case init:get_argument(boot) of
+        {ok, [[Boot | _] | _]} ->
+            case filelib:is_regular(Boot ++ ".boot") of
+                true -> filename:absname(Boot ++ ".boot");
+                false -> none
+            end;
+        _ ->
+            none
+    end.
+
+release_root(none) -> none;
+release_root(Boot) -> filename:dirname(filename:dirname(filename:dirname(Boot))).
+
+read(none) ->
+    none;
+read(File) ->
+    case file:read_file(File) of
+        {ok, Bin} -> Bin;
+        {error, _} -> none
+    end.
+
+priv(App) ->
+    case code:lib_dir(binary_to_atom(App)) of
+        {error, _} -> [];
+        Dir -> [{App, F, S, D} || {F, S, D} <- files(Dir, "priv")]
+    end.
+
+files(Root, Folder) ->
+    case file:list_dir(filename:join(Root, Folder)) of
+        {ok, Names} ->
+            lists:flatmap(
+                fun(N) -> file_or_folder(Root, filename:join(Folder, N)) end,
+                Names
+            );
+        {error, _} ->
+            []
+    end.
+
+file_or_folder(Root, Path) ->
+    Full = filename:join(Root, Path),
+    case file:read_file_info(Full) of
+        {ok, Info} when element(3, Info) =:= directory ->
+            files(Root, Path);
+        {ok, Info} when element(3, Info) =:= regular ->
+            [{text(Path), element(2, Info), file_md5(Full)}];
+        _ ->
+            []
+    end.
+
+file_md5(File) ->
+    case file:open(File, [read, raw, binary]) of
+        {ok, Fd} ->
+            Md5 = file_md5(Fd, erlang:md5_init()),
+            _ = file:close(Fd),
+            Md5;
+        {error, _} ->
+            <<0:128>>
+    end.
+
+file_md5(Fd, Context) ->
+    case file:read(Fd, 65536) of
+        {ok, Data} -> file_md5(Fd, erlang:md5_update(Context, Data));
+        _ -> erlang:md5_final(Context)
+    end.
+
+%% Loaded code that imports one of the functions: {Caller, M, F, A}. A
+%% target {M, '', 0} is a whole module.
+callers(Targets, Except) ->
+    Skip = maps:from_keys(Except, true),
+    Wanted = maps:from_keys(Targets, true),
+    [
+        {Caller, M, F, A}
+     || {Caller, Path} <- code:all_loaded(),
+        is_list(Path),
+        not maps:is_key(Caller, Skip),
+        not is_agent(Caller),
+        {M, F, A} <- imports(Path),
+        maps:is_key({M, F, A}, Wanted) orelse maps:is_key({M, '', 0}, Wanted)
+    ].
+
+imports(Path) ->
+    case beam_lib:chunks(Path, [imports]) of
+        {ok, {_, [{imports, Imports}]}} -> Imports;
+        _ -> []
+    end.
+
+%% Live processes whose callback module is one of these.
+users(Modules) ->
+    Set = maps:from_keys(Modules, true),
+    [
+        {text(pid_to_list(P)), name(P), M}
+     || P <- erlang:processes(),
+        {initial_call, {proc_lib, init_p, _}} <- [process_info(P, initial_call)],
+        {M, _, _} <- [callback(P)],
+        maps:is_key(M, Set)
+    ].
+
+callback(P) ->
+    case process_info(P, dictionary) of
+        {dictionary, Dictionary} ->
+            proplists:get_value('$initial_call', Dictionary, none);
+        undefined ->
+            none
+    end.
+
+md5_of(M) ->
+    case erlang:module_loaded(M) of
+        true -> {M, M:module_info(md5), term_to_binary(M:module_info(attributes))};
+        false -> {M, none, none}
+    end.
+
+%%% --- always-on checks -------------------------------------------------
+
+%% Registered processes that a supervisor started.
+supervised_names() ->
+    [N || N <- registered(), is_supervised(whereis(N))].
+
+is_supervised(P) when is_pid(P) ->
+    case process_info(P, [dictionary, links]) of
+        [{dictionary, D}, {links, Links}] ->
+            Ancestors = proplists:get_value('$ancestors', D, []),
+            case Ancestors of
+                [Parent | _] ->
+                    Pid = parent(Parent),
+                    is_pid(Pid) andalso lists:member(Pid, Links) andalso
+                        is_supervisor(Pid);
+                _ ->
+                    false
+            end;
+        undefined ->
+            false
+    end;
+is_supervised(_Port) ->
+    false.
+
+parent(Parent) when is_atom(Parent) -> whereis(Parent);
+parent(Parent) -> Parent.
+
+is_supervisor(P) ->
+    case callback(P) of
+        {supervisor, _, _} -> true;
+        {M, init, _} when M =/= none -> is_supervisor_module(M);
+        _ -> false
+    end.
+
+is_supervisor_module(M) ->
+    Attributes = M:module_info(attributes),
+    Behaviours = lists:append([
+        B
+     || {K, B} <- Attributes, K =:= behaviour orelse K =:= behavior
+    ]),
+    lists:member(supervisor, Behaviours) orelse
+        lists:member('Elixir.Supervisor', Behaviours) orelse
+        lists:member('Elixir.DynamicSupervisor', Behaviours).
+
+validate(State, Left) ->
+    Apps = State#state.apps -- running(),
+    Names = [N || N <- State#state.names, whereis(N) =:= undefined],
+    case {Apps, Names} of
+        {[], []} ->
+            ok;
+        _ when Left > 0, Apps =:= [] ->
+            timer:sleep(50),
+            validate(State, Left - 50);
+        _ ->
+            {missing, [atom_to_binary(A) || A <- Apps], [
+                atom_to_binary(N)
+             || N <- Names
+            ]}
+    end.
+
+%%% --- hooks ------------------------------------------------------------
+
+call(M, F, Args, Timeout) ->
+    Io = spawn(?MODULE, io_init, [self()]),
+    {Pid, Ref} = spawn_monitor(?MODULE, run_hook, [Io, M, F, Args]),
+    Result =
+        receive
+            {'DOWN', Ref, process, Pid, {hook, Value}} ->
+                value(Value);
+            {'DOWN', Ref, process, Pid, Reason} ->
+                {failed, printed({exit, Reason})}
+        after Timeout ->
+            exit(Pid, kill),
+            demonitor(Ref, [flush]),
+            timeout
+        end,
+    Io ! {stop, self()},
+    Output =
+        receive
+            {Io, Text} -> Text
+        after 1000 -> <<>>
+        end,
+    {called, Result, Output}.
+
+value({value, ok}) -> {passed, <<"ok">>};
+value({value, true}) -> {passed, <<"true">>};
+value({value, Other}) -> {failed, printed(Other)};
+value({raised, Text}) -> {failed, Text}.
+
+-spec run_hook(pid(), module(), atom(), [term()]) -> no_return().
+run_hook(Io, M, F, Args) ->
+    group_leader(Io, self()),
+    Value =
+        try
+            {value, apply(M, F, Args)}
+        catch
+            Class:Reason:Stack ->
+                Short = [setelement(4, S, []) || S <- lists:sublist(Stack, 3), tuple_size(S) =:= 4],
+                {raised, printed({Class, Reason, Short})}
+        end,
+    exit({hook, Value}).
+
+%% What a hook prints is kept, up to a bound.
+-spec io_init(pid()) -> ok.
+io_init(Owner) ->
+    monitor(process, Owner),
+    io_loop(Owner, []).
+
+io_loop(Owner, Output) ->
+    receive
+        {io_request, From, ReplyAs, Request} ->
+            {Reply, Text} = io_put(Request),
+            From ! {io_reply, ReplyAs, Reply},
+            case iolist_size(Output) of
+                N when N < ?OUTPUT_MAX -> io_loop(Owner, [Output, Text]);
+                _ -> io_loop(Owner, Output)
+            end;
+        {stop, Owner} ->
+            All = iolist_to_binary(Output),
+            Owner ! {self(), binary:part(All, 0, min(?OUTPUT_MAX, byte_size(All)))},
+            ok;
+        {'DOWN', _, process, Owner, _} ->
+            ok;
+        _ ->
+            io_loop(Owner, Output)
+    end.
+
+io_put({put_chars, Encoding, Chars}) ->
+    {ok, io_text(Chars, Encoding)};
+io_put({put_chars, Encoding, M, F, Args}) ->
+    {ok,
+        io_text(
+            try
+                apply(M, F, Args)
+            catch
+                _:_ -> []
+            end,
+            Encoding
+        )};
+io_put(_Other) ->
+    {{error, enotsup}, <<>>}.
+
+io_text(Chars, Encoding) ->
+    case unicode:characters_to_binary(Chars, Encoding, utf8) of
+        Bin when is_binary(Bin) -> Bin;
+        _ -> <<>>
+    end.
+
+%%% --- small things -----------------------------------------------------
+
+since(Begin) ->
+    erlang:convert_time_unit(erlang:monotonic_time() - Begin, native, microsecond).
+
+text(Chars) ->
+    case unicode:characters_to_binary(Chars) of
+        Bin when is_binary(Bin) -> Bin;
+        _ -> iolist_to_binary(io_lib:format("~0p", [Chars]))
+    end.
+
+%% A term for people, bounded.
+printed(Text) when is_list(Text), Text =/= [] ->
+    case io_lib:printable_unicode_list(Text) of
+        true -> text(Text);
+        false -> cut(text(io_lib:format("~0tP", [Text, 30])))
+    end;
+printed(Term) ->
+    cut(text(io_lib:format("~0tP", [Term, 30]))).
+
+cut(Text) when byte_size(Text) =< 400 -> Text;
+cut(Text) -> <<(string:slice(Text, 0, 390))/binary, "...">>.
