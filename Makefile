@@ -4,7 +4,7 @@
 # make test        everything a change must pass; the last line sums it up
 # make check       the tests, optimised;  check-asan: under ASan and UBSan
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
-# make format lint layers fuzz-replay deps demo clean
+# make format lint layers fuzz-replay fixtures deps demo clean
 
 SAN   ?=
 BUILD ?= build$(if $(SAN),/asan)
@@ -43,10 +43,10 @@ $(BUILD)/nzd: $(BUILD)/engine/main.o $(BUILD)/libnzd.a
 	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/libnzd.a: $(OBJECTS)
-	rm -f $@ && ar rcs $@ $^
+	@rm -f $@.new && ar rcs $@.new $^ && mv $@.new $@
 
 $(BUILD)/libtests.a: $(SUPPORT:%.c=$(BUILD)/%.o)
-	rm -f $@ && ar rcs $@ $^
+	@rm -f $@.new && ar rcs $@.new $^ && mv $@.new $@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -69,19 +69,22 @@ build/tests/beam/%.beam: tests/beam/%.erl
 
 tests: $(NZD) $(TESTS) $(CTL)
 
-check: tests
+check: tests fixtures
 	@tests/run.sh $(BUILD) $(sort $(TESTS))
 
 check-asan:
 	@$(MAKE) --no-print-directory SAN=1 check
 
-test-%: $(NZD) $(BUILD)/tests/test_% $(CTL)
+test-%: $(NZD) $(BUILD)/tests/test_% $(CTL) fixtures
 	@tests/run.sh -v $(BUILD) $(BUILD)/tests/test_$*
 
 test:
 	@tests/all.sh
 
-demo: deps all
+fixtures:
+	@tests/fixtures/build.sh
+
+demo: deps all fixtures
 	@tests/demo.sh
 
 # Each parser's harness, over its corpus and over cheap mutations of it.
@@ -130,7 +133,7 @@ deps:
 clean:
 	rm -rf build
 
-.PHONY: all tests check check-asan test demo fuzz-replay fuzzers format \
+.PHONY: all tests check check-asan test fixtures demo fuzz-replay fuzzers format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:
