@@ -59,5 +59,7 @@ int nzd_config_add_bundle_hooks(struct nzd_config *config, struct nzd_view text,
  * "100B" into bytes (powers of 1024). A bare number but 0 fails. */
 bool nzd_parse_duration(const char *text, uint64_t *out_us);
 bool nzd_parse_size(const char *text, uint64_t *out);
+/* Decimal digits and nothing else. */
+bool nzd_parse_count(const char *text, uint64_t *out);
 
 #endif
