@@ -12,6 +12,8 @@
  */
 
 #include "../journal/record.h"
+#include "format.h"
+#include "log.h"
 
 #include <jansson.h>
 
@@ -26,17 +28,26 @@ struct nzd_output {
     bool utf8;
     bool bar; /* stderr is a terminal: a progress bar may be drawn */
     bool bar_shown;
-    unsigned width; /* columns */
+    unsigned bar_percent; /* what the shown bar says */
+    unsigned width;       /* columns of stderr */
+    bool broken;          /* stdout took no more (EPIPE, ENOSPC ...) */
 };
 
 void nzd_output_init(struct nzd_output *output, bool json, bool quiet,
                      bool verbose, enum nzd_color_mode color);
 
+/* Flushes stdout. False: not all of the answer was written (`broken`). */
+bool nzd_output_flush(struct nzd_output *output);
+
 /*
- * A line of progress on stderr in the three columns of SAMPLES:
+ * Every text below is one line: a newline at its end is dropped, other
+ * control bytes are escaped; the sequences of nzd_color() pass where that
+ * stream is coloured and vanish where it is not.
+ *
+ * A line of progress on stderr in three columns:
  * "prepare    3 new, 3 old                                6.0 ms". took_us 0:
- * no time. In JSON: {"nzd":1,"event":LABEL,"text":...,"us":N} on stdout,
- * `extra` (may be NULL, stolen) merged in.
+ * no time. In JSON: {"nzd":1,"event":LABEL,...,"text":...,"us":N} on stdout,
+ * `extra` (may be NULL, stolen) merged in; spaces of LABEL become '_'.
  */
 void nzd_output_step(struct nzd_output *output, const char *label,
                      uint64_t took_us, json_t *extra, const char *format, ...)
@@ -57,21 +68,15 @@ void nzd_output_warn(struct nzd_output *output, const char *format, ...)
  * {"nzd":1,"error":{exit,code,message,untouched,next}} on stdout. */
 void nzd_output_error(struct nzd_output *output, const struct nzd_err *err);
 
-/* Appends `text` with control bytes and bad UTF-8 escaped. */
-void nzd_printable(struct nzd_buf *out, struct nzd_view text);
-/* "1.2 ms", "48 ms", "3.1 s", "12 d"; "31 KB", "14.2 MB" into out. */
-void nzd_format_duration(char out[32], uint64_t us);
-void nzd_format_bytes(char out[32], uint64_t bytes);
-/* "2025-03-04 09:40:52" and RFC 3339 "2025-03-04T09:40:52.123Z", UTC. */
-void nzd_format_time(char out[40], uint64_t wall_us);
-void nzd_format_rfc3339(char out[40], uint64_t wall_us);
+/* A JSON string of text of any origin: bad UTF-8 becomes U+FFFD, NULL "". */
+json_t *nzd_json_text(const char *text);
+/* 32 hex digits; null for a digest of zeros. */
+json_t *nzd_json_digest(const struct nzd_digest *digest);
+/* RFC 3339; null for 0. */
+json_t *nzd_json_time(uint64_t wall_us);
+
 /* Escape sequence for a role, "" without colour: 'b'old, 'g'ood (green),
  * 'r'ed, 'y'ellow, 'd'im, '0' reset. */
 const char *nzd_color(const struct nzd_output *output, char role);
-
-/* One line per durable move: to stderr when it is not a terminal's progress
- * (quiet or no stderr), to syslog where /dev/log is, else /dev/kmsg; never
- * blocks, never fails. */
-void nzd_log_move(const struct nzd_txn *txn);
 
 #endif

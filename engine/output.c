@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "output.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define WIDTH       80u
+#define NARROWEST   20u
+#define LABEL       11u /* columns of the label of a step */
+#define BAR_CELLS   30u
+#define ERASE       "\r\033[K"
+#define ERROR_LABEL 13u
+
+/* --- set up ---------------------------------------------------------- */
+
+static bool coloured(int fd, enum nzd_color_mode mode)
+{
+    const char *no = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    if (mode != NZD_COLOR_AUTO)
+        return mode == NZD_COLOR_ALWAYS;
+    if (no && no[0])
+        return false;
+    return isatty(fd) && term && strcmp(term, "dumb") != 0;
+}
+
+static unsigned width_of(int fd)
+{
+    struct winsize size;
+
+    if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return WIDTH;
+    if (size.ws_col < NARROWEST)
+        return NARROWEST;
+    return size.ws_col < WIDTH ? size.ws_col : WIDTH;
+}
+
+void nzd_output_init(struct nzd_output *output, bool json, bool quiet,
+                     bool verbose, enum nzd_color_mode color)
+{
+    const char *term = getenv("TERM");
+
+    memset(output, 0, sizeof(*output));
+    setlocale(LC_CTYPE, "");
+    output->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    output->json = json;
+    output->quiet = quiet;
+    output->verbose = verbose;
+    output->color_out = !json && coloured(STDOUT_FILENO, color);
+    output->color_err = !json && coloured(STDERR_FILENO, color);
+    output->bar = !json && !quiet && isatty(STDERR_FILENO) && term &&
+                  strcmp(term, "dumb") != 0;
+    output->width = width_of(STDERR_FILENO);
+}
+
+/* --- colour ---------------------------------------------------------- */
+
+static const struct {
+    char role;
+    const char *sequence;
+} colors[] = {
+    {'0', "\033[0m"},  {'b', "\033[1m"},  {'d', "\033[2m"},
+    {'r', "\033[31m"}, {'g', "\033[32m"}, {'y', "\033[33m"},
+};
+#define COLORS (sizeof(colors) / sizeof(colors[0]))
+
+static const char *color(bool on, char role)
+{
+    for (size_t i = 0; on && i < COLORS; i++) {
+        if (colors[i].role == role)
+            return colors[i].sequence;
+    }
+    return "";
+}
+
+const char *nzd_color(const struct nzd_output *output, char role)
+{
+    return color(output->color_out, role);
+}
+
+/* Bytes of the one of our sequences that `text` starts with, 0 none. */
+static size_t sequence_at(const char *text)
+{
+    for (size_t i = 0; text[0] == '\033' && i < COLORS; i++) {
+        size_t length = strlen(colors[i].sequence);
+
+        if (strncmp(text, colors[i].sequence, length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+/* --- one safe line --------------------------------------------------- */
+
+/* Appends `text`: nothing but our own colours, if those, controls. */
+static void clean(const struct nzd_output *output, bool colors_on,
+                  const char *text, struct nzd_buf *out)
+{
+    size_t length = strlen(text);
+
+    if (length > 0 && text[length - 1] == '\n')
+        length--;
+    while (length > 0) {
+        size_t sequence = sequence_at(text);
+        size_t run = 1;
+
+        if (sequence > 0) {
+            if (colors_on)
+                nzd_buf_bytes(out, text, sequence);
+            text += sequence;
+            length -= sequence;
+            continue;
+        }
+        while (run < length && text[run] != '\033')
+            run++;
+        if (output->utf8)
+            nzd_printable(out, nzd_view_of(text, run));
+        else
+            nzd_printable_ascii(out, nzd_view_of(text, run));
+        text += run;
+        length -= run;
+    }
+}
+
+static void clean_args(const struct nzd_output *output, bool colors_on,
+                       struct nzd_buf *out, const char *format, va_list args)
+{
+    char *text = NULL;
+
+    if (vasprintf(&text, format, args) < 0) {
+        out->failed = true;
+        return;
+    }
+    clean(output, colors_on, text, out);
+    free(text);
+}
+
+/* Bytes of the character or sequence at `text` and the columns it takes. */
+static size_t step_over(const char *text, size_t *columns)
+{
+    size_t length = sequence_at(text);
+
+    *columns = length == 0;
+    if (length == 0)
+        length = nzd_utf8_next(nzd_view_text(text), NULL);
+    return length ? length : 1;
+}
+
+static size_t visible(const char *text)
+{
+    size_t total = 0;
+    size_t columns;
+
+    for (; *text; total += columns)
+        text += step_over(text, &columns);
+    return total;
+}
+
+/* Bytes of the longest piece of `text` that fits, cut behind a space where
+ * there is one. */
+static size_t piece_of(const char *text, size_t room)
+{
+    size_t used = 0;
+    size_t at = 0;
+    size_t space = 0;
+
+    while (text[at]) {
+        size_t columns;
+        size_t length = step_over(text + at, &columns);
+
+        if (used + columns > room)
+            return space > 0 ? space : at;
+        used += columns;
+        at += length;
+        if (text[at - 1] == ' ')
+            space = at;
+    }
+    return at;
+}
+
+/* Appends `text`, its later lines indented; the columns of the last line. */
+static size_t wrap(struct nzd_buf *out, const char *text, size_t indent,
+                   size_t limit)
+{
+    size_t room = limit > indent + 8 ? limit - indent : 8;
+
+    for (;;) {
+        size_t piece = piece_of(text, room);
+
+        if (!text[piece]) {
+            nzd_buf_bytes(out, text, piece);
+            return indent + visible(text);
+        }
+        nzd_buf_bytes(out, text, piece);
+        nzd_buf_printf(out, "\n%*s", (int)indent, "");
+        text += piece;
+    }
+}
+
+static void bar_clear(struct nzd_output *output)
+{
+    if (output->bar_shown)
+        fputs(ERASE, stderr);
+    output->bar_shown = false;
+}
+
+/* One write, so that lines of several writers do not mix. */
+static void put_stderr(struct nzd_output *output, struct nzd_buf *line)
+{
+    fflush(stdout);
+    bar_clear(output);
+    nzd_buf_u8(line, '\n');
+    if (!line->failed)
+        fwrite(line->data, 1, line->size, stderr);
+    nzd_buf_clear(line);
+}
+
+static void put_stdout(struct nzd_output *output, struct nzd_buf *line)
+{
+    bar_clear(output);
+    nzd_buf_u8(line, '\n');
+    if (line->failed || fwrite(line->data, 1, line->size, stdout) != line->size)
+        output->broken = true;
+    nzd_buf_clear(line);
+}
+
+bool nzd_output_flush(struct nzd_output *output)
+{
+    bar_clear(output);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        output->broken = true;
+    return !output->broken;
+}
+
+/* --- answers --------------------------------------------------------- */
+
+void nzd_output_line(struct nzd_output *output, const char *format, ...)
+{
+    struct nzd_buf line = {0};
+    va_list args;
+
+    if (output->json)
+        return;
+    va_start(args, format);
+    clean_args(output, output->color_out, &line, format, args);
+    va_end(args);
+    put_stdout(output, &line);
+}
+
+/* DEL is the one control byte that jansson writes as it is. */
+static void json_line(struct nzd_buf *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == 0x7F)
+            nzd_buf_text(out, "\\u007f");
+        else
+            nzd_buf_u8(out, (uint8_t)*text);
+    }
+}
+
+void nzd_output_json(struct nzd_output *output, json_t *object)
+{
+    struct nzd_buf line = {0};
+    json_t *whole = json_pack("{s:i}", "nzd", 1);
+    char *text = NULL;
+
+    if (whole && object && json_object_update(whole, object) == 0)
+        text = json_dumps(whole, JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (text)
+        json_line(&line, text);
+    else
+        line.failed = true;
+    put_stdout(output, &line);
+    nzd_output_flush(output);
+    free(text);
+    json_decref(whole);
+    json_decref(object);
+}
+
+json_t *nzd_json_text(const char *text)
+{
+    struct nzd_view left = nzd_view_text(text ? text : "");
+    struct nzd_buf good = {0};
+    json_t *out = NULL;
+
+    while (left.size > 0) {
+        size_t length = nzd_utf8_next(left, NULL);
+
+        if (length > 0)
+            nzd_buf_bytes(&good, left.data, length);
+        else
+            nzd_buf_text(&good, "\xEF\xBF\xBD");
+        length = length ? length : 1;
+        left.data += length;
+        left.size -= length;
+    }
+    if (!good.failed)
+        out = json_stringn(good.data ? (const char *)good.data : "", good.size);
+    nzd_buf_clear(&good);
+    return out;
+}
+
+json_t *nzd_json_digest(const struct nzd_digest *digest)
+{
+    char hex[NZD_DIGEST_HEX];
+
+    if (nzd_digest_is_zero(digest))
+        return json_null();
+    nzd_digest_hex(hex, digest);
+    return json_string(hex);
+}
+
+json_t *nzd_json_time(uint64_t wall_us)
+{
+    char text[40];
+
+    if (wall_us == 0)
+        return json_null();
+    nzd_format_rfc3339(text, wall_us);
+    return json_string(text);
+}
+
+/* --- progress -------------------------------------------------------- */
+
+static void step_json(struct nzd_output *output, const char *label,
+                      uint64_t took_us, json_t *extra, const char *text)
+{
+    json_t *object = json_object();
+    char event[64];
+
+    snprintf(event, sizeof(event), "%s", label);
+    for (char *at = event; *at; at++)
+        *at = *at == ' ' ? '_' : *at;
+    json_object_set_new(object, "event", nzd_json_text(event));
+    if (extra)
+        json_object_update(object, extra);
+    if (text[0])
+        json_object_set_new(object, "text", nzd_json_text(text));
+    if (took_us > 0)
+        json_object_set_new(object, "us", json_integer((json_int_t)took_us));
+    nzd_output_json(output, object);
+}
+
+static void step_text(struct nzd_output *output, const char *label,
+                      uint64_t took_us, const char *text)
+{
+    size_t end = output->width >= WIDTH ? WIDTH - 3 : output->width - 1;
+    size_t start = strlen(label) < LABEL ? LABEL : strlen(label) + 1;
+    struct nzd_buf line = {0};
+    char took[32] = "";
+    size_t column;
+    size_t pad;
+
+    if (took_us > 0)
+        nzd_format_took(took, took_us);
+    nzd_buf_printf(&line, "%-*s", (int)LABEL - 1, label);
+    nzd_buf_u8(&line, ' ');
+    column = wrap(&line, text, start,
+                  output->bar ? end - strlen(took) - 2 : (size_t)-1);
+    if (took[0]) {
+        pad = end > column + strlen(took) + 2 ? end - column - strlen(took) : 2;
+        nzd_buf_printf(&line, "%*s%s%s%s", (int)pad, "",
+                       color(output->color_err, 'd'), took,
+                       color(output->color_err, '0'));
+    }
+    put_stderr(output, &line);
+}
+
+void nzd_output_step(struct nzd_output *output, const char *label,
+                     uint64_t took_us, json_t *extra, const char *format, ...)
+{
+    struct nzd_buf text = {0};
+    va_list args;
+
+    va_start(args, format);
+    clean_args(output, output->color_err, &text, format, args);
+    va_end(args);
+    if (output->quiet)
+        ;
+    else if (output->json)
+        step_json(output, label, took_us, extra, nzd_buf_string(&text));
+    else
+        step_text(output, label, took_us, nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    json_decref(extra);
+}
+
+void nzd_output_bar(struct nzd_output *output, const char *label, uint64_t done,
+                    uint64_t total)
+{
+    unsigned percent;
+    unsigned cells = BAR_CELLS;
+    unsigned full;
+
+    if (!output->bar)
+        return;
+    if (done >= total) {
+        bar_clear(output);
+        return;
+    }
+    percent = (unsigned)((double)done * 100 / (double)total);
+    if (output->bar_shown && percent == output->bar_percent)
+        return;
+    if (output->width < LABEL + BAR_CELLS + 8)
+        cells = output->width > LABEL + 12 ? output->width - LABEL - 8 : 4;
+    full = percent * cells / 100;
+    fprintf(stderr, "%s%-*s[", ERASE, (int)LABEL, label);
+    for (unsigned i = 0; i < cells; i++)
+        fputc(i < full ? '#' : '.', stderr);
+    fprintf(stderr, "] %2u%%", percent);
+    fflush(stderr);
+    output->bar_shown = true;
+    output->bar_percent = percent;
+}
+
+/* --- warnings and errors --------------------------------------------- */
+
+static void warn_json(struct nzd_output *output, const char *text)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "event", json_string("warning"));
+    json_object_set_new(object, "text", nzd_json_text(text));
+    nzd_output_json(output, object);
+}
+
+void nzd_output_warn(struct nzd_output *output, const char *format, ...)
+{
+    struct nzd_buf text = {0};
+    struct nzd_buf line = {0};
+    va_list args;
+
+    va_start(args, format);
+    clean_args(output, output->color_err, &text, format, args);
+    va_end(args);
+    if (output->json) {
+        warn_json(output, nzd_buf_string(&text));
+    } else {
+        nzd_buf_printf(&line, "nzd: %swarning:%s ",
+                       color(output->color_err, 'y'),
+                       color(output->color_err, '0'));
+        wrap(&line, nzd_buf_string(&text), 14,
+             output->bar ? output->width - 1 : (size_t)-1);
+        put_stderr(output, &line);
+    }
+    nzd_buf_clear(&text);
+}
+
+static void error_json(struct nzd_output *output, const struct nzd_err *err)
+{
+    json_t *fields = json_object();
+    json_t *object = json_object();
+
+    json_object_set_new(fields, "exit", json_integer(nzd_err_exit(err->code)));
+    json_object_set_new(fields, "code", json_string(nzd_err_name(err->code)));
+    json_object_set_new(fields, "message", nzd_json_text(err->message));
+    json_object_set_new(fields, "untouched", nzd_json_text(err->untouched));
+    json_object_set_new(fields, "next", nzd_json_text(err->next));
+    json_object_set_new(object, "error", fields);
+    nzd_output_json(output, object);
+}
+
+static void error_line(struct nzd_output *output, const char *head,
+                       size_t indent, const char *text)
+{
+    struct nzd_buf line = {0};
+    struct nzd_buf safe = {0};
+
+    clean(output, false, text, &safe);
+    nzd_buf_text(&line, head);
+    wrap(&line, nzd_buf_string(&safe), indent,
+         output->bar ? output->width - 1 : (size_t)-1);
+    put_stderr(output, &line);
+    nzd_buf_clear(&safe);
+}
+
+void nzd_output_error(struct nzd_output *output, const struct nzd_err *err)
+{
+    char head[32];
+
+    if (output->json) {
+        error_json(output, err);
+        return;
+    }
+    snprintf(head, sizeof(head), "%snzd:%s ", color(output->color_err, 'r'),
+             color(output->color_err, '0'));
+    error_line(output, head, 5, err->message);
+    if (err->untouched[0])
+        error_line(output, "  untouched  ", ERROR_LABEL, err->untouched);
+    if (err->next[0])
+        error_line(output, "  next       ", ERROR_LABEL, err->next);
+}
