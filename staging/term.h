@@ -16,27 +16,33 @@
 enum nzd_term_kind {
     NZD_TERM_ATOM,
     NZD_TERM_INTEGER, /* fits int64_t */
-    NZD_TERM_BIG,     /* `text`: sign, decimal or 16#hex is not promised */
+    NZD_TERM_BIG,     /* `text`: as source text, "-16#1f..." */
     NZD_TERM_FLOAT,
     NZD_TERM_BINARY, /* and bitstrings: `bits` of the last byte, 0 when 8 */
     NZD_TERM_TUPLE,
     NZD_TERM_LIST,   /* proper or not; a string is a list of integers here */
     NZD_TERM_STRING, /* a list of bytes 0..255, kept compact */
     NZD_TERM_MAP,    /* children: key, value, key, value; sorted by key */
-    NZD_TERM_OTHER   /* pid, port, reference, fun: its external bytes */
+    NZD_TERM_OTHER   /* pid, port, reference, fun: its external bytes, which
+                        for `fun M:F/A` are the same from every source */
 };
 
+/* Only the members named after a kind hold for it; the others share memory. */
 struct nzd_term {
     enum nzd_term_kind kind;
-    uint8_t bits;         /* of a bitstring's last byte, else 0 */
-    uint32_t count;       /* children of tuple, list, map */
-    int64_t integer;      /* INTEGER */
-    double real;          /* FLOAT */
-    struct nzd_view text; /* ATOM (UTF-8), BIG, BINARY, STRING, OTHER: borrows
-                             from the input or the arena; atoms and
-                             strings are NUL-terminated in the arena */
-    const struct nzd_term **children;
-    const struct nzd_term *tail; /* LIST: NULL when proper */
+    uint8_t bits;   /* of a bitstring's last byte, else 0 */
+    uint32_t count; /* children of tuple, list, map (two for each pair) */
+    union {
+        int64_t integer;      /* INTEGER */
+        double real;          /* FLOAT */
+        struct nzd_view text; /* ATOM (UTF-8), BIG, BINARY, STRING, OTHER:
+                                 borrows from the input or the arena; atoms
+                                 and strings are NUL-terminated in the arena */
+        struct {
+            const struct nzd_term **children; /* TUPLE, LIST, MAP */
+            const struct nzd_term *tail;      /* LIST: NULL when proper */
+        };
+    };
 };
 
 /*
@@ -49,14 +55,16 @@ int nzd_term_decode(struct nzd_view view, struct nzd_arena *arena,
 
 /*
  * Parses source text: terms each ended by a dot, as file:consult/1 reads
- * them (no macros, no expressions, no funs). All of them as one LIST. Fails
- * NZD_EBUNDLE with "line N: ...". UTF-8 or, where that does not decode,
- * Latin-1, as the `%% coding` comment of epp says.
+ * them (no macros, no expressions, of funs only `fun M:F/A`). All of them as
+ * one LIST. Nothing borrows from `text`. Fails NZD_EBUNDLE with "line N: ...".
+ * Latin-1 where the `%% coding` comment of epp says so or UTF-8 does not
+ * decode, else UTF-8.
  */
 int nzd_term_parse(struct nzd_view text, struct nzd_arena *arena,
                    const struct nzd_term **out, struct nzd_err *err);
 
-/* Writes the term in the external format; begin with nzd_etf_version(). */
+/* Writes the term in the external format; begin with nzd_etf_version(). Equal
+ * terms give equal bytes. */
 void nzd_term_encode(const struct nzd_term *term, struct nzd_buf *out);
 
 /* Total order and equality by meaning: a STRING equals the LIST of its
@@ -64,7 +72,7 @@ void nzd_term_encode(const struct nzd_term *term, struct nzd_buf *out);
 int nzd_term_compare(const struct nzd_term *a, const struct nzd_term *b);
 bool nzd_term_equal(const struct nzd_term *a, const struct nzd_term *b);
 /* XXH3-128 of a canonical form: equal terms have equal digests, whatever
- * the encoding they came from. */
+ * the encoding they came from. All zeros without memory. */
 struct nzd_digest nzd_term_digest(const struct nzd_term *term);
 
 /* Printed as ~p on one line would, cut with "..." after `limit` bytes. */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_STAGING_INFLATE_H
+#define NZD_STAGING_INFLATE_H
+
+/*
+ * Inflating what is small and untrusted: compressed terms (RFC 1950), gzipped
+ * BEAM files (RFC 1952). The whole output is one buffer, which also serves as
+ * the window; nothing is read or written beyond it, checksums are verified.
+ */
+
+#include "../journal/bytes.h"
+
+/*
+ * Appends to `out` what one whole zlib or gzip stream holds (which of them,
+ * its first bytes tell). Fails NZD_EBUNDLE when the stream is damaged, does
+ * not end with `view`, or gives more than `limit` bytes; NZD_EINTERNAL
+ * without memory. After a failure `out` holds a part.
+ */
+int nzd_inflate(struct nzd_view view, size_t limit, struct nzd_buf *out,
+                struct nzd_err *err);
+
+#endif
