@@ -12,7 +12,9 @@ BUILD ?= build$(if $(SAN),/asan)
 CC       ?= gcc
 OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
               -fsanitize=undefined -fno-sanitize-recover=all,-O2)
-WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror
+# GCC's manual: the sanitizers make some warnings guess wrong.
+WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror \
+            $(if $(SAN),-Wno-format-truncation -Wno-maybe-uninitialized)
 DEFINES  := -D_GNU_SOURCE -D_REENTRANT
 PACKAGES := lmdb libxxhash libzstd jansson libarchive libconfuse libmd
 

@@ -9,6 +9,7 @@
  */
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,14 +50,14 @@ static size_t below(size_t limit)
     return limit ? (size_t)(draw() % limit) : 0;
 }
 
+/* Also from a signal's handler: system calls only. */
 static void keep_crash(void)
 {
-    FILE *file = fopen(crash_name, "wb");
-    if (!file)
-        return;
-    fwrite(work, 1, work_size, file);
-    fclose(file);
-    fprintf(stderr, "input kept in %s\n", crash_name);
+    int fd = open(crash_name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ssize_t size = write(fd, work, work_size);
+    close(fd);
+    if (size != (ssize_t)work_size)
+        unlink(crash_name);
 }
 
 static void keep_aborted(int number)

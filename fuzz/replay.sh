@@ -14,7 +14,7 @@ failed=0
 for name in "$@"; do
     if ! timeout "${FUZZ_TIMEOUT:-60}" "$programs/$name" "$seed" "$mutations" \
         "fuzz/corpus/${name#fuzz_}" >"$programs/$name.log" 2>&1; then
-        echo "--- $name, seed $seed"
+        echo "--- $name, seed $seed (the input, if it crashed: crash-$seed)"
         cat "$programs/$name.log"
         failed=1
     else
