@@ -47,6 +47,9 @@ struct nzd_context {
     struct nzd_output output;
 };
 
+/* Everything main() does; the exit status. */
+int nzd_command_run(int argc, char **argv);
+
 int nzd_cmd_apply(struct nzd_context *context);
 int nzd_cmd_plan(struct nzd_context *context);
 int nzd_cmd_rollback(struct nzd_context *context);

@@ -12,9 +12,10 @@
 struct nzd_target {
     char node[512]; /* NAME@HOST */
     char cookie[256];
-    uint16_t port; /* 0: ask epmd */
-    bool local;    /* its VM is on this host */
-    int64_t pid;   /* of the local VM when found in /proc, else 0 */
+    uint16_t port;         /* 0: ask epmd */
+    bool local;            /* its VM is on this host */
+    int64_t pid;           /* of the local VM when found in /proc, else 0 */
+    char cookie_from[256]; /* where the cookie came from, for messages */
 };
 
 struct nzd_target_options {
@@ -41,8 +42,8 @@ int nzd_target_find(const struct nzd_target_options *options,
 
 /* Boot id of this host (36 characters). */
 int nzd_host_boot_id(char out[40], struct nzd_err *err);
-/* Field 22 of /proc/PID/stat; NZD_ENOTFOUND: that process is not there (a
- * zombie counts as not there). */
+/* Field 22 of /proc/PID/stat; NZD_ENOTFOUND: that process is proven not to be
+ * there (a zombie counts as not there); other codes: it cannot be told. */
 int nzd_host_process_start(int64_t pid, uint64_t *out, struct nzd_err *err);
 /* True when NAME@HOST's host part means this host. */
 bool nzd_host_is_local(const char *node);

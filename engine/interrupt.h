@@ -7,6 +7,7 @@
  * (no SA_RESTART). PIPE is ignored: a link that breaks is an error code.
  */
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,8 +18,18 @@ int nzd_interrupt_pending(void);
  * cleared to, so that an undo is not itself interrupted. */
 void nzd_interrupt_clear(void);
 
+/*
+ * poll(2) without the gap between asking for a signal and sleeping: with a
+ * signal pending it only looks, and one that arrives ends it. Returns 0 then
+ * and at the time limit, else as poll(2). The count of `fds` may be 0.
+ */
+int nzd_interrupt_poll(struct pollfd *fds, unsigned count, uint64_t timeout_us);
+
 /* Clocks in microseconds: CLOCK_BOOTTIME (deadlines, durations), wall. */
 uint64_t nzd_clock_us(void);
 uint64_t nzd_wall_us(void);
+/* The end of a time limit on the first clock, and what is left until then. */
+uint64_t nzd_clock_deadline(uint64_t timeout_us);
+uint64_t nzd_clock_left(uint64_t deadline);
 
 #endif

@@ -19,9 +19,10 @@
 struct nzd_link;
 
 struct nzd_link_options {
-    const char *node;    /* "counter@web1" */
-    const char *cookie;  /* never printed */
-    uint16_t port;       /* of the node; 0: ask epmd */
+    const char *node;        /* "counter@web1" */
+    const char *cookie;      /* never printed */
+    const char *cookie_from; /* where it came from, for messages; or NULL */
+    uint16_t port;           /* of the node; 0: ask epmd */
     uint64_t timeout_us; /* for connecting and each bootstrap reply; 0: 5 s */
     const char *agent_name; /* see agent.h */
     struct nzd_view agent_beam;
@@ -74,6 +75,14 @@ int nzd_link_receive(struct nzd_link *link, uint64_t timeout_us,
 #define NZD_LINK_FD      1
 #define NZD_LINK_MESSAGE 2
 int nzd_link_wait(struct nzd_link *link, int fd, uint64_t timeout_us,
+                  struct nzd_err *err);
+
+/*
+ * Waits for `fd` alone (may be -1) and answers ticks meanwhile; messages are
+ * kept for later. Returns NZD_LINK_FD, 0 at the time limit or when a signal
+ * is pending, or NZD_ELOST.
+ */
+int nzd_link_tend(struct nzd_link *link, int fd, uint64_t timeout_us,
                   struct nzd_err *err);
 
 /* True once the link is known to be gone. */

@@ -204,6 +204,27 @@ static size_t wrap(struct nzd_buf *out, const char *text, size_t indent,
     }
 }
 
+/* `right` ends at the column `end` where the text leaves room for it. */
+static void row(struct nzd_buf *out, const char *lead, const char *text,
+                const char *right, size_t end, bool wrapped)
+{
+    size_t indent = visible(lead);
+    size_t width = visible(right);
+    size_t room = width > 0 ? width + 2 : 0;
+    size_t column;
+
+    nzd_buf_text(out, lead);
+    column = wrap(out, text, indent,
+                  !wrapped     ? (size_t)-1
+                  : end > room ? end - room
+                               : 1);
+    if (width == 0)
+        return;
+    nzd_buf_printf(out, "%*s",
+                   end > column + room ? (int)(end - column - width) : 2, "");
+    nzd_buf_text(out, right);
+}
+
 static void bar_clear(struct nzd_output *output)
 {
     if (output->bar_shown)
@@ -211,11 +232,18 @@ static void bar_clear(struct nzd_output *output)
     output->bar_shown = false;
 }
 
+static void trim(struct nzd_buf *line)
+{
+    while (line->size > 0 && line->data[line->size - 1] == ' ')
+        line->size--;
+}
+
 /* One write, so that lines of several writers do not mix. */
 static void put_stderr(struct nzd_output *output, struct nzd_buf *line)
 {
     fflush(stdout);
     bar_clear(output);
+    trim(line);
     nzd_buf_u8(line, '\n');
     if (!line->failed)
         fwrite(line->data, 1, line->size, stderr);
@@ -225,6 +253,7 @@ static void put_stderr(struct nzd_output *output, struct nzd_buf *line)
 static void put_stdout(struct nzd_output *output, struct nzd_buf *line)
 {
     bar_clear(output);
+    trim(line);
     nzd_buf_u8(line, '\n');
     if (line->failed || fwrite(line->data, 1, line->size, stdout) != line->size)
         output->broken = true;
@@ -252,6 +281,24 @@ void nzd_output_line(struct nzd_output *output, const char *format, ...)
     clean_args(output, output->color_out, &line, format, args);
     va_end(args);
     put_stdout(output, &line);
+}
+
+void nzd_output_row(struct nzd_output *output, const char *lead,
+                    const char *text, const char *right, unsigned column)
+{
+    const char *parts[] = {lead, text, right};
+    struct nzd_buf safe[3] = {{0}, {0}, {0}};
+    struct nzd_buf line = {0};
+
+    if (output->json)
+        return;
+    for (size_t i = 0; i < 3; i++)
+        clean(output, output->color_out, parts[i], &safe[i]);
+    row(&line, nzd_buf_string(&safe[0]), nzd_buf_string(&safe[1]),
+        nzd_buf_string(&safe[2]), column, true);
+    put_stdout(output, &line);
+    for (size_t i = 0; i < 3; i++)
+        nzd_buf_clear(&safe[i]);
 }
 
 /* DEL is the one control byte that jansson writes as it is. */
@@ -352,25 +399,16 @@ static void step_text(struct nzd_output *output, const char *label,
                       uint64_t took_us, const char *text)
 {
     size_t end = output->width >= WIDTH ? WIDTH - 3 : output->width - 1;
-    size_t start = strlen(label) < LABEL ? LABEL : strlen(label) + 1;
+    struct nzd_buf lead = {0};
     struct nzd_buf line = {0};
     char took[32] = "";
-    size_t column;
-    size_t pad;
 
     if (took_us > 0)
         nzd_format_took(took, took_us);
-    nzd_buf_printf(&line, "%-*s", (int)LABEL - 1, label);
-    nzd_buf_u8(&line, ' ');
-    column = wrap(&line, text, start,
-                  output->bar ? end - strlen(took) - 2 : (size_t)-1);
-    if (took[0]) {
-        pad = end > column + strlen(took) + 2 ? end - column - strlen(took) : 2;
-        nzd_buf_printf(&line, "%*s%s%s%s", (int)pad, "",
-                       color(output->color_err, 'd'), took,
-                       color(output->color_err, '0'));
-    }
+    nzd_buf_printf(&lead, "%-*s ", (int)LABEL - 1, label);
+    row(&line, nzd_buf_string(&lead), text, took, end, output->bar);
     put_stderr(output, &line);
+    nzd_buf_clear(&lead);
 }
 
 void nzd_output_step(struct nzd_output *output, const char *label,

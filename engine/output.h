@@ -59,6 +59,10 @@ void nzd_output_bar(struct nzd_output *output, const char *label, uint64_t done,
 /* A line of the answer on stdout (text mode only). */
 void nzd_output_line(struct nzd_output *output, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same in three parts: `lead` as it is, `text` wrapped behind it where it
+ * is too long, `right` (may be "") so that it ends at `column`. */
+void nzd_output_row(struct nzd_output *output, const char *lead,
+                    const char *text, const char *right, unsigned column);
 /* The answer as one JSON object on stdout; steals `object`, adds "nzd":1. */
 void nzd_output_json(struct nzd_output *output, json_t *object);
 /* A warning on stderr ("nzd: warning: ..."), {"event":"warning"} in JSON. */

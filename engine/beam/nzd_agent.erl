@@ -315,16 +315,15 @@ takeover({Token, Txn, Epoch}, State) ->
     end.
 
 %% The code to go back to. `Prepare`: compile it now, so an undo need not.
-act({old, Module, File, Bin, Prepare}, #state{old = Old} = State) ->
+act({old, Module, File, Bin, Prepare}, State) ->
     Name = atom_to_list(Module),
     case beam_lib:version(Bin) of
         {error, beam_lib, Why} ->
-            {{error, {badfile, text(io_lib:format("~0p", [Why]))}}, State};
+            {{error, {Module, text(io_lib:format("~0p", [Why]))}}, State};
         {ok, {Module, _}} ->
             remember_old(Module, path(File, Name), Bin, Prepare, State);
         {ok, {Other, _}} ->
-            {{error, {badfile, atom_to_binary(Other)}},
-                State#state{old = Old}}
+            {{error, {Module, {is_module, Other}}}, State}
     end;
 %% New code, one module at a time: each compile is one short stall.
 act({new, Module, File, Bin, false}, #state{new = New} = State) ->
@@ -336,7 +335,7 @@ act({new, Module, File, Bin, false}, #state{new = New} = State) ->
             Late = [{Module, Path, Bin} | State#state.late],
             {on_load, State#state{late = Late}};
         {error, [{_, Why}]} ->
-            {{error, Why}, State}
+            {{error, {Module, Why}}, State}
     end;
 act({new, Module, File, Bin, true}, #state{late = Late} = State) ->
     Path = path(File, atom_to_list(Module)),

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+#include "plan_view.h"
+#include "run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* What plan prints, and 5 where the verdict is over --max. */
+static int answer(struct nzd_context *context, const struct nzd_plan_view *view)
+{
+    struct nzd_output *output = &context->output;
+    struct nzd_err err = NZD_ERR_INIT;
+    if (output->json)
+        nzd_output_json(output, nzd_plan_json(view));
+    else
+        nzd_plan_show(output, view);
+    if (view->plan->verdict <= view->max || !context->options.has_max)
+        return 0;
+    nzd_err_set(&err, NZD_EREFUSED, "verdict %s is over --max %s",
+                nzd_level_name(view->plan->verdict), nzd_level_name(view->max));
+    if (!output->json)
+        nzd_output_error(output, &err);
+    return nzd_err_exit(err.code);
+}
+
+static int fail(struct nzd_context *context, struct nzd_err *err)
+{
+    nzd_err_untouched(err, "nothing was touched");
+    nzd_output_error(&context->output, err);
+    return nzd_err_exit(err->code);
+}
+
+/* --- two releases, no node
+ * ---------------------------------------------------- */
+
+static int read_release(struct nzd_context *context, const char *path,
+                        struct nzd_inventory *out, struct nzd_err *err)
+{
+    struct nzd_source *source = NULL;
+    struct nzd_release_options options = {0};
+    (void)context;
+    int code = nzd_source_open(path, &source, err);
+    if (code == NZD_ENOTFOUND)
+        code = err->code = NZD_EBUNDLE;
+    if (!code)
+        code = nzd_release_read(source, &options, out, err);
+    nzd_source_close(source);
+    return code;
+}
+
+static int plan_offline(struct nzd_context *context)
+{
+    struct nzd_inventory old, new;
+    struct nzd_plan plan = {0};
+    struct nzd_err err = NZD_ERR_INIT;
+    struct nzd_plan_view view = {
+        .plan = &plan,
+        .max = nzd_check_max(context),
+        .options = &context->options,
+    };
+    nzd_inventory_init(&old);
+    nzd_inventory_init(&new);
+    int code = read_release(context, context->options.args[0], &old, &err);
+    if (!code)
+        code = read_release(context, context->options.args[1], &new, &err);
+    if (!code)
+        code = nzd_plan_diff(&old, &new, &plan, &err);
+    if (!code)
+        code = nzd_plan_judge(&plan, &err);
+    int status = code ? fail(context, &err) : answer(context, &view);
+    nzd_plan_clear(&plan);
+    nzd_inventory_clear(&old);
+    nzd_inventory_clear(&new);
+    return status;
+}
+
+/* --- a bundle against a node
+ * ---------------------------------------------------- */
+
+static int ask(struct nzd_context *context, struct nzd_question *q,
+               struct nzd_journal **journal, struct nzd_err *err)
+{
+    struct nzd_journal_options options;
+    int code = nzd_question_target(context, &q->target, err);
+    if (!code) {
+        code = nzd_run_open_journal(context, &q->target, NZD_JOURNAL_READ,
+                                    &options, journal, err);
+        if (code == NZD_ENOTFOUND) {
+            nzd_err_clear(err);
+            code = 0;
+        }
+    }
+    if (!code)
+        code = nzd_question_connect(context, q, err);
+    if (!code)
+        code = nzd_question_node(context, q, err);
+    if (!code)
+        code = nzd_question_bundle(context, q, *journal,
+                                   context->options.args[0], err);
+    if (!code && q->plan.step_count)
+        code = nzd_question_occupants(q, err);
+    if (code == NZD_ELOST || code == NZD_ETIMEOUT)
+        err->code = code = NZD_ENODE;
+    return code;
+}
+
+static int plan_node(struct nzd_context *context)
+{
+    struct nzd_question q = {0};
+    struct nzd_journal *journal = NULL;
+    struct nzd_journal_stat stat;
+    struct nzd_err err = NZD_ERR_INIT;
+    struct nzd_plan_view view = {
+        .plan = &q.plan,
+        .question = &q,
+        .max = nzd_check_max(context),
+        .options = &context->options,
+    };
+    int code = ask(context, &q, &journal, &err);
+    if (!code && journal && !nzd_journal_stat(journal, &stat, NULL))
+        view.journal = &stat;
+    int status = code ? fail(context, &err) : answer(context, &view);
+    nzd_question_clear(&q);
+    nzd_journal_close(journal);
+    return status;
+}
+
+int nzd_cmd_plan(struct nzd_context *context)
+{
+    return context->options.arg_count == 2 ? plan_offline(context)
+                                           : plan_node(context);
+}

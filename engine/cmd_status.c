@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "interrupt.h"
+#include "proof.h"
+#include "run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define DRIFT_SHOWN 10u
+
+/* Everything status knows. */
+struct status {
+    struct nzd_context *context;
+    struct nzd_question q;
+    struct nzd_journal *journal; /* NULL: none */
+    struct nzd_journal_stat stat;
+    struct nzd_proof proof;
+    struct nzd_txn in_force; /* id 0: the base */
+    struct nzd_txn last;     /* id 0: none */
+    struct nzd_txn open;     /* id 0: none */
+};
+
+static int keep_last(void *context, const struct nzd_txn *txn)
+{
+    struct status *status = context;
+    /* Only what is printed is kept. */
+    status->last.id = txn->id;
+    status->last.kind = txn->kind;
+    status->last.state = txn->state;
+    status->last.ended_us = txn->ended_us;
+    status->last.why = txn->why ? strdup(txn->why) : NULL;
+    return 1;
+}
+
+static int read_journal(struct status *status, struct nzd_err *err)
+{
+    struct nzd_journal *journal = status->journal;
+    int code = nzd_journal_stat(journal, &status->stat, err);
+    if (!code) {
+        code = nzd_journal_in_force(journal, &status->q.base.identity,
+                                    &status->in_force, err);
+        if (code == NZD_ENOTFOUND) {
+            nzd_err_clear(err);
+            memset(&status->in_force, 0, sizeof status->in_force);
+            code = 0;
+        }
+    }
+    if (!code) {
+        code = nzd_journal_open_txn(journal, &status->open, err);
+        if (code == NZD_ENOTFOUND) {
+            nzd_err_clear(err);
+            memset(&status->open, 0, sizeof status->open);
+            code = 0;
+        }
+    }
+    if (!code) {
+        code = nzd_journal_each_txn(journal, keep_last, status, err);
+        if (code == 1)
+            code = 0;
+    }
+    return code;
+}
+
+static int gather(struct status *status, struct nzd_err *err)
+{
+    struct nzd_context *context = status->context;
+    struct nzd_question *q = &status->q;
+    struct nzd_journal_options options;
+    int code = nzd_question_target(context, &q->target, err);
+    if (!code) {
+        code = nzd_run_open_journal(context, &q->target, NZD_JOURNAL_READ,
+                                    &options, &status->journal, err);
+        if (code == NZD_ENOTFOUND) {
+            nzd_err_clear(err);
+            code = 0;
+        }
+    }
+    if (!code)
+        code = nzd_question_connect(context, q, err);
+    if (!code)
+        code = nzd_question_node(context, q, err);
+    if (!code && status->journal)
+        code = read_journal(status, err);
+    if (!code)
+        code = nzd_proof_make(q, status->journal, &status->proof, err);
+    if (code == NZD_ELOST || code == NZD_ETIMEOUT)
+        err->code = code = NZD_ENODE;
+    return code;
+}
+
+static bool found_something(const struct status *status)
+{
+    return status->proof.drift_count || status->open.id;
+}
+
+/* --- text
+ * -------------------------------------------------------------------------- */
+
+static void show_drift(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    const struct nzd_proof *proof = &status->proof;
+    for (uint32_t i = 0; i < proof->drift_count; i++) {
+        const struct nzd_drift *drift = &proof->drift[i];
+        char runs[NZD_DIGEST_HEX], expected[NZD_DIGEST_HEX];
+        if (i == DRIFT_SHOWN && !output->verbose) {
+            nzd_output_line(output,
+                            "  ... and %" PRIu32 " more (--verbose lists them)",
+                            proof->drift_count - i);
+            break;
+        }
+        nzd_digest_hex(runs, &drift->runs);
+        nzd_digest_hex(expected, &drift->expected);
+        if (nzd_digest_is_zero(&drift->runs))
+            nzd_output_line(output, "  %-16s is not loaded, %s %.8s",
+                            drift->module,
+                            drift->from_journal ? "journal" : "file", expected);
+        else if (nzd_digest_is_zero(&drift->expected))
+            nzd_output_line(output, "  %-16s runs %.8s, journal: removed",
+                            drift->module, runs);
+        else
+            nzd_output_line(output, "  %-16s runs %.8s, %s %.8s", drift->module,
+                            runs, drift->from_journal ? "journal" : "its file",
+                            expected);
+    }
+}
+
+/* The VM was restarted and runs the base: nothing in force is loaded. */
+static bool runs_only_base(const struct status *status)
+{
+    return status->in_force.id && status->proof.in_force &&
+           status->q.hello.has_token == false;
+}
+
+static void show_running(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    const struct nzd_question *q = &status->q;
+    const struct nzd_proof *proof = &status->proof;
+    uint64_t generation = status->in_force.id;
+    const char *name = generation ? status->in_force.release : q->base.name;
+    const char *version =
+        generation ? status->in_force.to_version : q->base.version;
+    if (!proof->drift_count) {
+        nzd_output_line(output,
+                        "running    %s%s %s%s, generation %" PRIu64
+                        "   proved: %" PRIu32 " of %" PRIu32 " module md5s",
+                        nzd_color(output, 'g'), name, version,
+                        nzd_color(output, '0'), generation, proof->ok,
+                        proof->total);
+        return;
+    }
+    nzd_output_line(output,
+                    "running    %sNOT generation %" PRIu64 "%s: %" PRIu32
+                    " of %" PRIu32 " modules differ%s",
+                    nzd_color(output, 'r'), generation, nzd_color(output, '0'),
+                    proof->drift_count, proof->total,
+                    proof->drift_count == 1 ? "s" : "");
+    show_drift(status);
+    if (runs_only_base(status))
+        nzd_output_line(output,
+                        "  %-15s the VM was restarted since, and "
+                        "booted the base",
+                        "why");
+    if (generation)
+        nzd_output_line(output,
+                        "  %-15s nzd rollback --to %" PRIu64
+                        " puts generation %" PRIu64 " back",
+                        "next", generation, generation);
+}
+
+static void show_last(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    char ago[32];
+    if (status->open.id)
+        nzd_output_line(output,
+                        "open       %s%" PRIu64 " is %s%s: the next "
+                        "nzd that writes settles it",
+                        nzd_color(output, 'y'), status->open.id,
+                        nzd_state_name(status->open.state),
+                        nzd_color(output, '0'));
+    if (!status->last.id || !status->last.ended_us)
+        return;
+    uint64_t now = nzd_wall_us();
+    nzd_format_duration(
+        ago, now > status->last.ended_us ? now - status->last.ended_us : 0);
+    const char *why = status->last.why ? status->last.why : "";
+    nzd_output_line(output, "last       %" PRIu64 " %s, %s ago%s%s",
+                    status->last.id, nzd_state_name(status->last.state), ago,
+                    why[0] ? ": " : "", why);
+}
+
+static void show_journal(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    char used[32], most[32];
+    if (!status->journal) {
+        nzd_output_line(output, "journal    none: nothing was ever applied");
+        return;
+    }
+    nzd_format_bytes(used, status->stat.used_bytes);
+    nzd_format_bytes(most, status->stat.max_bytes);
+    nzd_output_line(output, "journal    %s, %" PRIu64 " transactions, %s of %s",
+                    nzd_journal_directory(status->journal),
+                    status->stat.transactions, used, most);
+}
+
+static void show(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    const struct nzd_question *q = &status->q;
+    char up[32];
+    nzd_format_duration(up, q->hello.uptime_us);
+    nzd_output_line(output, "node       %s, up %s, OTP %s, %s",
+                    nzd_node_name(q->node), up, q->hello.otp,
+                    q->hello.embedded ? "embedded" : "interactive");
+    show_running(status);
+    nzd_output_line(output, "base       %s %s%s%s; a restart boots it",
+                    q->base.name, q->base.version,
+                    q->base.path[0] ? " in " : "", q->base.path);
+    show_last(status);
+    if (q->hello.old_code)
+        nzd_output_line(output,
+                        "old code   of %" PRIu64 " modules is still "
+                        "held; `nzd plan` names by whom",
+                        q->hello.old_code);
+    else
+        nzd_output_line(output, "old code   none: the next apply finds the "
+                                "room free");
+    show_journal(status);
+}
+
+/* --- JSON
+ * ----------------------------------------------------------------------------
+ */
+
+static json_t *digest_json(const struct nzd_digest *digest)
+{
+    char hex[NZD_DIGEST_HEX];
+    if (nzd_digest_is_zero(digest))
+        return json_null();
+    nzd_digest_hex(hex, digest);
+    return json_string(hex);
+}
+
+static json_t *drift_json(const struct nzd_proof *proof)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < proof->drift_count; i++) {
+        const struct nzd_drift *drift = &proof->drift[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:o, s:s}", "module", drift->module,
+                            "runs", digest_json(&drift->runs), "expected",
+                            digest_json(&drift->expected), "expected_by",
+                            drift->from_journal ? "journal" : "file"));
+    }
+    return list;
+}
+
+static json_t *status_json(const struct status *status)
+{
+    const struct nzd_question *q = &status->q;
+    json_t *journal = json_null();
+    if (status->journal)
+        journal =
+            json_pack("{s:s, s:I, s:I, s:I}", "path",
+                      nzd_journal_directory(status->journal), "transactions",
+                      (json_int_t)status->stat.transactions, "used_bytes",
+                      (json_int_t)status->stat.used_bytes, "max_bytes",
+                      (json_int_t)status->stat.max_bytes);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:{s:s, s:s, s:s, s:o}, s:{s:i, s:i}, s:o,"
+        " s:I, s:o, s:o}",
+        "node", nzd_node_name(q->node), "otp", q->hello.otp, "mode",
+        q->hello.embedded ? "embedded" : "interactive", "uptime_us",
+        (json_int_t)q->hello.uptime_us, "generation",
+        (json_int_t)status->in_force.id, "base", "name", q->base.name,
+        "version", q->base.version, "path", q->base.path, "identity",
+        digest_json(&q->base.identity), "proved", "ok", (int)status->proof.ok,
+        "total", (int)status->proof.total, "drift", drift_json(&status->proof),
+        "old_code", (json_int_t)q->hello.old_code, "open",
+        status->open.id
+            ? json_pack("{s:I, s:s}", "txn", (json_int_t)status->open.id,
+                        "state", nzd_state_name(status->open.state))
+            : json_null(),
+        "journal", journal);
+}
+
+int nzd_cmd_status(struct nzd_context *context)
+{
+    struct status status = {.context = context};
+    struct nzd_err err = NZD_ERR_INIT;
+    int code = gather(&status, &err);
+    int result = nzd_err_exit(code);
+    if (code)
+        nzd_output_error(&context->output, &err);
+    else if (context->output.json)
+        nzd_output_json(&context->output, status_json(&status));
+    else
+        show(&status);
+    if (!code && context->options.check && found_something(&status))
+        result = nzd_err_exit(NZD_EUNSETTLED);
+    nzd_proof_clear(&status.proof);
+    nzd_txn_clear(&status.in_force);
+    nzd_txn_clear(&status.last);
+    nzd_txn_clear(&status.open);
+    nzd_question_clear(&status.q);
+    nzd_journal_close(status.journal);
+    return result;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node.h"
+
+#include "agent.h"
+#include "interrupt.h"
+#include "node_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_TIMEOUT_US 30000000u
+
+int nzd_node_open(const struct nzd_target *target, uint64_t timeout_us,
+                  struct nzd_node **out, struct nzd_err *err)
+{
+    struct nzd_link_options options = {
+        .node = target->node,
+        .cookie = target->cookie,
+        .port = target->port,
+        .timeout_us = timeout_us,
+        .agent_name = nzd_agent_name,
+        .agent_beam = nzd_view_of(nzd_agent_beam, nzd_agent_beam_size),
+    };
+    struct nzd_node *node = calloc(1, sizeof *node);
+    if (!node)
+        return nzd_err_memory(err);
+    node->timeout_us = timeout_us ? timeout_us : DEFAULT_TIMEOUT_US;
+    int code = nzd_link_open(&options, &node->link, err);
+    if (code) {
+        free(node);
+        return code;
+    }
+    *out = node;
+    return 0;
+}
+
+void nzd_node_close(struct nzd_node *node)
+{
+    if (!node)
+        return;
+    nzd_link_close(node->link);
+    nzd_arena_clear(&node->arena);
+    nzd_buf_clear(&node->message);
+    nzd_buf_clear(&node->envelope);
+    nzd_buf_clear(&node->request);
+    free(node);
+}
+
+struct nzd_link *nzd_node_link(struct nzd_node *node)
+{
+    return node->link;
+}
+
+const char *nzd_node_name(const struct nzd_node *node)
+{
+    return nzd_link_node(node->link);
+}
+
+void nzd_node_set_fence(struct nzd_node *node, const struct nzd_fence *fence)
+{
+    node->fence = *fence;
+}
+
+const struct nzd_fence *nzd_node_fence(const struct nzd_node *node)
+{
+    return &node->fence;
+}
+
+int nzd_node_send(struct nzd_node *node, const struct nzd_buf *request,
+                  uint64_t *number, struct nzd_err *err)
+{
+    struct nzd_buf *out = &node->envelope;
+    nzd_buf_reset(out);
+    nzd_etf_version(out);
+    nzd_etf_tuple(out, 5);
+    nzd_etf_atom(out, "nzd");
+    nzd_link_put_self(node->link, out);
+    nzd_etf_unsigned(out, ++node->last);
+    nzd_etf_tuple(out, 3);
+    nzd_etf_binary(out, nzd_view_of(node->fence.token, 16));
+    nzd_etf_unsigned(out, node->fence.txn);
+    nzd_etf_unsigned(out, node->fence.epoch);
+    nzd_buf_bytes(out, request->data, request->size);
+    if (out->failed || request->failed)
+        return nzd_err_memory(err);
+    *number = node->last;
+    return nzd_link_send(node->link, nzd_buf_view(out), node->timeout_us, err);
+}
+
+/* Takes the answer out of {nzd, Number, Answer}; NULL when it is another. */
+static const struct nzd_term *match_answer(const struct nzd_term *message,
+                                           uint64_t number)
+{
+    int64_t got = 0;
+    if (!nzd_term_is_tagged(message, "nzd", 3) ||
+        !nzd_term_integer(nzd_term_at(message, 1), &got) ||
+        (uint64_t)got != number)
+        return NULL;
+    return nzd_term_at(message, 2);
+}
+
+int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
+                    const struct nzd_term **answer, struct nzd_err *err)
+{
+    uint64_t limit = timeout_us ? timeout_us : node->timeout_us;
+    uint64_t deadline = nzd_clock_us() + limit;
+    for (;;) {
+        uint64_t now = nzd_clock_us();
+        if (nzd_interrupt_pending())
+            return nzd_err_set(err, NZD_EREFUSED, "interrupted by a signal");
+        if (now >= deadline)
+            return nzd_err_set(err, NZD_ETIMEOUT,
+                               "%s gave no answer within %" PRIu64 " ms",
+                               nzd_node_name(node), limit / 1000);
+        int code =
+            nzd_link_receive(node->link, deadline - now, &node->message, NULL);
+        if (code == NZD_ETIMEOUT)
+            continue;
+        if (code)
+            return nzd_err_set(err, code, "the link to %s is lost",
+                               nzd_node_name(node));
+        nzd_arena_clear(&node->arena);
+        const struct nzd_term *message = NULL;
+        code = nzd_term_decode(nzd_buf_view(&node->message), &node->arena,
+                               &message, err);
+        if (code)
+            return nzd_err_prefix(err, "a message of %s", nzd_node_name(node));
+        *answer = match_answer(message, number);
+        if (*answer)
+            return 0;
+    }
+}
+
+int nzd_node_ask(struct nzd_node *node, const struct nzd_buf *request,
+                 uint64_t timeout_us, const struct nzd_term **answer,
+                 struct nzd_err *err)
+{
+    uint64_t number = 0;
+    int code = nzd_node_send(node, request, &number, err);
+    if (code)
+        return code;
+    return nzd_node_answer(node, number, timeout_us, answer, err);
+}
+
+int nzd_node_unexpected(const struct nzd_node *node, const char *what,
+                        const struct nzd_term *answer, struct nzd_err *err)
+{
+    struct nzd_buf text = {0};
+    int code = NZD_EINTERNAL;
+    if (nzd_term_is_tagged(answer, "error", 2) &&
+        nzd_term_is_atom(nzd_term_at(answer, 1), "fenced"))
+        return nzd_err_set(err, NZD_EUNSETTLED,
+                           "%s: another nzd speaks for %s now", what,
+                           nzd_node_name(node));
+    nzd_term_print(answer, 300, &text);
+    nzd_err_set(err, code, "%s: %s answered %s", what, nzd_node_name(node),
+                nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    return code;
+}
+
+struct nzd_buf *nzd_node_begin_request(struct nzd_node *node)
+{
+    nzd_buf_reset(&node->request);
+    return &node->request;
+}
+
+void nzd_node_put_atoms(struct nzd_buf *out, const char *const *names,
+                        uint32_t count)
+{
+    nzd_etf_list(out, count);
+    for (uint32_t i = 0; i < count; i++)
+        nzd_etf_atom(out, names[i]);
+    if (count)
+        nzd_etf_nil(out);
+}
+
+void nzd_node_put_texts(struct nzd_buf *out, const char *const *names,
+                        uint32_t count)
+{
+    nzd_etf_list(out, count);
+    for (uint32_t i = 0; i < count; i++)
+        nzd_etf_binary(out, nzd_view_text(names[i]));
+    if (count)
+        nzd_etf_nil(out);
+}
+
+bool nzd_node_digest(const struct nzd_term *term, struct nzd_digest *out)
+{
+    if (!term || term->kind != NZD_TERM_BINARY ||
+        term->text.size != NZD_DIGEST_SIZE)
+        return false;
+    memcpy(out->bytes, term->text.data, NZD_DIGEST_SIZE);
+    return true;
+}
+
+int nzd_node_attributes(const struct nzd_term *term, struct nzd_digest *out,
+                        struct nzd_err *err)
+{
+    struct nzd_arena arena = {0};
+    const struct nzd_term *attributes = NULL;
+    if (!term || term->kind != NZD_TERM_BINARY)
+        return nzd_err_set(err, NZD_EINTERNAL, "attributes are no binary");
+    int code = nzd_term_decode(term->text, &arena, &attributes, err);
+    if (!code)
+        *out = nzd_term_digest(attributes);
+    nzd_arena_clear(&arena);
+    return code;
+}

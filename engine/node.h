@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_NODE_H
+#define NZD_ENGINE_NODE_H
+
+/*
+ * A node as the transaction sees it: one session with its agent. Requests
+ * carry the fence (token of the VM, transaction, epoch); answers are matched
+ * by number, so a late answer to an earlier request is never taken for a
+ * later one. What the requests and answers look like stands at the top of
+ * beam/nzd_agent.erl.
+ *
+ * Terms and texts of an answer are valid until the next request on the same
+ * session, unless they went into an inventory or a caller's arena.
+ *
+ * Errors: NZD_ELOST the link is gone; NZD_ETIMEOUT no answer in time (the
+ * request may still be done in the node); NZD_EINTERNAL an answer we do not
+ * understand; NZD_EUNSETTLED fenced: somebody else speaks for the node now.
+ */
+
+#include "../staging/plan.h"
+#include "discover.h"
+#include "link.h"
+
+struct nzd_node;
+
+int nzd_node_open(const struct nzd_target *target, uint64_t timeout_us,
+                  struct nzd_node **out, struct nzd_err *err);
+void nzd_node_close(struct nzd_node *node); /* NULL is fine */
+struct nzd_link *nzd_node_link(struct nzd_node *node);
+const char *nzd_node_name(const struct nzd_node *node);
+
+struct nzd_fence {
+    uint8_t token[16];
+    uint64_t txn;
+    uint64_t epoch;
+};
+void nzd_node_set_fence(struct nzd_node *node, const struct nzd_fence *fence);
+const struct nzd_fence *nzd_node_fence(const struct nzd_node *node);
+
+/* Sends a request (one term, without the 131) and waits for its answer.
+ * `timeout_us` 0: the session's. */
+int nzd_node_ask(struct nzd_node *node, const struct nzd_buf *request,
+                 uint64_t timeout_us, const struct nzd_term **answer,
+                 struct nzd_err *err);
+/* Sends only; `number` is for nzd_node_answer(). */
+int nzd_node_send(struct nzd_node *node, const struct nzd_buf *request,
+                  uint64_t *number, struct nzd_err *err);
+int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
+                    const struct nzd_term **answer, struct nzd_err *err);
+/* An error of an answer that is none of the expected ones. */
+int nzd_node_unexpected(const struct nzd_node *node, const char *what,
+                        const struct nzd_term *answer, struct nzd_err *err);
+
+/* --- questions -------------------------------------------------------- */
+
+struct nzd_hello {
+    char phase[16]; /* of the agent: idle, open, switched, keeping, undone */
+    uint64_t txn;
+    uint64_t epoch;
+    bool has_token, has_owner;
+    uint8_t token[16];
+    uint8_t owner[16]; /* uuid of the journal that owns the node */
+    bool embedded;
+    char otp[16];
+    char erts[32];
+    char arch[64];
+    char script_name[128];
+    char script_version[128];
+    char release_root[1024];
+    uint64_t os_pid;
+    uint64_t uptime_us;
+    uint64_t processes;
+    uint64_t memory;   /* bytes the VM has allocated */
+    uint64_t old_code; /* modules that have old code */
+};
+int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,
+                   struct nzd_err *err);
+
+/* Applications and loaded modules, sorted. `out` is initialised here. */
+int nzd_node_inventory(struct nzd_node *node, struct nzd_inventory *out,
+                       struct nzd_err *err);
+/* Adds those of `names` that are on the node's code path but not loaded;
+ * the caller sorts again. */
+int nzd_node_on_disk(struct nzd_node *node, const char *const *names,
+                     uint32_t count, struct nzd_inventory *out,
+                     struct nzd_err *err);
+/* What the file of each module holds, where code:which/1 names one. */
+int nzd_node_files(struct nzd_node *node, const char *const *names,
+                   uint32_t count, struct nzd_inventory *out,
+                   struct nzd_err *err);
+/* Boot script, configuration and .app files of the base, into `out`. The
+ * identity of the base and the path it lies in are filled too. */
+struct nzd_base {
+    struct nzd_digest identity;
+    char path[1024];
+    char name[128];
+    char version[128];
+};
+int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
+                  struct nzd_inventory *out, struct nzd_base *base,
+                  struct nzd_err *err);
+/* priv files of these applications, into `out`; the caller sorts again. */
+int nzd_node_priv(struct nzd_node *node, const char *const *apps,
+                  uint32_t count, struct nzd_inventory *out,
+                  struct nzd_err *err);
+
+enum nzd_object_state {
+    NZD_OBJECT_FOUND,
+    NZD_OBJECT_DIFFERS, /* the file is not what runs */
+    NZD_OBJECT_MISSING
+};
+/* The bytes that run, one call of `each` per name, in order; `bytes` is
+ * valid during the call only. */
+typedef int (*nzd_object_fn)(void *context, uint32_t index,
+                             enum nzd_object_state state, struct nzd_view bytes,
+                             struct nzd_err *err);
+int nzd_node_objects(struct nzd_node *node, const char *const *names,
+                     uint32_t count, nzd_object_fn each, void *context,
+                     struct nzd_err *err);
+
+/* Loaded code outside `plan` that calls what the plan removes: into its
+ * gaps. */
+int nzd_node_callers(struct nzd_node *node, struct nzd_plan *plan,
+                     struct nzd_err *err);
+
+enum nzd_occupant_kind {
+    NZD_OCCUPANT_LINGERING, /* in old code of an earlier reload */
+    NZD_OCCUPANT_RESIDENT,  /* in code that is about to become old */
+    NZD_OCCUPANT_CLOSURE,   /* somebody holds closures of old code */
+    NZD_OCCUPANT_HOLDER,    /* ... of current code: blocks nothing now */
+    NZD_OCCUPANT_USER       /* runs a changed callback module */
+};
+struct nzd_occupant {
+    enum nzd_occupant_kind kind;
+    char pid[32];     /* "" of closures */
+    const char *name; /* registered, or "" */
+    const char *module;
+    const char *function;
+    uint32_t arity;
+    uint32_t count; /* of closures */
+};
+struct nzd_occupant_list {
+    struct nzd_occupant *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+/* Looks a few times over about 50 ms. Texts go into `arena`. */
+int nzd_node_occupants(struct nzd_node *node, const struct nzd_plan *plan,
+                       struct nzd_arena *arena, struct nzd_occupant_list *out,
+                       struct nzd_err *err);
+/* Processes whose callback module has code_change and is changed. */
+int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
+                   struct nzd_arena *arena, struct nzd_occupant_list *out,
+                   struct nzd_err *err);
+/* {Pid, Name, Module, Function, Arity} tuples of an answer. */
+int nzd_node_read_occupants(const struct nzd_term *list,
+                            enum nzd_occupant_kind kind,
+                            struct nzd_arena *arena,
+                            struct nzd_occupant_list *out, struct nzd_err *err);
+
+struct nzd_running {
+    bool loaded;
+    struct nzd_digest md5;
+    struct nzd_digest attrs;
+};
+/* What runs, for each name. */
+int nzd_node_md5s(struct nzd_node *node, const char *const *names,
+                  uint32_t count, struct nzd_running *out, struct nzd_err *err);
+
+/* --- acts -------------------------------------------------------------- */
+
+/* Opens transaction `fence.txn` in the agent; the VM's token comes back.
+ * NZD_EBUSY: the node belongs to another journal, or another transaction is
+ * open there. */
+int nzd_node_begin(struct nzd_node *node, const uint8_t uuid[16], bool adopt,
+                   const char *const *kill, unsigned kill_count,
+                   uint8_t token[16], struct nzd_err *err);
+/* Takes over with the session's fence (a higher epoch). `phase` of 16. */
+int nzd_node_takeover(struct nzd_node *node, char *phase, struct nzd_err *err);
+
+/* Old and new code are sent without waiting; the answers are collected by
+ * nzd_node_collect(), which names the first module that was refused. */
+int nzd_node_put_old(struct nzd_node *node, const char *module,
+                     const char *path, struct nzd_view bytes, bool prepare,
+                     struct nzd_err *err);
+int nzd_node_put_new(struct nzd_node *node, const char *module,
+                     const char *path, struct nzd_view bytes, bool late,
+                     struct nzd_err *err);
+int nzd_node_collect(struct nzd_node *node, struct nzd_err *err);
+
+/* The sets of the plan: what was added, removed, and the lambdas. */
+int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
+                      struct nzd_err *err);
+/* The same from names only, for an undo by recovery. */
+int nzd_node_put_added(struct nzd_node *node, const char *const *added,
+                       uint32_t count, struct nzd_err *err);
+
+/*
+ * The switch. 0: all is loaded, `pause_us` is how long finish_loading took,
+ * `blockers` who stayed in the old code. NZD_EREFUSED: nothing is loaded or
+ * the agent has undone it; the message says why, `blockers` who was in the way.
+ */
+int nzd_node_switch(struct nzd_node *node, uint64_t *pause_us,
+                    struct nzd_arena *arena, struct nzd_occupant_list *blockers,
+                    struct nzd_err *err);
+/* 0: old code runs; `left` counts added modules that go later.
+ * NZD_EREFUSED: blocked, nothing was loaded, can be repeated. */
+int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
+                  struct nzd_arena *arena, struct nzd_occupant_list *blockers,
+                  struct nzd_err *err);
+/* Applications and registered names are there: 0, or NZD_EROLLEDBACK with
+ * what is missing. */
+int nzd_node_validate(struct nzd_node *node, struct nzd_err *err);
+
+/* A plain act: keep, done, forget, resume_undo. */
+int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);
+
+struct nzd_call_result {
+    bool passed;
+    bool timed_out;
+    char value[512];
+    struct nzd_buf output; /* the caller clears */
+};
+/* An Erlang-call hook; `args` are terms in text. */
+int nzd_node_call(struct nzd_node *node, const char *module,
+                  const char *function, const char *const *args, unsigned count,
+                  uint64_t timeout_us, struct nzd_call_result *out,
+                  struct nzd_err *err);
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A term with an error reason inside {error, Reason}. */
+static const struct nzd_term *reason_of(const struct nzd_term *answer)
+{
+    return nzd_term_is_tagged(answer, "error", 2) ? nzd_term_at(answer, 1)
+                                                  : NULL;
+}
+
+static int busy_node(struct nzd_node *node, const struct nzd_term *reason,
+                     struct nzd_err *err)
+{
+    struct nzd_digest owner;
+    char hex[NZD_DIGEST_HEX];
+    if (nzd_term_is_tagged(reason, "owner", 2) &&
+        nzd_node_digest(nzd_term_at(reason, 1), &owner)) {
+        nzd_digest_hex(hex, &owner);
+        nzd_err_set(err, NZD_EBUSY, "%s belongs to another journal, %.8s",
+                    nzd_node_name(node), hex);
+        nzd_err_next(err, "use that journal (--journal DIR), or --adopt to "
+                          "take the node over");
+        return NZD_EBUSY;
+    }
+    if (nzd_term_is_tagged(reason, "busy", 3)) {
+        int64_t txn = 0;
+        nzd_term_integer(nzd_term_at(reason, 1), &txn);
+        nzd_err_set(err, NZD_EBUSY,
+                    "transaction %" PRId64 " is open in %s, and this journal "
+                    "does not know it",
+                    txn, nzd_node_name(node));
+        nzd_err_next(err, "run nzd with the journal it was armed in");
+        return NZD_EBUSY;
+    }
+    return 0;
+}
+
+int nzd_node_begin(struct nzd_node *node, const uint8_t uuid[16], bool adopt,
+                   const char *const *kill, unsigned kill_count,
+                   uint8_t token[16], struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    struct nzd_digest got;
+    nzd_etf_tuple(request, 3);
+    nzd_etf_atom(request, "open");
+    nzd_etf_binary(request, nzd_view_of(uuid, 16));
+    nzd_etf_list(request, 2);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "adopt");
+    nzd_etf_atom(request, adopt ? "true" : "false");
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "kill");
+    nzd_node_put_texts(request, kill, kill_count);
+    nzd_etf_nil(request);
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    if (nzd_term_is_tagged(answer, "ok", 2) &&
+        nzd_node_digest(nzd_term_at(answer, 1), &got)) {
+        memcpy(token, got.bytes, 16);
+        return 0;
+    }
+    code = busy_node(node, reason_of(answer), err);
+    return code ? code : nzd_node_unexpected(node, "open", answer, err);
+}
+
+int nzd_node_takeover(struct nzd_node *node, char *phase, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    nzd_etf_atom(nzd_node_begin_request(node), "takeover");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    const struct nzd_term *name = nzd_term_at(answer, 1);
+    if (!nzd_term_is_tagged(answer, "ok", 2) || name->kind != NZD_TERM_ATOM)
+        return nzd_node_unexpected(node, "takeover", answer, err);
+    snprintf(phase, 16, "%s", (const char *)name->text.data);
+    return 0;
+}
+
+int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    nzd_etf_atom(nzd_node_begin_request(node), act);
+    int code = nzd_node_asked(node, &answer, err);
+    if (!code && !nzd_term_is_atom(answer, "ok"))
+        code = nzd_node_unexpected(node, act, answer, err);
+    return code;
+}
+
+/* --- code -------------------------------------------------------------- */
+
+static int send_code(struct nzd_node *node, const char *tag, const char *module,
+                     const char *path, struct nzd_view bytes, bool flag,
+                     struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    uint64_t number = 0;
+    nzd_etf_tuple(request, 5);
+    nzd_etf_atom(request, tag);
+    nzd_etf_atom(request, module);
+    nzd_etf_binary(request, nzd_view_text(path));
+    nzd_etf_binary(request, bytes);
+    nzd_etf_atom(request, flag ? "true" : "false");
+    int code = nzd_node_send(node, request, &number, err);
+    if (code)
+        return code;
+    if (node->pending++ == 0)
+        node->first_pending = number;
+    return 0;
+}
+
+int nzd_node_put_old(struct nzd_node *node, const char *module,
+                     const char *path, struct nzd_view bytes, bool prepare,
+                     struct nzd_err *err)
+{
+    return send_code(node, "old", module, path, bytes, prepare, err);
+}
+
+int nzd_node_put_new(struct nzd_node *node, const char *module,
+                     const char *path, struct nzd_view bytes, bool late,
+                     struct nzd_err *err)
+{
+    return send_code(node, "new", module, path, bytes, late, err);
+}
+
+static int refused_code(struct nzd_node *node, const struct nzd_term *answer,
+                        struct nzd_err *err)
+{
+    struct nzd_buf name = {0}, why = {0};
+    const struct nzd_term *reason = reason_of(answer);
+    if (!reason || nzd_term_is_atom(reason, "fenced") ||
+        nzd_term_is_tagged(reason, "phase", 2))
+        return nzd_node_unexpected(node, "prepare", answer, err);
+    nzd_term_print(nzd_term_at(reason, 0), 300, &name);
+    nzd_term_print(nzd_term_at(reason, 1), 200, &why);
+    nzd_err_set(err, NZD_EREFUSED, "the VM of %s refuses module %s: %s",
+                nzd_node_name(node), nzd_buf_string(&name),
+                nzd_buf_string(&why));
+    nzd_buf_clear(&name);
+    nzd_buf_clear(&why);
+    return NZD_EREFUSED;
+}
+
+int nzd_node_collect(struct nzd_node *node, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    uint64_t number = node->first_pending;
+    uint32_t count = node->pending;
+    int code = 0;
+    node->pending = 0;
+    for (uint32_t i = 0; i < count && !code; i++) {
+        code = nzd_node_answer(node, number + i, 0, &answer, err);
+        if (!code && !nzd_term_is_atom(answer, "ok") &&
+            !nzd_term_is_atom(answer, "on_load"))
+            code = refused_code(node, answer, err);
+    }
+    return code;
+}
+
+static int asked_ok(struct nzd_node *node, const char *what,
+                    struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    int code = nzd_node_asked(node, &answer, err);
+    if (!code && !nzd_term_is_atom(answer, "ok"))
+        code = nzd_node_unexpected(node, what, answer, err);
+    return code;
+}
+
+int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
+                      struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 5);
+    nzd_etf_atom(request, "sets");
+    nzd_node_put_steps(request, plan, 1u << NZD_STEP_ADDED);
+    nzd_node_put_steps(request, plan, 1u << NZD_STEP_REMOVED);
+    nzd_node_put_lambdas(request, plan, false);
+    nzd_node_put_lambdas(request, plan, true);
+    return asked_ok(node, "sets", err);
+}
+
+int nzd_node_put_added(struct nzd_node *node, const char *const *added,
+                       uint32_t count, struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 5);
+    nzd_etf_atom(request, "sets");
+    nzd_node_put_atoms(request, added, count);
+    nzd_etf_nil(request);
+    nzd_etf_nil(request);
+    nzd_etf_nil(request);
+    return asked_ok(node, "sets", err);
+}
+
+/* --- switch, undo, validate --------------------------------------------- */
+
+/* {in_the_way, Processes, Closures}. */
+static int blocked(struct nzd_node *node, const struct nzd_term *reason,
+                   struct nzd_arena *arena, struct nzd_occupant_list *out,
+                   struct nzd_err *err)
+{
+    int code = nzd_node_read_occupants(nzd_term_at(reason, 1),
+                                       NZD_OCCUPANT_LINGERING, arena, out, err);
+    if (!code)
+        code = nzd_node_read_holders(nzd_term_at(reason, 2),
+                                     NZD_OCCUPANT_CLOSURE, arena, out, err);
+    if (code)
+        return code;
+    if (out->count == 0)
+        return nzd_err_set(err, NZD_EREFUSED, "old code in %s is in use",
+                           nzd_node_name(node));
+    const struct nzd_occupant *first = &out->items[0];
+    if (first->kind == NZD_OCCUPANT_CLOSURE)
+        return nzd_err_set(err, NZD_EREFUSED,
+                           "%" PRIu32 " closures of old code of %s are held",
+                           first->count, first->module);
+    return nzd_err_set(err, NZD_EREFUSED, "%s %s is in old code of %s",
+                       first->pid, first->name, first->module);
+}
+
+static int failed_act(struct nzd_node *node, const char *what,
+                      const struct nzd_term *answer, struct nzd_arena *arena,
+                      struct nzd_occupant_list *blockers, struct nzd_err *err)
+{
+    struct nzd_buf text = {0};
+    const struct nzd_term *reason = reason_of(answer);
+    if (nzd_term_is_tagged(reason, "in_the_way", 3))
+        return blocked(node, reason, arena, blockers, err);
+    if (!reason || nzd_term_is_atom(reason, "fenced") ||
+        nzd_term_is_tagged(reason, "phase", 2))
+        return nzd_node_unexpected(node, what, answer, err);
+    nzd_term_print(reason, 300, &text);
+    nzd_err_set(err, NZD_EREFUSED, "%s in %s: %s", what, nzd_node_name(node),
+                nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    return NZD_EREFUSED;
+}
+
+int nzd_node_switch(struct nzd_node *node, uint64_t *pause_us,
+                    struct nzd_arena *arena, struct nzd_occupant_list *blockers,
+                    struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    int64_t pause = 0;
+    nzd_etf_atom(nzd_node_begin_request(node), "switch");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    if (!nzd_term_is_tagged(answer, "ok", 3) ||
+        !nzd_term_integer(nzd_term_at(answer, 1), &pause))
+        return failed_act(node, "switch", answer, arena, blockers, err);
+    *pause_us = (uint64_t)pause;
+    return nzd_node_read_occupants(nzd_term_at(answer, 2),
+                                   NZD_OCCUPANT_RESIDENT, arena, blockers, err);
+}
+
+int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
+                  struct nzd_arena *arena, struct nzd_occupant_list *blockers,
+                  struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    int64_t took = 0;
+    nzd_etf_atom(nzd_node_begin_request(node), "undo");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    if (!nzd_term_is_tagged(answer, "ok", 3) ||
+        !nzd_term_integer(nzd_term_at(answer, 1), &took))
+        return failed_act(node, "undo", answer, arena, blockers, err);
+    *took_us = (uint64_t)took;
+    *left = nzd_term_length(nzd_term_at(answer, 2));
+    return 0;
+}
+
+static void put_missing(struct nzd_buf *out, const char *what,
+                        const struct nzd_term *names)
+{
+    for (uint32_t i = 0; i < nzd_term_length(names); i++) {
+        const struct nzd_term *name = nzd_term_at(names, i);
+        nzd_buf_printf(out, "%s%s ", out->size ? ", " : "", what);
+        if (name->kind == NZD_TERM_BINARY)
+            nzd_buf_bytes(out, name->text.data, name->text.size);
+    }
+}
+
+int nzd_node_validate(struct nzd_node *node, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    struct nzd_buf text = {0};
+    nzd_etf_atom(nzd_node_begin_request(node), "validate");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code || nzd_term_is_atom(answer, "ok"))
+        return code;
+    if (!nzd_term_is_tagged(answer, "missing", 3))
+        return nzd_node_unexpected(node, "validate", answer, err);
+    put_missing(&text, "application", nzd_term_at(answer, 1));
+    put_missing(&text, "registered name", nzd_term_at(answer, 2));
+    nzd_err_set(err, NZD_EROLLEDBACK, "%s gone after the switch",
+                nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    return NZD_EROLLEDBACK;
+}
+
+/* --- hooks -------------------------------------------------------------- */
+
+/* Each argument travels as a binary in external format: a term a hook's
+ * author wrote is no part of our own message. */
+static int put_args(struct nzd_buf *request, const char *const *args,
+                    unsigned count, struct nzd_err *err)
+{
+    int code = 0;
+    nzd_etf_list(request, count);
+    for (unsigned i = 0; i < count && !code; i++) {
+        struct nzd_arena arena = {0};
+        struct nzd_buf text = {0}, term = {0};
+        const struct nzd_term *terms = NULL;
+        nzd_buf_printf(&text, "%s .", args[i]);
+        code = nzd_term_parse(nzd_buf_view(&text), &arena, &terms, err);
+        if (!code) {
+            nzd_etf_version(&term);
+            nzd_term_encode(nzd_term_at(terms, 0), &term);
+            nzd_etf_binary(request, nzd_buf_view(&term));
+        }
+        nzd_arena_clear(&arena);
+        nzd_buf_clear(&text);
+        nzd_buf_clear(&term);
+    }
+    if (count)
+        nzd_etf_nil(request);
+    return code;
+}
+
+static void read_called(const struct nzd_term *result,
+                        const struct nzd_term *output,
+                        struct nzd_call_result *out)
+{
+    const struct nzd_term *value = nzd_term_at(result, 1);
+    out->timed_out = nzd_term_is_atom(result, "timeout");
+    out->passed = nzd_term_is_tagged(result, "passed", 2);
+    if (value && value->kind == NZD_TERM_BINARY)
+        snprintf(out->value, sizeof out->value, "%.*s", (int)value->text.size,
+                 (const char *)value->text.data);
+    if (output && output->kind == NZD_TERM_BINARY)
+        nzd_buf_bytes(&out->output, output->text.data, output->text.size);
+}
+
+int nzd_node_call(struct nzd_node *node, const char *module,
+                  const char *function, const char *const *args, unsigned count,
+                  uint64_t timeout_us, struct nzd_call_result *out,
+                  struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    memset(out, 0, sizeof *out);
+    nzd_etf_tuple(request, 5);
+    nzd_etf_atom(request, "call");
+    nzd_etf_atom(request, module);
+    nzd_etf_atom(request, function);
+    int code = put_args(request, args, count, err);
+    if (code)
+        return code;
+    nzd_etf_unsigned(request, timeout_us / 1000);
+    code = nzd_node_ask(node, request, timeout_us + node->timeout_us, &answer,
+                        err);
+    if (code)
+        return code;
+    if (!nzd_term_is_tagged(answer, "called", 3))
+        return nzd_node_unexpected(node, "hook", answer, err);
+    read_called(nzd_term_at(answer, 1), nzd_term_at(answer, 2), out);
+    return 0;
+}

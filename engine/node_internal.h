@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_NODE_INTERNAL_H
+#define NZD_ENGINE_NODE_INTERNAL_H
+
+/* What node.c, node_read.c and node_act.c share; no other room includes it. */
+
+#include "node.h"
+
+#include <inttypes.h>
+
+struct nzd_node {
+    struct nzd_link *link;
+    uint64_t timeout_us;
+    struct nzd_fence fence;
+    uint64_t last; /* number of the last request */
+    /* Requests put_old and put_new have sent and collect() waits for. */
+    uint64_t first_pending;
+    uint32_t pending;
+    struct nzd_buf request;
+    struct nzd_buf envelope;
+    struct nzd_buf message; /* the last answer; `arena` borrows from it */
+    struct nzd_arena arena;
+};
+
+/* The session's own buffer for the next request, empty. */
+struct nzd_buf *nzd_node_begin_request(struct nzd_node *node);
+void nzd_node_put_atoms(struct nzd_buf *out, const char *const *names,
+                        uint32_t count);
+void nzd_node_put_texts(struct nzd_buf *out, const char *const *names,
+                        uint32_t count);
+/* 16 bytes of a binary. */
+bool nzd_node_digest(const struct nzd_term *term, struct nzd_digest *out);
+/* The digest of attributes that came as a binary in external format. */
+int nzd_node_attributes(const struct nzd_term *term, struct nzd_digest *out,
+                        struct nzd_err *err);
+/* Names of the steps whose change is a bit of `changes`. */
+#define NZD_STEPS_ALL 7u
+#define NZD_STEPS_OLD ((1u << NZD_STEP_CHANGED) | (1u << NZD_STEP_REMOVED))
+void nzd_node_put_steps(struct nzd_buf *out, const struct nzd_plan *plan,
+                        unsigned changes);
+/* [{Module, Md5, Lambdas}] of one side of the steps. */
+void nzd_node_put_lambdas(struct nzd_buf *out, const struct nzd_plan *plan,
+                          bool new_side);
+/* {Module, Function, Count} tuples of an answer. */
+int nzd_node_read_holders(const struct nzd_term *list,
+                          enum nzd_occupant_kind kind, struct nzd_arena *arena,
+                          struct nzd_occupant_list *out, struct nzd_err *err);
+/* Asks with the session's request buffer. */
+static inline int nzd_node_asked(struct nzd_node *node,
+                                 const struct nzd_term **answer,
+                                 struct nzd_err *err)
+{
+    return nzd_node_ask(node, &node->request, 0, answer, err);
+}
+
+#endif

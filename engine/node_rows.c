@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is kept of a row while nothing is read from the journal: its reader
+ * has ended before the node is asked. */
+struct kept_row {
+    char *module;
+    char *path;
+    enum nzd_module_change change;
+    struct nzd_digest blob;
+    struct nzd_digest md5;
+    struct nzd_digest attrs;
+};
+
+struct kept_rows {
+    struct kept_row *items;
+    uint32_t count;
+    uint32_t capacity;
+    struct nzd_err *err;
+};
+
+static void clear_rows(struct kept_rows *rows)
+{
+    for (uint32_t i = 0; i < rows->count; i++) {
+        free(rows->items[i].module);
+        free(rows->items[i].path);
+    }
+    free(rows->items);
+}
+
+static bool restates(const struct nzd_module_row *row)
+{
+    return row->change == NZD_MODULE_CHANGED &&
+           nzd_digest_equal(&row->old_md5, &row->new_md5) &&
+           nzd_digest_equal(&row->old_attrs, &row->new_attrs);
+}
+
+static int keep_row(void *context, const struct nzd_module_row *row)
+{
+    struct kept_rows *rows = context;
+    if (restates(row) || row->change == NZD_MODULE_REMOVED)
+        return 0;
+    if (rows->count == rows->capacity) {
+        uint32_t capacity = rows->capacity ? 2 * rows->capacity : 64;
+        void *items = realloc(rows->items, capacity * sizeof *rows->items);
+        if (!items)
+            return nzd_err_memory(rows->err);
+        rows->items = items;
+        rows->capacity = capacity;
+    }
+    struct kept_row *kept = &rows->items[rows->count++];
+    kept->module = strdup(row->module);
+    kept->path = strdup(row->old_path ? row->old_path : "");
+    kept->change = row->change;
+    kept->blob = row->old_blob;
+    kept->md5 = row->old_md5;
+    kept->attrs = row->old_attrs;
+    return kept->module && kept->path ? 0 : nzd_err_memory(rows->err);
+}
+
+static int read_rows(struct nzd_journal *journal, uint64_t id,
+                     struct kept_rows *rows, struct nzd_err *err)
+{
+    memset(rows, 0, sizeof *rows);
+    rows->err = err;
+    return nzd_journal_each_module(journal, id, keep_row, rows, err);
+}
+
+/* Names of the rows with one change; the caller frees the array. */
+static const char **names_of(const struct kept_rows *rows,
+                             enum nzd_module_change change, uint32_t *count)
+{
+    const char **names = calloc(rows->count + 1, sizeof *names);
+    *count = 0;
+    for (uint32_t i = 0; names && i < rows->count; i++)
+        if (rows->items[i].change == change)
+            names[(*count)++] = rows->items[i].module;
+    return names;
+}
+
+static int resend_one(struct nzd_node *node, struct nzd_journal *journal,
+                      const struct kept_row *row, struct nzd_buf *bytes,
+                      struct nzd_err *err)
+{
+    if (row->change != NZD_MODULE_CHANGED)
+        return 0;
+    nzd_buf_reset(bytes);
+    int code = nzd_journal_get_blob(journal, &row->blob, bytes, err);
+    if (!code)
+        code = nzd_node_put_old(node, row->module, row->path,
+                                nzd_buf_view(bytes), false, err);
+    return code;
+}
+
+int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
+                    uint64_t id, struct nzd_err *err)
+{
+    struct kept_rows rows;
+    struct nzd_buf bytes = {0};
+    const char **added = NULL;
+    uint32_t count = 0;
+    int code = read_rows(journal, id, &rows, err);
+    for (uint32_t i = 0; i < rows.count && !code; i++)
+        code = resend_one(node, journal, &rows.items[i], &bytes, err);
+    if (!code)
+        code = nzd_node_collect(node, err);
+    if (!code) {
+        added = names_of(&rows, NZD_MODULE_ADDED, &count);
+        code = added ? nzd_node_put_added(node, added, count, err)
+                     : nzd_err_memory(err);
+    }
+    free(added);
+    nzd_buf_clear(&bytes);
+    clear_rows(&rows);
+    return code;
+}
+
+static int prove_row(const struct kept_row *row, const struct nzd_running *runs,
+                     uint32_t *still, struct nzd_err *err)
+{
+    char hex[NZD_DIGEST_HEX], old[NZD_DIGEST_HEX];
+    if (row->change == NZD_MODULE_ADDED) {
+        *still += runs->loaded;
+        return 0;
+    }
+    /* A module that was on disk only may stay unloaded. */
+    if (!runs->loaded || (nzd_digest_equal(&runs->md5, &row->md5) &&
+                          nzd_digest_equal(&runs->attrs, &row->attrs)))
+        return 0;
+    nzd_digest_hex(hex, &runs->md5);
+    nzd_digest_hex(old, &row->md5);
+    return nzd_err_set(err, NZD_EUNSETTLED,
+                       "module %s runs %.8s, not the old %.8s", row->module,
+                       hex, old);
+}
+
+int nzd_rows_prove_old(struct nzd_node *node, struct nzd_journal *journal,
+                       uint64_t id, uint32_t left, struct nzd_err *err)
+{
+    struct kept_rows rows;
+    const char **names = NULL;
+    struct nzd_running *runs = NULL;
+    uint32_t still = 0;
+    int code = read_rows(journal, id, &rows, err);
+    if (code)
+        goto out;
+    names = calloc(rows.count + 1, sizeof *names);
+    runs = calloc(rows.count + 1, sizeof *runs);
+    if (!names || !runs) {
+        code = nzd_err_memory(err);
+        goto out;
+    }
+    for (uint32_t i = 0; i < rows.count; i++)
+        names[i] = rows.items[i].module;
+    code = nzd_node_md5s(node, names, rows.count, runs, err);
+    for (uint32_t i = 0; i < rows.count && !code; i++)
+        code = prove_row(&rows.items[i], &runs[i], &still, err);
+    if (!code && still > left)
+        code =
+            nzd_err_set(err, NZD_EUNSETTLED, "an added module is loaded again");
+out:
+    free(names);
+    free(runs);
+    clear_rows(&rows);
+    return code;
+}

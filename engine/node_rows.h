@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_NODE_ROWS_H
+#define NZD_ENGINE_NODE_ROWS_H
+
+/*
+ * The module rows of a journaled transaction against a node: giving an agent
+ * that forgot them the old code again, and proving which side runs.
+ */
+
+#include "../journal/journal.h"
+#include "node.h"
+
+/* Sends the old code of every changed module, from its blobs, and what was
+ * added. */
+int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
+                    uint64_t id, struct nzd_err *err);
+
+/*
+ * Every changed module of the transaction runs its old side, by md5 and
+ * attributes. `left`: how many added modules may still be loaded.
+ * NZD_EUNSETTLED names the first that does not.
+ */
+int nzd_rows_prove_old(struct nzd_node *node, struct nzd_journal *journal,
+                       uint64_t id, uint32_t left, struct nzd_err *err);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "question.h"
+
+#include "question_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SPOOL_MEMORY (16u << 20)
+
+int nzd_question_target(struct nzd_context *context, struct nzd_target *out,
+                        struct nzd_err *err)
+{
+    const struct nzd_options *options = &context->options;
+    const struct nzd_config *config = &context->config;
+    char warning[256] = "";
+    struct nzd_target_options wanted = {
+        .node = options->node ? options->node : config->node,
+        .cookie_file =
+            options->cookie_file ? options->cookie_file : config->cookie_file,
+        .port = options->port,
+    };
+    int code = nzd_target_find(&wanted, out, warning, sizeof warning, err);
+    if (!code && warning[0])
+        nzd_output_warn(&context->output, "%s", warning);
+    return code;
+}
+
+int nzd_question_connect(struct nzd_context *context, struct nzd_question *q,
+                         struct nzd_err *err)
+{
+    int code =
+        nzd_node_open(&q->target, context->options.timeout_us, &q->node, err);
+    if (!code)
+        code = nzd_node_hello(q->node, &q->hello, err);
+    if (code) {
+        if (code == NZD_ELOST || code == NZD_ETIMEOUT)
+            err->code = code = NZD_ENODE;
+        nzd_err_untouched(err, "nothing was touched");
+    }
+    return code;
+}
+
+int nzd_question_node(struct nzd_context *context, struct nzd_question *q,
+                      struct nzd_err *err)
+{
+    (void)context;
+    int code = nzd_node_inventory(q->node, &q->old, err);
+    if (!code)
+        code = nzd_node_base(q->node, &q->hello, &q->old, &q->base, err);
+    return code;
+}
+
+/* --- reading the bundle -------------------------------------------------- */
+
+static void show_progress(void *context, unsigned per_mille)
+{
+    struct nzd_context *ours = context;
+    nzd_output_bar(&ours->output, "read", per_mille, 1000);
+}
+
+static int read_bundle(struct nzd_context *context, struct nzd_question *q,
+                       const char *path, struct nzd_err *err)
+{
+    struct nzd_source *source = NULL;
+    struct nzd_release_options options = {
+        .known = &q->old,
+        .spool = q->spool,
+        .progress = show_progress,
+        .context = context,
+    };
+    int code = nzd_source_open(path, &source, err);
+    if (code == NZD_ENOTFOUND)
+        code = err->code = NZD_EBUNDLE;
+    if (code)
+        return code;
+    code = nzd_release_read(source, &options, &q->new, err);
+    q->bundle_bytes = nzd_source_bytes(source);
+    nzd_source_close(source);
+    nzd_output_bar(&context->output, "read", 1000, 1000);
+    return code;
+}
+
+/* Modules of the bundle that the node has on disk but not in memory. */
+static int ask_on_disk(struct nzd_question *q, struct nzd_err *err)
+{
+    uint32_t count = 0;
+    const char **names = calloc(q->new.module_count + 1, sizeof *names);
+    if (!names)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < q->new.module_count; i++)
+        if (!nzd_inventory_module(&q->old, q->new.modules[i].name))
+            names[count++] = q->new.modules[i].name;
+    int code = 0;
+    if (count)
+        code = nzd_node_on_disk(q->node, names, count, &q->old, err);
+    if (!code && count)
+        code = nzd_inventory_sort(&q->old, err);
+    free(names);
+    return code;
+}
+
+static int ask_priv(struct nzd_question *q, struct nzd_err *err)
+{
+    const char **names = calloc(q->new.app_count + 1, sizeof *names);
+    if (!names)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < q->new.app_count; i++)
+        names[i] = q->new.apps[i].name;
+    int code = nzd_node_priv(q->node, names, q->new.app_count, &q->old, err);
+    if (!code)
+        code = nzd_inventory_sort(&q->old, err);
+    free(names);
+    return code;
+}
+
+/* One digest for what the bundle would make run: the same release packed
+ * anew, with other times in its archive, is the same bundle. */
+static int digest_bundle(struct nzd_question *q, struct nzd_err *err)
+{
+    struct nzd_digester *digester = nzd_digester_begin();
+    if (!digester)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < q->new.module_count; i++) {
+        const struct nzd_module *module = &q->new.modules[i];
+        nzd_digester_add(digester,
+                         nzd_view_of(module->name, strlen(module->name) + 1));
+        nzd_digester_add(digester,
+                         nzd_view_of(module->md5.bytes, NZD_DIGEST_SIZE));
+        nzd_digester_add(digester,
+                         nzd_view_of(module->attrs.bytes, NZD_DIGEST_SIZE));
+    }
+    q->bundle = nzd_digester_end(digester);
+    return 0;
+}
+
+int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
+                      struct nzd_err *err)
+{
+    int code = nzd_plan_diff(&q->old, &q->new, &q->plan, err);
+    q->planned = code == 0;
+    if (!code)
+        code = nzd_question_old_code(q, journal, err);
+    if (!code)
+        code = nzd_plan_judge(&q->plan, err);
+    if (!code && q->plan.removed + q->plan.changed)
+        code = nzd_node_callers(q->node, &q->plan, err);
+    if (!code && q->plan.changed)
+        code = nzd_node_users(q->node, &q->plan, &q->arena, &q->users, err);
+    if (!code)
+        code = digest_bundle(q, err);
+    for (uint32_t i = 0; i < q->plan.step_count && !code; i++)
+        if (q->plan.steps[i].new)
+            q->new_bytes += q->plan.steps[i].new->bytes;
+    return code;
+}
+
+int nzd_question_open_spool(struct nzd_question *q, struct nzd_err *err)
+{
+    return nzd_spool_open(NULL, SPOOL_MEMORY, &q->spool, err);
+}
+
+/* The version that the code in force came as, not that of the base. */
+void nzd_question_name_running(struct nzd_question *q,
+                               struct nzd_journal *journal)
+{
+    struct nzd_txn in_force;
+    if (!journal ||
+        nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
+        return;
+    if (in_force.to_version && in_force.to_version[0] && q->hello.has_token &&
+        !memcmp(q->hello.token, in_force.vm.token, 16))
+        q->plan.from_version = nzd_arena_text(
+            &q->plan.arena, in_force.to_version, strlen(in_force.to_version));
+    nzd_txn_clear(&in_force);
+}
+
+int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
+                        struct nzd_journal *journal, const char *path,
+                        struct nzd_err *err)
+{
+    int code = nzd_question_open_spool(q, err);
+    if (!code)
+        code = read_bundle(context, q, path, err);
+    if (!code)
+        code = ask_on_disk(q, err);
+    if (!code)
+        code = ask_priv(q, err);
+    if (!code)
+        code = nzd_question_plan(q, journal, err);
+    if (!code)
+        nzd_question_name_running(q, journal);
+    return code;
+}
+
+/* --- who is in the way --------------------------------------------------- */
+
+static bool names_occupant(const char *word, const struct nzd_occupant *who)
+{
+    return !strcmp(word, "all") || !strcmp(word, who->module) ||
+           (who->pid[0] && !strcmp(word, who->pid)) ||
+           (who->name[0] && !strcmp(word, who->name));
+}
+
+bool nzd_occupant_may_be_killed(const struct nzd_occupant *occupant,
+                                const struct nzd_options *options)
+{
+    for (unsigned i = 0; i < options->kill_count; i++)
+        if (names_occupant(options->kill[i], occupant))
+            return true;
+    return false;
+}
+
+uint32_t nzd_question_blocking(const struct nzd_question *q,
+                               const struct nzd_options *options)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < q->occupants.count; i++) {
+        const struct nzd_occupant *who = &q->occupants.items[i];
+        if (who->kind != NZD_OCCUPANT_HOLDER &&
+            !nzd_occupant_may_be_killed(who, options))
+            count++;
+    }
+    return count;
+}
+
+int nzd_question_occupants(struct nzd_question *q, struct nzd_err *err)
+{
+    q->occupants.count = 0;
+    return nzd_node_occupants(q->node, &q->plan, &q->arena, &q->occupants, err);
+}
+
+void nzd_question_clear(struct nzd_question *q)
+{
+    nzd_node_close(q->node);
+    if (q->planned)
+        nzd_plan_clear(&q->plan);
+    nzd_inventory_clear(&q->old);
+    nzd_inventory_clear(&q->new);
+    nzd_spool_close(q->spool);
+    free(q->occupants.items);
+    free(q->users.items);
+    nzd_arena_clear(&q->arena);
+    memset(q, 0, sizeof *q);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_QUESTION_H
+#define NZD_ENGINE_QUESTION_H
+
+/*
+ * Everything that is found out before anything is touched: the node, its
+ * base, what it holds, what the bundle holds, the plan between them, who is
+ * in the way. Nothing here changes the node, the journal or a file. Code that
+ * a step needs later, old and new, lies in the spool.
+ */
+
+#include "../journal/journal.h"
+#include "../staging/spool.h"
+#include "command.h"
+#include "node.h"
+
+struct nzd_question {
+    struct nzd_target target;
+    struct nzd_node *node;
+    struct nzd_hello hello;
+    struct nzd_base base;
+    struct nzd_inventory old; /* of the node */
+    struct nzd_inventory new; /* of the bundle, or made from the journal */
+    struct nzd_plan plan;
+    struct nzd_spool *spool;
+    struct nzd_arena arena; /* texts of the occupants */
+    struct nzd_occupant_list occupants;
+    struct nzd_occupant_list users;
+    struct nzd_digest bundle; /* of all modules of the new side */
+    uint64_t bundle_bytes;
+    uint64_t new_bytes; /* of changed and added modules */
+    uint64_t old_bytes;
+    bool planned; /* plan holds something to clear */
+};
+
+/* Finds the target and its cookie; a warning is printed. */
+int nzd_question_target(struct nzd_context *context, struct nzd_target *out,
+                        struct nzd_err *err);
+/* Connects to q->target, asks who is there. After a failure clear() is due
+ * all the same. */
+int nzd_question_connect(struct nzd_context *context, struct nzd_question *q,
+                         struct nzd_err *err);
+/* Inventory and base of the node. `in_force` (NULL: none) tells which
+ * version the node is said to run. */
+int nzd_question_node(struct nzd_context *context, struct nzd_question *q,
+                      struct nzd_err *err);
+/*
+ * Reads the bundle and makes the plan. `journal` (NULL: none) gives the
+ * bytes of running code that is not on the node's disk. Fails NZD_EREFUSED
+ * when running code that would have to be snapshotted is nowhere.
+ */
+int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
+                        struct nzd_journal *journal, const char *path,
+                        struct nzd_err *err);
+/* The same towards generation `to` of the journal. */
+int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
+                            struct nzd_journal *journal, uint64_t to,
+                            struct nzd_err *err);
+/* Who is in the way now; replaces q->occupants. */
+int nzd_question_occupants(struct nzd_question *q, struct nzd_err *err);
+/* Occupants that block a load or an undo and that --kill does not name. */
+uint32_t nzd_question_blocking(const struct nzd_question *q,
+                               const struct nzd_options *options);
+bool nzd_occupant_may_be_killed(const struct nzd_occupant *occupant,
+                                const struct nzd_options *options);
+void nzd_question_clear(struct nzd_question *q);
+
+#endif

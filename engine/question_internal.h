@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_QUESTION_INTERNAL_H
+#define NZD_ENGINE_QUESTION_INTERNAL_H
+
+/* What question.c and question_code.c share. */
+
+#include "question.h"
+
+/* Of a module of the new side: set from the journal, its content is a blob. */
+#define NZD_QUESTION_TARGET 0x80000000u
+
+int nzd_question_open_spool(struct nzd_question *q, struct nzd_err *err);
+/* Diff, old code, judgement, callers, users, digest. */
+int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
+                      struct nzd_err *err);
+/* Details and spools the running code of all steps that have an old side. */
+int nzd_question_old_code(struct nzd_question *q, struct nzd_journal *journal,
+                          struct nzd_err *err);
+void nzd_question_name_running(struct nzd_question *q,
+                               struct nzd_journal *journal);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run.h"
+
+#include "check.h"
+#include "interrupt.h"
+#include "plan_view.h"
+#include "settle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int nzd_run_open_journal(struct nzd_context *context,
+                         const struct nzd_target *target,
+                         enum nzd_journal_mode mode,
+                         struct nzd_journal_options *options,
+                         struct nzd_journal **out, struct nzd_err *err)
+{
+    const char *directory = nzd_journal_path(context, target);
+    if (!directory)
+        return nzd_err_memory(err);
+    memset(options, 0, sizeof *options);
+    options->max_bytes = context->config.journal_max;
+    options->keep = context->config.keep;
+    options->wait_us = context->options.wait_us;
+    options->purpose = "nzd";
+    return nzd_journal_open(directory, mode, options, out, err);
+}
+
+/* --- what is printed
+ * ----------------------------------------------------------- */
+
+static void show_plan_step(struct nzd_context *context,
+                           const struct nzd_question *q, uint64_t took)
+{
+    const struct nzd_plan *plan = &q->plan;
+    nzd_output_step(&context->output, "plan", took, NULL,
+                    "%s %s -> %s, %" PRIu32 " modules, %s", plan->release,
+                    plan->from_version, plan->to_version, plan->step_count,
+                    nzd_level_name(plan->verdict));
+    for (uint32_t i = 0; i < q->users.count; i++)
+        nzd_output_step(&context->output, "migrate", 0, NULL,
+                        "%s %s runs %s, which has code_change; its state "
+                        "stays as it is",
+                        q->users.items[i].pid, q->users.items[i].name,
+                        q->users.items[i].module);
+    for (uint32_t i = 0; i < q->occupants.count; i++) {
+        const struct nzd_occupant *who = &q->occupants.items[i];
+        if (nzd_occupant_may_be_killed(who, &context->options))
+            nzd_output_step(&context->output, "may end", 0, NULL,
+                            "%s %s in %s:%s/%" PRIu32, who->pid, who->name,
+                            who->module, who->function, who->arity);
+    }
+}
+
+static void show_outcome_json(struct nzd_context *context,
+                              const struct nzd_transaction *t, int exit_code)
+{
+    nzd_output_json(&context->output,
+                    json_pack("{s:s, s:s, s:I, s:i, s:I, s:I}", "event",
+                              "outcome", "state", nzd_state_name(t->txn.state),
+                              "txn", (json_int_t)t->txn.id, "exit", exit_code,
+                              "pause_us", (json_int_t)t->txn.pause_us,
+                              "took_us", (json_int_t)t->txn.took_us));
+}
+
+static void show_committed(struct nzd_context *context,
+                           const struct nzd_transaction *t)
+{
+    struct nzd_output *output = &context->output;
+    const struct nzd_question *q = t->q;
+    char took[32], pause[32];
+    if (output->json) {
+        show_outcome_json(context, t, 0);
+        return;
+    }
+    nzd_format_duration(took, t->txn.took_us);
+    nzd_format_duration(pause, t->txn.pause_us);
+    nzd_output_line(output,
+                    "%scommitted %" PRIu64 "%s: %s %s runs on %s (%s, paused "
+                    "%s)",
+                    nzd_color(output, 'g'), t->txn.id, nzd_color(output, '0'),
+                    t->txn.release, t->txn.to_version, nzd_node_name(q->node),
+                    took, pause);
+    nzd_output_warn(output,
+                    "a restart of the VM boots the base again: %s %s%s%s",
+                    q->base.name, q->base.version,
+                    q->base.path[0] ? " in " : "", q->base.path);
+}
+
+static int show_rolled_back(struct nzd_context *context,
+                            const struct nzd_transaction *t,
+                            const struct nzd_err *err)
+{
+    struct nzd_output *output = &context->output;
+    int exit_code = nzd_err_exit(NZD_EROLLEDBACK);
+    if (output->json) {
+        nzd_output_error(output, err);
+        show_outcome_json(context, t, exit_code);
+        return exit_code;
+    }
+    nzd_output_line(output,
+                    "%srolled back %" PRIu64 "%s: %s %s runs on %s, as before",
+                    nzd_color(output, 'y'), t->txn.id, nzd_color(output, '0'),
+                    t->txn.release, t->txn.from_version, t->txn.node);
+    nzd_output_line(output, "  why   %s", err->message);
+    nzd_output_line(output, "  more  nzd journal show %" PRIu64, t->txn.id);
+    return exit_code;
+}
+
+static int show_nothing(struct nzd_context *context,
+                        const struct nzd_question *q)
+{
+    struct nzd_output *output = &context->output;
+    if (output->json)
+        nzd_output_json(output, json_pack("{s:s, s:s, s:i}", "event", "outcome",
+                                          "state", "nothing", "exit", 0));
+    else
+        nzd_output_line(output,
+                        "nothing to do: %s %s runs on %s (%" PRIu32
+                        " modules are the same)",
+                        q->plan.release, q->plan.to_version,
+                        nzd_node_name(q->node), q->plan.unchanged_modules);
+    return 0;
+}
+
+/* --- the command
+ * ------------------------------------------------------------------ */
+
+static int open_all(struct nzd_context *context, const struct nzd_run *run,
+                    struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_question *q = t->q;
+    enum nzd_journal_mode mode =
+        run->kind == NZD_TXN_APPLY ? NZD_JOURNAL_CREATE : NZD_JOURNAL_WRITE;
+    if (context->options.dry_run)
+        mode = NZD_JOURNAL_READ;
+    int code = nzd_question_target(context, &q->target, err);
+    if (!code)
+        code = nzd_run_open_journal(context, &q->target, mode,
+                                    &t->journal_options, &t->journal, err);
+    if (code == NZD_ENOTFOUND && mode == NZD_JOURNAL_READ &&
+        run->kind == NZD_TXN_APPLY) {
+        nzd_err_clear(err);
+        code = 0;
+    }
+    if (!code && mode != NZD_JOURNAL_READ)
+        code = nzd_settle_open(context, t->journal, &q->target, err);
+    if (!code)
+        code = nzd_question_connect(context, q, err);
+    if (!code)
+        code = nzd_question_node(context, q, err);
+    return code;
+}
+
+static int check_only(struct nzd_context *context, struct nzd_transaction *t,
+                      struct nzd_err *err)
+{
+    struct nzd_journal_stat stat;
+    struct nzd_plan_view view = {
+        .plan = &t->q->plan,
+        .question = t->q,
+        .max = nzd_check_max(context),
+        .options = &context->options,
+    };
+    if (t->journal && !nzd_journal_stat(t->journal, &stat, NULL))
+        view.journal = &stat;
+    int code = nzd_transaction_check(t, err);
+    if (context->output.json)
+        nzd_output_json(&context->output, nzd_plan_json(&view));
+    else
+        nzd_plan_show(&context->output, &view);
+    return code;
+}
+
+static int run_plan(struct nzd_context *context, const struct nzd_run *run,
+                    struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_question *q = t->q;
+    int code = open_all(context, run, t, err);
+    if (!code)
+        code = run->plan(context, q, t->journal, t, err);
+    if (code == NZD_ELOST || code == NZD_ETIMEOUT)
+        err->code = code = NZD_ENODE;
+    if (code)
+        nzd_err_untouched(err, "nothing was touched");
+    return code;
+}
+
+int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
+{
+    struct nzd_question q = {0};
+    struct nzd_err err = NZD_ERR_INIT;
+    struct nzd_transaction t = {
+        .context = context,
+        .q = &q,
+        .kind = run->kind,
+        .source = run->source,
+    };
+    nzd_timeline_open(&t.timeline);
+    int code = run_plan(context, run, &t, &err);
+    bool nothing = !code && q.plan.verdict == NZD_LEVEL_NOTHING;
+    if (!code && !nothing) {
+        show_plan_step(context, &q, nzd_clock_us() - t.timeline.opened_us);
+        code = context->options.dry_run ? check_only(context, &t, &err)
+                                        : nzd_transaction_run(&t, &err);
+    }
+    int status = nzd_err_exit(code);
+    if (nothing)
+        status = show_nothing(context, &q);
+    else if (!code && !context->options.dry_run)
+        show_committed(context, &t);
+    else if (code == NZD_EROLLEDBACK)
+        status = show_rolled_back(context, &t, &err);
+    else if (code)
+        nzd_output_error(&context->output, &err);
+    nzd_transaction_clear(&t);
+    nzd_question_clear(&q);
+    nzd_journal_close(t.journal);
+    return status;
+}

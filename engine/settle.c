@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settle.h"
+
+#include "interrupt.h"
+#include "node_rows.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* How long a lost node is tried again, and a blocked undo, before the
+ * transaction is left for the next nzd. */
+#define RECONNECT_US 10000000u
+#define BLOCKED_US   10000000u
+
+static int move(struct nzd_settle *s, enum nzd_state state, struct nzd_err *err)
+{
+    struct nzd_move durable = {.txn = s->txn};
+    enum nzd_state before = s->txn->state;
+    uint64_t begin = nzd_clock_us();
+    nzd_timeline_add(s->timeline, NZD_EVENT_MOVE,
+                     state == NZD_STATE_UNDOING ? "UNDOING" : "ROLLED BACK", 0,
+                     "%s", state == NZD_STATE_UNDOING && s->why ? s->why : "");
+    s->txn->state = state;
+    if (state != NZD_STATE_UNDOING) {
+        s->txn->ended_us = nzd_wall_us();
+        s->txn->took_us = begin - s->timeline->opened_us;
+        s->txn->outcome = nzd_err_exit(NZD_EROLLEDBACK);
+    }
+    if (s->why && !s->txn->why)
+        s->txn->why = strdup(s->why);
+    durable.events = s->timeline->items;
+    durable.event_count = s->timeline->count;
+    int code = nzd_journal_move(s->journal, &durable, err);
+    if (code) {
+        s->txn->state = before;
+        return code;
+    }
+    nzd_timeline_written(s->timeline);
+    nzd_log_move(s->txn);
+    return 0;
+}
+
+/* --- what became of the VM --------------------------------------------------
+ */
+
+/* The very process is proven gone: another boot, no such pid, or the pid
+ * belongs to a process that started at another time. */
+static bool is_proven_gone(const struct nzd_vm *vm)
+{
+    char boot[40];
+    uint64_t start = 0;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (!vm->boot_id[0] || !vm->pid)
+        return false;
+    if (nzd_host_boot_id(boot, &ignored))
+        return false;
+    if (strcmp(boot, vm->boot_id) != 0)
+        return true;
+    int code = nzd_host_process_start((int64_t)vm->pid, &start, &ignored);
+    return code == NZD_ENOTFOUND || (code == 0 && start != vm->start_time);
+}
+
+static enum nzd_vm_fate fate_of_session(struct nzd_settle *s,
+                                        struct nzd_node *node,
+                                        struct nzd_err *err)
+{
+    struct nzd_hello hello;
+    if (nzd_node_hello(node, &hello, err))
+        return NZD_VM_UNKNOWN;
+    if (hello.has_token && !memcmp(hello.token, s->txn->vm.token, 16))
+        return NZD_VM_SAME;
+    return NZD_VM_RESTARTED;
+}
+
+static void pause_briefly(void)
+{
+    struct timespec time = {.tv_nsec = 200000000};
+    nanosleep(&time, NULL); /* a signal may end it early */
+}
+
+/* Connects again, for a while; the session is left in *out. */
+static enum nzd_vm_fate reconnect(struct nzd_settle *s, struct nzd_node **out,
+                                  struct nzd_err *err)
+{
+    uint64_t deadline = nzd_clock_us() + RECONNECT_US;
+    enum nzd_vm_fate fate = NZD_VM_UNKNOWN;
+    for (;;) {
+        struct nzd_err lost = NZD_ERR_INIT;
+        if (is_proven_gone(&s->txn->vm))
+            return NZD_VM_RESTARTED;
+        if (!nzd_node_open(s->target, s->context->options.timeout_us, out,
+                           &lost)) {
+            fate = fate_of_session(s, *out, &lost);
+            if (fate != NZD_VM_UNKNOWN)
+                return fate;
+            nzd_node_close(*out);
+            *out = NULL;
+        }
+        if (nzd_clock_us() >= deadline || nzd_interrupt_pending() ||
+            lost.code == NZD_EBUSY) {
+            *err = lost;
+            return fate;
+        }
+        pause_briefly();
+    }
+}
+
+static enum nzd_vm_fate find_fate(struct nzd_settle *s, struct nzd_node **own,
+                                  struct nzd_err *err)
+{
+    if (s->node && !nzd_link_is_dead(nzd_node_link(s->node))) {
+        struct nzd_err ignored = NZD_ERR_INIT;
+        enum nzd_vm_fate fate = fate_of_session(s, s->node, &ignored);
+        if (fate != NZD_VM_UNKNOWN)
+            return fate;
+    }
+    s->node = NULL;
+    enum nzd_vm_fate fate = reconnect(s, own, err);
+    return fate;
+}
+
+/* --- the undo
+ * ------------------------------------------------------------------ */
+
+/* A new session takes over; an agent that forgot is given the old code from
+ * the journal. */
+static int take_over(struct nzd_settle *s, struct nzd_node *node,
+                     struct nzd_err *err)
+{
+    char phase[16];
+    struct nzd_fence fence = {.txn = s->txn->id, .epoch = s->txn->epoch};
+    memcpy(fence.token, s->txn->vm.token, 16);
+    nzd_node_set_fence(node, &fence);
+    int code = nzd_node_takeover(node, phase, err);
+    if (code)
+        return code;
+    nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "takeover", 0,
+                     "epoch %" PRIu64 ", the agent was %s", fence.epoch, phase);
+    if (!strcmp(phase, "idle"))
+        return nzd_rows_resend(node, s->journal, s->txn->id, err);
+    if (!strcmp(phase, "open"))
+        return nzd_node_act(node, "forget", err);
+    return 0;
+}
+
+static int undo_once(struct nzd_settle *s, struct nzd_node *node,
+                     uint64_t *took, uint32_t *left, struct nzd_err *err)
+{
+    struct nzd_arena arena = {0};
+    struct nzd_occupant_list blockers = {0};
+    int code = nzd_node_act(node, "resume_undo", err);
+    if (!code)
+        code = nzd_node_undo(node, took, left, &arena, &blockers, err);
+    (void)s;
+    free(blockers.items);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
+/* Who blocks may leave: tried again for a while. */
+static int undo(struct nzd_settle *s, struct nzd_node *node,
+                struct nzd_err *err)
+{
+    uint64_t deadline = nzd_clock_us() + BLOCKED_US, took = 0;
+    uint32_t left = 0;
+    int code;
+    for (;;) {
+        struct nzd_err one = NZD_ERR_INIT;
+        code = undo_once(s, node, &took, &left, &one);
+        if (code != NZD_EREFUSED || nzd_clock_us() >= deadline ||
+            nzd_interrupt_pending()) {
+            if (code)
+                *err = one;
+            break;
+        }
+        nzd_link_wait(nzd_node_link(node), -1, 100000, NULL);
+    }
+    if (code == NZD_EREFUSED) {
+        err->code = code = NZD_EUNSETTLED;
+        nzd_err_prefix(err, "the undo is blocked");
+        nzd_err_next(err,
+                     "transaction %" PRIu64 " stays undoing; the next "
+                     "nzd command tries again",
+                     s->txn->id);
+    }
+    if (!code)
+        code = nzd_rows_prove_old(node, s->journal, s->txn->id, left, err);
+    if (code)
+        return code;
+    uint32_t back = s->txn->changed;
+    nzd_timeline_add(s->timeline, NZD_EVENT_UNDO, "undo", took,
+                     "%" PRIu32 " modules back, md5s match", back);
+    nzd_output_step(&s->context->output, "undo", took, NULL,
+                    "%" PRIu32 " modules back, md5s match", back);
+    if (left)
+        nzd_timeline_add(s->timeline, NZD_EVENT_NOTE, "note", 0,
+                         "%" PRIu32 " added modules go when no process is "
+                         "left in the undone code",
+                         left);
+    return 0;
+}
+
+static int undo_in_node(struct nzd_settle *s, struct nzd_node *node,
+                        bool new_session, struct nzd_err *err)
+{
+    int code = 0;
+    if (new_session)
+        s->txn->epoch++;
+    code = move(s, NZD_STATE_UNDOING, err);
+    if (!code && new_session)
+        code = take_over(s, node, err);
+    if (!code)
+        code = undo(s, node, err);
+    if (!code)
+        code = move(s, NZD_STATE_ROLLED_BACK, err);
+    if (code && code != NZD_EJOURNAL) {
+        err->code = code = NZD_EUNSETTLED;
+        nzd_err_next(err,
+                     "transaction %" PRIu64 " is not settled; the next "
+                     "nzd command goes on",
+                     s->txn->id);
+    }
+    return code;
+}
+
+static int unsettled(struct nzd_settle *s, struct nzd_err *err)
+{
+    char why[NZD_ERR_MESSAGE];
+    memcpy(why, err->message, sizeof why);
+    nzd_err_clear(err);
+    nzd_err_set(err, NZD_EUNSETTLED,
+                "transaction %" PRIu64 " is not settled: %s cannot be asked "
+                "(%.300s)",
+                s->txn->id, s->target->node, why);
+    nzd_err_untouched(err, "the journal says %s and was not written",
+                      nzd_state_name(s->txn->state));
+    nzd_err_next(err, "when the node answers again or is proven gone, the "
+                      "next nzd command settles it");
+    return NZD_EUNSETTLED;
+}
+
+int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
+{
+    struct nzd_node *own = NULL;
+    struct nzd_err lost = NZD_ERR_INIT;
+    enum nzd_vm_fate fate = find_fate(s, &own, &lost);
+    struct nzd_node *node = own ? own : s->node;
+    int code;
+    switch (nzd_state_recovery(s->txn->state, fate)) {
+    case NZD_RECOVERY_UNDO:
+        code = undo_in_node(s, node, own != NULL, err);
+        break;
+    case NZD_RECOVERY_ROLLED_BACK:
+    case NZD_RECOVERY_JUDGE_BOOT:
+        nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "restarted", 0,
+                         "the VM is another one: its memory is gone, and "
+                         "the new code with it");
+        code = move(s, NZD_STATE_ROLLED_BACK, err);
+        break;
+    case NZD_RECOVERY_NOTHING:
+        code = 0;
+        break;
+    default:
+        *err = lost;
+        code = unsettled(s, err);
+    }
+    nzd_node_close(own);
+    return code;
+}
+
+int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
+                    const struct nzd_target *target, struct nzd_err *err)
+{
+    struct nzd_txn txn;
+    struct nzd_timeline timeline;
+    int code = nzd_journal_open_txn(journal, &txn, NULL);
+    if (code == NZD_ENOTFOUND)
+        return 0;
+    if (code)
+        return nzd_journal_open_txn(journal, &txn, err);
+    nzd_timeline_open(&timeline);
+    nzd_output_step(&context->output, "recover", 0, NULL,
+                    "transaction %" PRIu64 " was left %s", txn.id,
+                    nzd_state_name(txn.state));
+    struct nzd_settle settle = {
+        .context = context,
+        .journal = journal,
+        .target = target,
+        .txn = &txn,
+        .timeline = &timeline,
+        .why = "nzd ended before it was finished",
+    };
+    code = nzd_settle_txn(&settle, err);
+    if (!code)
+        nzd_output_step(&context->output, "recover", 0, NULL,
+                        "transaction %" PRIu64 " %s", txn.id,
+                        nzd_state_name(txn.state));
+    nzd_timeline_clear(&timeline);
+    nzd_txn_clear(&txn);
+    return code;
+}

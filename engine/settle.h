@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_SETTLE_H
+#define NZD_ENGINE_SETTLE_H
+
+/*
+ * Settling an open transaction: the same code for a failure while nzd still
+ * runs and for one that an earlier nzd left behind. It finds out whether
+ * the VM is the one the transaction was armed in, takes the agent over with a
+ * higher epoch where the link is a new one, has the old code put back, proves
+ * it by md5 and attributes, and records rolled_back.
+ */
+
+#include "transaction.h"
+
+struct nzd_settle {
+    struct nzd_context *context;
+    struct nzd_journal *journal;
+    const struct nzd_target *target;
+    struct nzd_node *node; /* a session that speaks for the transaction, or
+                              NULL; a session made here is closed here */
+    struct nzd_txn *txn;   /* as it is in the journal; updated */
+    struct nzd_timeline *timeline;
+    const char *why; /* recorded with the outcome */
+};
+
+/*
+ * Returns 0 when it is settled as rolled_back, durably. NZD_EUNSETTLED: the
+ * node cannot be asked and is not proven gone, or an undo is blocked; the
+ * journal holds armed or undoing and the next nzd goes on. NZD_EJOURNAL: the
+ * old code may be back, but that could not be written; the message says.
+ */
+int nzd_settle_txn(struct nzd_settle *settle, struct nzd_err *err);
+
+/* Settles the open transaction of the journal, when there is one: every
+ * command that writes does this first. 0 also when there was none. */
+int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
+                    const struct nzd_target *target, struct nzd_err *err);
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transaction.h"
+
+#include "check.h"
+#include "hook.h"
+#include "interrupt.h"
+#include "settle.h"
+#include "snapshot.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for the commit, an undo and a reboot record: a few records and events
+ * of at most some KiB, and one live row for each module row. */
+#define RESERVE_BASE    (128u << 10)
+#define RESERVE_PER_ROW 512u
+
+static struct nzd_output *output_of(struct nzd_transaction *t)
+{
+    return &t->context->output;
+}
+
+void nzd_transaction_clear(struct nzd_transaction *t)
+{
+    for (uint32_t i = 0; i < t->row_count; i++)
+        nzd_module_row_clear(&t->rows[i]);
+    free(t->rows);
+    t->rows = NULL;
+    t->row_count = 0;
+    nzd_timeline_clear(&t->timeline);
+    nzd_txn_clear(&t->txn);
+}
+
+int nzd_transaction_move(struct nzd_transaction *t, enum nzd_state state,
+                         uint64_t reserve_bytes, struct nzd_err *err)
+{
+    bool first = state == NZD_STATE_ARMED || state == NZD_STATE_ABORTED;
+    enum nzd_state before = t->txn.state;
+    struct nzd_move move = {
+        .txn = &t->txn,
+        .modules = first ? t->rows : NULL,
+        .module_count = first ? t->row_count : 0,
+        .events = t->timeline.items,
+        .event_count = t->timeline.count,
+        .reserve_bytes = reserve_bytes,
+    };
+    uint64_t id = t->txn.id;
+    t->txn.state = state;
+    if (first)
+        t->txn.id = 0;
+    int code = nzd_journal_move(t->journal, &move, err);
+    if (code) {
+        t->txn.state = before;
+        t->txn.id = id;
+        return code;
+    }
+    nzd_timeline_written(&t->timeline);
+    nzd_log_move(&t->txn);
+    return 0;
+}
+
+/* --- the record -------------------------------------------------------------
+ */
+
+static char *copy(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+/* Words that recovery needs: what may be killed. */
+static char *kill_words(const struct nzd_options *options)
+{
+    struct nzd_buf words = {0};
+    for (unsigned i = 0; i < options->kill_count; i++)
+        nzd_buf_printf(&words, "%skill=%s", i ? " " : "", options->kill[i]);
+    char *text = copy(nzd_buf_string(&words));
+    nzd_buf_clear(&words);
+    return text;
+}
+
+static char *operator_name(void)
+{
+    struct nzd_buf text = {0};
+    const char *user = getenv("SUDO_USER");
+    if (!user)
+        user = getenv("USER");
+    if (!user)
+        user = getenv("LOGNAME");
+    nzd_buf_printf(&text, "%s%s", user ? user : "root",
+                   getenv("SSH_CONNECTION") ? " from ssh" : "");
+    char *name = copy(nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    return name;
+}
+
+/* Which process the VM is, where that can be told from here. */
+static void describe_vm(struct nzd_transaction *t)
+{
+    struct nzd_vm *vm = &t->txn.vm;
+    const struct nzd_target *target = &t->q->target;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (!target->local || target->pid <= 0 ||
+        (uint64_t)target->pid != t->q->hello.os_pid)
+        return;
+    if (nzd_host_process_start(target->pid, &vm->start_time, &ignored) ||
+        nzd_host_boot_id(vm->boot_id, &ignored))
+        vm->boot_id[0] = '\0';
+    else
+        vm->pid = (uint64_t)target->pid;
+}
+
+static int describe(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_txn *txn = &t->txn, in_force;
+    const struct nzd_question *q = t->q;
+    txn->kind = t->kind;
+    txn->verdict = q->plan.verdict;
+    txn->max = t->context->options.has_max ? t->context->options.max
+                                           : t->context->config.max;
+    txn->base = q->base.identity;
+    txn->bundle = q->bundle;
+    txn->bundle_bytes = q->bundle_bytes;
+    txn->changed = q->plan.changed;
+    txn->added = q->plan.added;
+    txn->removed = q->plan.removed;
+    txn->opened_us = nzd_wall_us();
+    txn->to_generation = t->to_generation;
+    txn->release = copy(q->plan.release);
+    txn->from_version = copy(q->plan.from_version);
+    txn->to_version = copy(q->plan.to_version);
+    txn->base_version = copy(q->base.version);
+    txn->base_path = copy(q->base.path);
+    txn->node = copy(nzd_node_name(q->node));
+    txn->source = copy(t->source);
+    txn->operator_name = operator_name();
+    txn->options = kill_words(&t->context->options);
+    describe_vm(t);
+    int code = nzd_journal_in_force(t->journal, &txn->base, &in_force, NULL);
+    if (code == 0) {
+        txn->from_generation = in_force.id;
+        nzd_txn_clear(&in_force);
+    }
+    return code && code != NZD_ENOTFOUND
+               ? nzd_journal_in_force(t->journal, &txn->base, &in_force, err)
+               : 0;
+}
+
+/* --- before armed
+ * -------------------------------------------------------------- */
+
+static int interrupted(struct nzd_err *err)
+{
+    if (!nzd_interrupt_pending())
+        return 0;
+    return nzd_err_set(err, NZD_EREFUSED, "interrupted by a signal");
+}
+
+/* The agent opens the transaction under the number it will get, and a new
+ * epoch; the token of the VM comes back. */
+static int begin(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_options *options = &t->context->options;
+    struct nzd_journal_stat stat;
+    struct nzd_fence fence = {0};
+    uint64_t epoch = 0;
+    int code = nzd_journal_stat(t->journal, &stat, err);
+    if (!code)
+        code = nzd_journal_epoch(t->journal, &epoch, err);
+    if (code)
+        return code;
+    if (t->q->hello.epoch > epoch)
+        epoch = t->q->hello.epoch;
+    fence.txn = t->txn.id = stat.last + 1;
+    fence.epoch = t->txn.epoch = epoch + 1;
+    nzd_node_set_fence(t->q->node, &fence);
+    code =
+        nzd_node_begin(t->q->node, nzd_journal_uuid(t->journal), options->adopt,
+                       options->kill, options->kill_count, fence.token, err);
+    if (code)
+        return code;
+    nzd_node_set_fence(t->q->node, &fence);
+    memcpy(t->txn.vm.token, fence.token, 16);
+    t->begun = true;
+    return 0;
+}
+
+static int prepare(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_plan *plan = &t->q->plan;
+    uint64_t begin_us = nzd_clock_us();
+    int code = nzd_snapshot_rows(t, err);
+    if (!code)
+        code = nzd_snapshot_send(t, err);
+    /* The node compiles while the snapshot is written. */
+    if (!code)
+        code = nzd_snapshot_store(t, err);
+    if (!code)
+        code = nzd_node_collect(t->q->node, err);
+    if (!code)
+        code = nzd_node_put_sets(t->q->node, plan, err);
+    if (code)
+        return code;
+    uint64_t took = nzd_clock_us() - begin_us;
+    nzd_timeline_add(&t->timeline, NZD_EVENT_PREPARE, "prepare", took,
+                     "%" PRIu32 " new, %" PRIu32 " old",
+                     plan->changed + plan->added,
+                     plan->changed + plan->removed);
+    nzd_output_step(output_of(t), "prepare", took, NULL,
+                    "%" PRIu32 " new, %" PRIu32 " old",
+                    plan->changed + plan->added, plan->changed + plan->removed);
+    return 0;
+}
+
+static int run_hooks(struct nzd_transaction *t, enum nzd_hook_phase phase,
+                     const char *outcome, struct nzd_err *err)
+{
+    struct nzd_node *node = t->q->node;
+    bool alive = node && !nzd_link_is_dead(nzd_node_link(node));
+    struct nzd_hook_run run = {
+        .config = &t->context->config,
+        .output = output_of(t),
+        .timeline = &t->timeline,
+        .node = alive ? node : NULL,
+        .bundle = t->source,
+        .txn = t->txn.id,
+        .outcome = outcome,
+    };
+    return nzd_hooks_run(&run, phase, err);
+}
+
+static int arm(struct nzd_transaction *t, struct nzd_err *err)
+{
+    char bytes[32];
+    uint64_t begin_us = nzd_clock_us();
+    uint64_t reserve = RESERVE_BASE + (uint64_t)t->row_count * RESERVE_PER_ROW;
+    uint64_t expected = t->txn.id;
+    nzd_format_bytes(bytes, t->txn.written);
+    nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "ARMED", 0,
+                     "%s written, synced", bytes);
+    t->txn.armed_us = nzd_wall_us();
+    int code = nzd_transaction_move(t, NZD_STATE_ARMED, reserve, err);
+    if (code)
+        return code;
+    if (t->txn.id != expected)
+        return nzd_err_set(err, NZD_EINTERNAL,
+                           "the journal gave number %" PRIu64
+                           ", the agent has %" PRIu64,
+                           t->txn.id, expected);
+    nzd_output_step(output_of(t), "armed", nzd_clock_us() - begin_us,
+                    json_pack("{s:I}", "txn", (json_int_t)t->txn.id),
+                    "transaction %" PRIu64, t->txn.id);
+    return 0;
+}
+
+static void finish_record(struct nzd_transaction *t, int outcome)
+{
+    t->txn.ended_us = nzd_wall_us();
+    t->txn.took_us = nzd_clock_us() - t->timeline.opened_us;
+    t->txn.outcome = outcome;
+}
+
+/* Nothing is loaded: the agent forgets, and the number that the hooks may
+ * have seen is recorded as aborted. */
+static int abort_before_armed(struct nzd_transaction *t, int code,
+                              struct nzd_err *err)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (!t->begun)
+        return code;
+    nzd_interrupt_clear();
+    if (!nzd_link_is_dead(nzd_node_link(t->q->node)))
+        nzd_node_act(t->q->node, "forget", &ignored);
+    if (code != NZD_EJOURNAL && !nzd_journal_is_broken(t->journal)) {
+        finish_record(t, nzd_err_exit(code));
+        t->txn.why = copy(err->message);
+        nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "ABORTED", 0, "%s",
+                         err->message);
+        nzd_err_clear(&ignored);
+        if (nzd_transaction_move(t, NZD_STATE_ABORTED, 0, &ignored))
+            nzd_output_warn(output_of(t), "not recorded: %s", ignored.message);
+    }
+    nzd_err_untouched(err, "no code was loaded; %s runs what it ran",
+                      nzd_node_name(t->q->node));
+    return code;
+}
+
+static int up_to_armed(struct nzd_transaction *t, struct nzd_err *err)
+{
+    int code = begin(t, err);
+    if (!code)
+        code = prepare(t, err);
+    if (!code)
+        code = run_hooks(t, NZD_HOOK_PRE, NULL, err);
+    if (code == NZD_EROLLEDBACK)
+        err->code = code = NZD_EREFUSED;
+    if (!code)
+        code = interrupted(err);
+    if (!code)
+        code = arm(t, err);
+    if (code == NZD_ELOST || code == NZD_ETIMEOUT)
+        err->code = code = NZD_ENODE;
+    return code ? abort_before_armed(t, code, err) : 0;
+}
+
+/* --- after armed
+ * ------------------------------------------------------------------ */
+
+static void note_blockers(struct nzd_transaction *t,
+                          const struct nzd_occupant_list *blockers)
+{
+    for (uint32_t i = 0; i < blockers->count && i < 20; i++) {
+        const struct nzd_occupant *who = &blockers->items[i];
+        nzd_timeline_add(&t->timeline, NZD_EVENT_NOTE, "in old code", 0,
+                         "%s %s in %s:%s/%" PRIu32, who->pid, who->name,
+                         who->module, who->function, who->arity);
+    }
+}
+
+static int switch_code(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_plan *plan = &t->q->plan;
+    struct nzd_arena arena = {0};
+    struct nzd_occupant_list blockers = {0};
+    uint32_t loaded = plan->changed + plan->added;
+    int code =
+        nzd_node_switch(t->q->node, &t->txn.pause_us, &arena, &blockers, err);
+    if (!code) {
+        nzd_timeline_add(&t->timeline, NZD_EVENT_SWITCH, "switch",
+                         t->txn.pause_us,
+                         "%" PRIu32 " loaded at once, %" PRIu32 " to remove",
+                         loaded, plan->removed);
+        note_blockers(t, &blockers);
+        nzd_output_step(output_of(t), "switch", t->txn.pause_us, NULL,
+                        plan->removed ? "%" PRIu32 " loaded at once, %" PRIu32
+                                        " to remove"
+                                      : "%" PRIu32 " loaded at once",
+                        loaded, plan->removed);
+    }
+    free(blockers.items);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
+static int validate(struct nzd_transaction *t, struct nzd_err *err)
+{
+    uint64_t begin_us = nzd_clock_us();
+    int code = nzd_node_validate(t->q->node, err);
+    nzd_timeline_add(
+        &t->timeline, NZD_EVENT_CHECK, "check", nzd_clock_us() - begin_us, "%s",
+        code ? err->message : "applications and registered names are there");
+    if (!code)
+        code = run_hooks(t, NZD_HOOK_POST, NULL, err);
+    if (!code)
+        code = interrupted(err);
+    return code;
+}
+
+static int keep(struct nzd_transaction *t, struct nzd_err *err)
+{
+    int code = nzd_node_act(t->q->node, "keep", err);
+    if (!code)
+        nzd_timeline_add(&t->timeline, NZD_EVENT_KEEP, "keep", 0,
+                         "the agent keeps the new code");
+    return code;
+}
+
+/* The store is closed and opened again, and what it says is true. */
+static int reopen(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_txn found;
+    uint64_t id = t->txn.id;
+    char *directory = strdup(nzd_journal_directory(t->journal));
+    if (!directory)
+        return nzd_err_memory(err);
+    nzd_journal_close(t->journal);
+    t->journal = NULL;
+    int code = nzd_journal_open(directory, NZD_JOURNAL_WRITE,
+                                &t->journal_options, &t->journal, err);
+    free(directory);
+    if (!code)
+        code = nzd_journal_txn(t->journal, id, &found, err);
+    if (code)
+        return code;
+    t->txn.state = found.state;
+    nzd_txn_clear(&found);
+    return 0;
+}
+
+static int commit(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_err again = NZD_ERR_INIT;
+    finish_record(t, 0);
+    nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "COMMITTED", 0, "%s", "");
+    int code = nzd_transaction_move(t, NZD_STATE_COMMITTED, 0, err);
+    if (code != NZD_EJOURNAL)
+        return code;
+    if (reopen(t, &again) || t->txn.state != NZD_STATE_COMMITTED)
+        return code;
+    nzd_err_clear(err);
+    return 0;
+}
+
+/* The old code is put back without a journal that could say so. */
+static int undo_unrecorded(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_err undone = NZD_ERR_INIT;
+    struct nzd_arena arena = {0};
+    struct nzd_occupant_list blockers = {0};
+    uint64_t took = 0;
+    uint32_t left = 0;
+    int code = nzd_node_act(t->q->node, "resume_undo", &undone);
+    if (!code)
+        code =
+            nzd_node_undo(t->q->node, &took, &left, &arena, &blockers, &undone);
+    free(blockers.items);
+    nzd_arena_clear(&arena);
+    nzd_err_untouched(
+        err, code ? "the new code still runs: %s" : "the old code runs again%s",
+        code ? undone.message : "");
+    nzd_err_next(err,
+                 "mend the journal's disk; the next nzd command settles "
+                 "transaction %" PRIu64,
+                 t->txn.id);
+    return err->code;
+}
+
+static int undo(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_err why = *err;
+    nzd_interrupt_clear();
+    if (!t->journal || nzd_journal_is_broken(t->journal)) {
+        struct nzd_err again = NZD_ERR_INIT;
+        if (!t->journal || reopen(t, &again))
+            return undo_unrecorded(t, err);
+    }
+    struct nzd_settle settle = {
+        .context = t->context,
+        .journal = t->journal,
+        .target = &t->q->target,
+        .node = t->q->node,
+        .txn = &t->txn,
+        .timeline = &t->timeline,
+        .why = why.message,
+    };
+    nzd_err_clear(err);
+    int code = nzd_settle_txn(&settle, err);
+    if (code)
+        return code;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    run_hooks(t, NZD_HOOK_OUTCOME, "rolled_back", &ignored);
+    nzd_err_set(err, NZD_EROLLEDBACK, "%s", why.message);
+    return NZD_EROLLEDBACK;
+}
+
+static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
+{
+    int code = switch_code(t, err);
+    if (!code)
+        code = validate(t, err);
+    if (!code)
+        code = keep(t, err);
+    if (!code)
+        code = commit(t, err);
+    return code ? undo(t, err) : 0;
+}
+
+static void done(struct nzd_transaction *t)
+{
+    struct nzd_err err = NZD_ERR_INIT;
+    run_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
+    nzd_err_clear(&err);
+    if (nzd_node_act(t->q->node, "done", &err))
+        nzd_output_warn(output_of(t),
+                        "the agent was not told that it is done: %s",
+                        err.message);
+}
+
+int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
+{
+    int code = nzd_transaction_check(t, err);
+    if (!code)
+        code = describe(t, err);
+    if (code)
+        return code;
+    nzd_timeline_add(&t->timeline, NZD_EVENT_OPEN, "open", 0,
+                     "verdict %s, limit %s", nzd_level_name(t->txn.verdict),
+                     nzd_level_name(t->txn.max));
+    code = up_to_armed(t, err);
+    if (!code)
+        code = after_armed(t, err);
+    if (!code)
+        done(t);
+    return code;
+}
