@@ -270,8 +270,8 @@ static int block_stored(struct stream *stream)
 
 static int blocks(struct stream *stream)
 {
-    struct code lengths;
-    struct code distances;
+    struct code lengths = {{0}, {0}};
+    struct code distances = {{0}, {0}};
     unsigned last = 0;
     int rc = 0;
 

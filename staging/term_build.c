@@ -115,7 +115,7 @@ static const struct nzd_term *big_text(struct nzd_arena *arena, bool negative,
         return NULL;
     if (negative)
         text[at++] = '-';
-    memcpy(text + at, "16#", 3);
+    memcpy(text + at, "16#", sizeof("16#"));
     at += 3;
     for (size_t i = little.size; i-- > 0;) {
         uint8_t byte = little.data[i];
@@ -175,12 +175,13 @@ static bool join(struct nzd_arena *arena, struct nzd_term *list)
     const struct nzd_term **all;
     size_t total = (size_t)list->count + more;
 
-    if (more > UINT32_MAX - list->count || total > SIZE_MAX / sizeof(*all))
+    if (more > UINT32_MAX - list->count ||
+        total > SIZE_MAX / sizeof(const struct nzd_term *))
         return false;
-    all = nzd_arena_alloc(arena, total * sizeof(*all));
+    all = nzd_arena_alloc(arena, total * sizeof(const struct nzd_term *));
     if (!all)
         return false;
-    memcpy(all, list->children, list->count * sizeof(*all));
+    memcpy(all, list->children, list->count * sizeof(const struct nzd_term *));
     for (uint32_t i = 0; i < more; i++)
         all[list->count + i] = nzd_term_at(tail, i);
     list->children = all;

@@ -239,8 +239,8 @@ static const struct nzd_term **decode_all(struct decoder *decoder,
         (void)refuse(decoder, "nested too deep");
         return NULL;
     }
-    children =
-        nzd_arena_alloc(decoder->arena, (size_t)count * sizeof(*children));
+    children = nzd_arena_alloc(decoder->arena,
+                               (size_t)count * sizeof(const struct nzd_term *));
     if (!children) {
         (void)nzd_err_memory(decoder->err);
         return NULL;
@@ -512,7 +512,7 @@ int nzd_term_decode(struct nzd_view view, struct nzd_arena *arena,
 {
     struct decoder decoder = {.arena = arena, .begin = view.data, .err = err};
     const struct nzd_term *term;
-    struct nzd_view inflated;
+    struct nzd_view inflated = {NULL, 0};
 
     nzd_reader_init(&decoder.in, view);
     if (nzd_read_u8(&decoder.in) != VERSION)

@@ -58,7 +58,7 @@ static const struct nzd_term **pop(struct parser *parser, size_t base,
     else if (size > 0)
         memcpy(children, parser->open.data + base, size);
     parser->open.size = base;
-    *count = (uint32_t)(size / sizeof(*children));
+    *count = (uint32_t)(size / sizeof(const struct nzd_term *));
     return children;
 }
 

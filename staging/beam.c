@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "beam.h"
+#include "beam_code.h"
+#include "beam_file.h"
+#include "inflate.h"
+#include "limits.h"
+#include "term_build.h"
+#include "utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_ARITY    255
+#define FUNCTION_SIZE 12 /* bytes in ExpT and ImpT */
+#define LAMBDA_SIZE   24 /* bytes in FunT */
+
+/* The atoms of the module. A name goes to the arena when it is first asked
+ * for, and is the same from then on. */
+struct atoms {
+    uint32_t count;
+    struct nzd_view *views;
+    const char **names;
+    struct nzd_arena *arena;
+};
+
+/* --- atoms --- */
+
+static int atoms_refuse(struct nzd_err *err, const char *what)
+{
+    return nzd_chunk_refuse(err, NZD_CHUNK_ATOMS, what);
+}
+
+/* Before OTP 28 each length is one byte; a negative number of atoms says
+ * that it is a compact term. */
+static struct nzd_view atom_read(struct nzd_reader *reader, bool compact)
+{
+    enum nzd_compact_tag tag = NZD_COMPACT_U;
+    uint64_t size =
+        compact ? nzd_read_compact(reader, &tag) : nzd_read_u8(reader);
+
+    if (tag != NZD_COMPACT_U || size > reader->left)
+        reader->failed = true;
+    return nzd_read_bytes(reader, reader->failed ? 0 : (size_t)size);
+}
+
+/* All atoms, or only the first, the name of the module. */
+static int atoms_read(struct nzd_view chunk, bool all, struct atoms *atoms,
+                      struct nzd_err *err)
+{
+    struct nzd_reader reader;
+    uint32_t count;
+    bool compact;
+
+    nzd_reader_init(&reader, chunk);
+    count = nzd_read_u32(&reader);
+    compact = count > INT32_MAX;
+    if (compact)
+        count = 0 - count;
+    if (count == 0 || count > NZD_LIMIT_BEAM_ATOMS || count > reader.left)
+        return atoms_refuse(err, "a wrong number of atoms");
+    atoms->count = all ? count : 1;
+    atoms->views = calloc(atoms->count, sizeof(*atoms->views));
+    atoms->names = calloc(atoms->count, sizeof(const char *));
+    if (!atoms->views || !atoms->names)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < atoms->count && !reader.failed; i++)
+        atoms->views[i] = atom_read(&reader, compact);
+    if (reader.failed)
+        return atoms_refuse(err, "cut short");
+    if (all && reader.left > 0)
+        return atoms_refuse(err, "bytes after its end");
+    return 0;
+}
+
+static int name_make(struct atoms *atoms, struct nzd_view view,
+                     const char **out, struct nzd_err *err)
+{
+    size_t count;
+
+    if (!nzd_utf8_count(view, &count) || count > NZD_LIMIT_ATOM_CHARS ||
+        (view.size > 0 && memchr(view.data, 0, view.size)))
+        return atoms_refuse(err, "an atom that is no name");
+    *out = nzd_arena_text(atoms->arena, (const char *)view.data, view.size);
+    return *out ? 0 : nzd_err_memory(err);
+}
+
+/* The name of an atom, counted from 1, that is asked for in `chunk`. */
+static int name_of(struct atoms *atoms, uint32_t index, enum nzd_chunk chunk,
+                   const char **out, struct nzd_err *err)
+{
+    int rc = 0;
+
+    if (index == 0 || index > atoms->count)
+        return nzd_chunk_refuse(err, chunk, "an atom that is not there");
+    index--;
+    if (!atoms->names[index])
+        rc = name_make(atoms, atoms->views[index], &atoms->names[index], err);
+    *out = atoms->names[index];
+    return rc;
+}
+
+static void atoms_clear(struct atoms *atoms)
+{
+    free(atoms->views);
+    free(atoms->names);
+}
+
+/* --- tables: a count, then entries of a fixed size --- */
+
+struct table {
+    struct nzd_reader reader;
+    uint32_t count;
+    void *entries;
+};
+
+static int table_begin(struct nzd_view chunk, enum nzd_chunk id,
+                       size_t size_in_file, size_t size, struct table *table,
+                       struct nzd_arena *arena, struct nzd_err *err)
+{
+    nzd_reader_init(&table->reader, chunk);
+    table->count = nzd_read_u32(&table->reader);
+    if (table->count > NZD_LIMIT_BEAM_ENTRIES ||
+        table->reader.left != table->count * size_in_file)
+        return nzd_chunk_refuse(err, id, "a wrong number of entries");
+    table->entries = nzd_arena_alloc(arena, table->count * size);
+    return table->entries ? 0 : nzd_err_memory(err);
+}
+
+/* An import is two atoms and an arity, an export an atom, an arity and a
+ * label. */
+static int function_read(struct nzd_reader *reader, enum nzd_chunk id,
+                         struct atoms *atoms,
+                         struct nzd_beam_function *function,
+                         struct nzd_err *err)
+{
+    bool import = id == NZD_CHUNK_IMPORTS;
+    int rc = import ? name_of(atoms, nzd_read_u32(reader), id,
+                              &function->module, err)
+                    : 0;
+
+    if (rc == 0)
+        rc = name_of(atoms, nzd_read_u32(reader), id, &function->name, err);
+    function->arity = nzd_read_u32(reader);
+    if (!import)
+        (void)nzd_read_u32(reader);
+    if (rc == 0 && function->arity > MOST_ARITY)
+        rc = nzd_chunk_refuse(err, id, "too high an arity");
+    return rc;
+}
+
+static int functions_read(struct nzd_view chunk, enum nzd_chunk id,
+                          struct atoms *atoms, struct table *table,
+                          struct nzd_err *err)
+{
+    struct nzd_beam_function *functions;
+    int rc = table_begin(chunk, id, FUNCTION_SIZE, sizeof(*functions), table,
+                         atoms->arena, err);
+
+    functions = table->entries;
+    for (uint32_t i = 0; rc == 0 && i < table->count; i++)
+        rc = function_read(&table->reader, id, atoms, &functions[i], err);
+    return rc;
+}
+
+static int lambda_read(struct nzd_reader *reader, struct atoms *atoms,
+                       struct nzd_beam_lambda *lambda, struct nzd_err *err)
+{
+    uint32_t name = nzd_read_u32(reader);
+    uint32_t arity = nzd_read_u32(reader);
+
+    (void)nzd_read_u32(reader); /* its label */
+    lambda->index = nzd_read_u32(reader);
+    lambda->free_count = nzd_read_u32(reader);
+    lambda->old_uniq = nzd_read_u32(reader);
+    if (arity > MOST_ARITY || lambda->free_count > arity)
+        return nzd_chunk_refuse(err, NZD_CHUNK_LAMBDAS, "too high an arity");
+    lambda->arity = arity - lambda->free_count;
+    return name_of(atoms, name, NZD_CHUNK_LAMBDAS, &lambda->name, err);
+}
+
+static int lambdas_read(struct nzd_view chunk, struct atoms *atoms,
+                        struct nzd_beam *beam, struct nzd_err *err)
+{
+    struct nzd_beam_lambda *lambdas;
+    struct table table;
+    int rc;
+
+    if (chunk.size == 0)
+        return 0;
+    rc = table_begin(chunk, NZD_CHUNK_LAMBDAS, LAMBDA_SIZE, sizeof(*lambdas),
+                     &table, atoms->arena, err);
+    if (rc)
+        return rc;
+    lambdas = table.entries;
+    for (uint32_t i = 0; rc == 0 && i < table.count; i++)
+        rc = lambda_read(&table.reader, atoms, &lambdas[i], err);
+    beam->lambdas = lambdas;
+    beam->lambda_count = table.count;
+    return rc;
+}
+
+/* --- terms --- */
+
+static int attributes_read(struct nzd_view chunk, struct nzd_arena *arena,
+                           struct nzd_beam *beam, struct nzd_err *err)
+{
+    const char *copy;
+
+    beam->attributes = nzd_term_nil();
+    if (chunk.size > 0) {
+        copy = nzd_arena_text(arena, (const char *)chunk.data, chunk.size);
+        if (!copy)
+            return nzd_err_memory(err);
+        if (nzd_term_decode(nzd_view_of(copy, chunk.size), arena,
+                            &beam->attributes, err))
+            return nzd_err_prefix(err, "chunk Attr");
+    }
+    if (beam->attributes->kind != NZD_TERM_LIST)
+        return nzd_chunk_refuse(err, NZD_CHUNK_ATTRIBUTES, "not a list");
+    beam->attrs = nzd_term_digest(beam->attributes);
+    return nzd_digest_is_zero(&beam->attrs) ? nzd_err_memory(err) : 0;
+}
+
+static int compiler_read(struct nzd_view chunk, struct nzd_arena *arena,
+                         struct nzd_beam *beam, struct nzd_err *err)
+{
+    struct nzd_arena terms = {0};
+    const struct nzd_term *info;
+    int rc = 0;
+
+    beam->compiler = "";
+    if (chunk.size == 0)
+        return 0;
+    if (nzd_term_decode(chunk, &terms, &info, err))
+        rc = nzd_err_prefix(err, "chunk CInf");
+    else
+        beam->compiler = nzd_term_text(nzd_term_get(info, "version"), arena);
+    if (!beam->compiler)
+        beam->compiler = "";
+    nzd_arena_clear(&terms);
+    return rc;
+}
+
+/* --- the module --- */
+
+bool nzd_beam_exports(const struct nzd_beam *beam, const char *name,
+                      uint32_t arity)
+{
+    for (uint32_t i = 0; i < beam->export_count; i++) {
+        if (beam->exports[i].arity == arity &&
+            strcmp(beam->exports[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool imports(const struct nzd_beam *beam, const char *module,
+                    const char *name, uint32_t arity)
+{
+    for (uint32_t i = 0; i < beam->import_count; i++) {
+        const struct nzd_beam_function *import = &beam->imports[i];
+
+        if (import->arity == arity && strcmp(import->name, name) == 0 &&
+            strcmp(import->module, module) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Where an instruction of a newer VM hides whether there is an on_load, a
+ * module that loads a NIF is taken to have one: they nearly all do, and what
+ * is planned for an on_load is the more careful way.
+ */
+static int on_load_read(struct nzd_view code, struct nzd_beam *beam,
+                        struct nzd_err *err)
+{
+    enum nzd_on_load found;
+    int rc = nzd_code_on_load(code, &found, err);
+
+    if (rc)
+        return rc;
+    beam->has_on_load = found == NZD_ON_LOAD_FOUND ||
+                        (found == NZD_ON_LOAD_UNKNOWN && beam->loads_nif) ||
+                        nzd_term_get(beam->attributes, "on_load") != NULL;
+    return 0;
+}
+
+static int calls_read(const struct nzd_chunks *chunks, struct atoms *atoms,
+                      struct nzd_beam *beam, struct nzd_err *err)
+{
+    struct table table;
+    int rc = functions_read(chunks->view[NZD_CHUNK_EXPORTS], NZD_CHUNK_EXPORTS,
+                            atoms, &table, err);
+
+    if (rc)
+        return rc;
+    beam->exports = table.entries;
+    beam->export_count = table.count;
+    rc = functions_read(chunks->view[NZD_CHUNK_IMPORTS], NZD_CHUNK_IMPORTS,
+                        atoms, &table, err);
+    if (rc)
+        return rc;
+    beam->imports = table.entries;
+    beam->import_count = table.count;
+    beam->loads_nif = imports(beam, "erlang", "load_nif", 2);
+    beam->has_code_change = nzd_beam_exports(beam, "code_change", 3) ||
+                            nzd_beam_exports(beam, "code_change", 4);
+    return on_load_read(chunks->view[NZD_CHUNK_CODE], beam, err);
+}
+
+static int module_read(const struct nzd_chunks *chunks, unsigned what,
+                       struct atoms *atoms, struct nzd_beam *beam,
+                       struct nzd_err *err)
+{
+    int rc = nzd_chunks_md5(chunks, &beam->md5, err);
+
+    if (rc == 0)
+        rc = atoms_read(chunks->view[NZD_CHUNK_ATOMS], what != 0, atoms, err);
+    if (rc == 0)
+        rc = name_of(atoms, 1, NZD_CHUNK_ATOMS, &beam->module, err);
+    if (rc == 0)
+        rc = attributes_read(chunks->view[NZD_CHUNK_ATTRIBUTES], atoms->arena,
+                             beam, err);
+    if (rc == 0)
+        rc = compiler_read(chunks->view[NZD_CHUNK_COMPILER], atoms->arena, beam,
+                           err);
+    if (rc == 0 && (what & NZD_BEAM_CALLS))
+        rc = calls_read(chunks, atoms, beam, err);
+    if (rc == 0 && (what & NZD_BEAM_FUNS))
+        rc = lambdas_read(chunks->view[NZD_CHUNK_LAMBDAS], atoms, beam, err);
+    return rc;
+}
+
+static bool is_gzip(struct nzd_view view)
+{
+    return view.size >= 2 && view.data[0] == 0x1f && view.data[1] == 0x8b;
+}
+
+bool nzd_beam_looks_like(struct nzd_view view)
+{
+    return is_gzip(view) ||
+           (view.size >= 4 && memcmp(view.data, "FOR1", 4) == 0);
+}
+
+int nzd_beam_read(struct nzd_view view, unsigned what, struct nzd_arena *arena,
+                  struct nzd_beam *out, struct nzd_err *err)
+{
+    struct nzd_beam beam = {0};
+    struct atoms atoms = {.arena = arena};
+    struct nzd_buf inflated = {0};
+    struct nzd_chunks chunks;
+    int rc;
+
+    if (view.size > NZD_LIMIT_MODULE_BYTES)
+        return nzd_err_set(err, NZD_EBUNDLE, "BEAM file: too long");
+    if (is_gzip(view)) {
+        rc = nzd_inflate(view, NZD_LIMIT_MODULE_BYTES, &inflated, err);
+        if (rc) {
+            rc = nzd_err_prefix(err, "BEAM file");
+            goto out;
+        }
+        view = nzd_buf_view(&inflated);
+    }
+    rc = nzd_chunks_read(view, &chunks, err);
+    if (rc == 0)
+        rc = module_read(&chunks, what, &atoms, &beam, err);
+    if (rc == 0)
+        *out = beam;
+out:
+    atoms_clear(&atoms);
+    nzd_buf_clear(&inflated);
+    return rc;
+}
