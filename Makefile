@@ -112,7 +112,7 @@ format-check:
 	[ -z "$$bad" ] || { echo "make format would change:" $$bad >&2; exit 1; }
 
 lint:
-	@$(MAKE) --no-print-directory $(TIDY) build/lint/cppcheck.ok
+	@$(MAKE) --no-print-directory build/lint/cppcheck.ok $(TIDY)
 
 build/lint/%.tidy: %.c build/%.o .clang-tidy
 	@mkdir -p $(@D)

@@ -73,7 +73,7 @@ tests/tools/deps.sh >"$logs/deps.log" 2>&1 || {
 step build make -s -j"$jobs" all tests || finish
 step build-asan make -s -j"$jobs" SAN=1 all tests || finish
 step format make -s format-check
-step lint make -s -j"$jobs" lint
+step lint make -s -k -j"$jobs" lint
 step layers make -s layers
 step fuzz-replay make -s -j"$jobs" fuzz-replay
 tests check check build

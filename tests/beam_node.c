@@ -130,6 +130,7 @@ static void fill_argv(struct values *argv, const struct beam_node *node)
 {
     const struct beam_node_options *options = &node->options;
     const char *beam = beam_folder(argv->harness);
+    add_all(argv, options->prefix);
     add(argv, TEXT(argv, "%s/erlexec", bin_folder(node)));
     add(argv, "-noinput");
     add_pair(argv, "+sbwt", "none");

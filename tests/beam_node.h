@@ -23,6 +23,7 @@ struct beam_node_options {
     bool interactive;    /* else embedded; a bare erl is always interactive */
     const char *boot;    /* boot script without .boot; NULL: the release's */
     int net_ticktime;    /* seconds; 0: the default of the VM */
+    const char *const *prefix;      /* before the VM's command: nzd boot -- */
     const char *const *arguments;   /* more for the VM; NULL-terminated */
     const char *const *environment; /* "NAME=value"; NULL-terminated */
 };

@@ -108,6 +108,9 @@ static void starts_bare(void **state)
     struct beam_node *node = beam_node_start(harness, &options);
     assert_eval(node, "many_001:pair()", "{2,2}");
     assert_eval(node, "net_kernel:get_net_ticktime()", "8");
+    options.prefix = (const char *const[]){"env", "PREFIX=there", NULL};
+    node = beam_node_start(harness, &options);
+    assert_eval(node, "os:getenv(\"PREFIX\")", "\"there\"");
 }
 
 static void all_fixtures_boot(void **state)
