@@ -16,7 +16,7 @@ OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
 WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror \
             $(if $(SAN),-Wno-format-truncation -Wno-maybe-uninitialized)
 DEFINES  := -D_GNU_SOURCE -D_REENTRANT
-PACKAGES := lmdb libxxhash libzstd jansson libarchive libconfuse libmd
+PACKAGES := lmdb libxxhash libzstd zlib jansson libarchive libconfuse libmd
 
 # Asked for once, and only when something is compiled.
 once      = $(eval $(1) := $(2))$($(1))
@@ -139,4 +139,4 @@ clean:
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' -not -path 'build/asan/*' 2>/dev/null)
+-include $(wildcard $(BUILD)/*/*.d)
