@@ -7,7 +7,7 @@ set -eu
 
 packages='gcc make pkg-config libc6-dev git
     liblmdb-dev libxxhash-dev libzstd-dev libjansson-dev libarchive-dev
-    libconfuse-dev libmd-dev libcmocka-dev
+    zlib1g-dev libconfuse-dev libmd-dev libcmocka-dev
     erlang-base erlang-dev erlang-nox elixir rebar3
     clang-format clang-tidy cppcheck strace'
 
