@@ -10,10 +10,12 @@
  *
  * Refused (NZD_EBUNDLE): absolute paths, "..", control bytes, paths or
  * sizes over limits.h, the same path twice, devices, hard links, trailing
- * garbage, a truncated stream. Symbolic links and empty directories are
- * skipped in a tarball; in a directory a symbolic link is followed only where
- * it ends below the root, or is a whole `lib/APP` folder or erts (a build's
- * lib/ links its dependencies' priv and folders), and never in a loop.
+ * garbage, a truncated stream, a link in the place of a module or .app. Other
+ * symbolic links and empty directories are skipped in a tarball; in a
+ * directory a symbolic link is followed only where it ends below the root, or
+ * is a whole `lib/APP` folder or erts (a build's lib/ links its dependencies'
+ * priv and folders), and never in a loop. A directory is entered only where
+ * layout.h says that something can be in it.
  */
 
 #include "../journal/bytes.h"
@@ -35,6 +37,7 @@ int nzd_source_open(const char *path, struct nzd_source **out,
                     struct nzd_err *err);
 void nzd_source_close(struct nzd_source *source);
 enum nzd_source_kind nzd_source_kind(const struct nzd_source *source);
+const char *nzd_source_name(const struct nzd_source *source); /* as opened */
 /* Bytes of the tarball file, or of all files read so far. */
 uint64_t nzd_source_bytes(const struct nzd_source *source);
 /* For a progress bar: 0 to 1000 of the input consumed; a directory gives 0. */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct nzd_spool {
+    int fd;
+    bool on_disk;
+    uint64_t size;
+    uint64_t memory_limit;
+    char *directory;
+};
+
+/* An unlinked file; file systems without O_TMPFILE give one by name first. */
+static int open_unlinked(const char *directory)
+{
+    char *path;
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+        return fd;
+    path = malloc(strlen(directory) + sizeof("/nzd-spool-XXXXXX"));
+    if (!path)
+        return -1;
+    strcpy(path, directory);
+    strcat(path, "/nzd-spool-XXXXXX");
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    free(path);
+    return fd;
+}
+
+static int copy(int from, int to, uint64_t size)
+{
+    enum { BLOCK = 1 << 16 };
+    uint8_t *block = malloc(BLOCK);
+    int result = block ? 0 : -1;
+
+    for (uint64_t at = 0; result == 0 && at < size;) {
+        size_t want = size - at < BLOCK ? (size_t)(size - at) : (size_t)BLOCK;
+
+        result = nzd_pread_all(from, block, want, at);
+        if (result == 0)
+            result = nzd_write_all(to, block, want);
+        at += want;
+    }
+    free(block);
+    return result;
+}
+
+/* A full disk is for the operator to mend; nothing was touched yet. */
+static int refuse_disk(const struct nzd_spool *spool, int sys,
+                       struct nzd_err *err)
+{
+    bool full = sys == ENOSPC || sys == EDQUOT;
+
+    return nzd_err_system(err, full ? NZD_EREFUSED : NZD_EINTERNAL, sys,
+                          "no room to keep the new modules in %s",
+                          spool->directory);
+}
+
+static int move_to_disk(struct nzd_spool *spool, struct nzd_err *err)
+{
+    int fd = open_unlinked(spool->directory);
+
+    if (fd < 0 || (spool->fd >= 0 && copy(spool->fd, fd, spool->size) < 0)) {
+        int sys = errno;
+
+        if (fd >= 0)
+            close(fd);
+        return refuse_disk(spool, sys, err);
+    }
+    if (spool->fd >= 0)
+        close(spool->fd);
+    spool->fd = fd;
+    spool->on_disk = true;
+    return 0;
+}
+
+int nzd_spool_open(const char *directory, uint64_t memory_limit,
+                   struct nzd_spool **out, struct nzd_err *err)
+{
+    struct nzd_spool *spool = calloc(1, sizeof(*spool));
+    int code = 0;
+
+    if (!spool)
+        return nzd_err_memory(err);
+    spool->memory_limit = memory_limit;
+    spool->fd = -1;
+    spool->directory = strdup(directory);
+    if (!spool->directory)
+        code = nzd_err_memory(err);
+    else
+        spool->fd = memfd_create("nzd-spool", MFD_CLOEXEC);
+    if (code == 0 && spool->fd < 0)
+        code = move_to_disk(spool, err);
+    if (code < 0)
+        nzd_spool_close(spool);
+    else
+        *out = spool;
+    return code;
+}
+
+void nzd_spool_close(struct nzd_spool *spool)
+{
+    if (!spool)
+        return;
+    if (spool->fd >= 0)
+        close(spool->fd);
+    free(spool->directory);
+    free(spool);
+}
+
+int nzd_spool_append(struct nzd_spool *spool, struct nzd_view view,
+                     uint64_t *offset, struct nzd_err *err)
+{
+    int code = 0;
+
+    if (!spool->on_disk && (spool->size > spool->memory_limit ||
+                            view.size > spool->memory_limit - spool->size))
+        code = move_to_disk(spool, err);
+    if (code < 0)
+        return code;
+    /* A failed append may have written a part: the next one begins where the
+     * last good one ended. */
+    if (lseek(spool->fd, (off_t)spool->size, SEEK_SET) < 0 ||
+        nzd_write_all(spool->fd, view.data, view.size) < 0)
+        return refuse_disk(spool, errno, err);
+    *offset = spool->size;
+    spool->size += view.size;
+    return 0;
+}
+
+int nzd_spool_read(struct nzd_spool *spool, uint64_t offset, uint64_t size,
+                   const struct nzd_digest *content, struct nzd_buf *out,
+                   struct nzd_err *err)
+{
+    struct nzd_digest digest;
+    uint8_t *bytes;
+
+    nzd_buf_reset(out);
+    if (offset > spool->size || size > spool->size - offset)
+        return nzd_err_set(
+            err, NZD_EINTERNAL, "spool: %llu bytes at %llu are not in it",
+            (unsigned long long)size, (unsigned long long)offset);
+    if (size > SIZE_MAX || !(bytes = nzd_buf_reserve(out, (size_t)size)))
+        return size > 0 ? nzd_err_memory(err) : 0;
+    if (nzd_pread_all(spool->fd, bytes, (size_t)size, offset) < 0)
+        return nzd_err_system(err, NZD_EINTERNAL, errno, "spool");
+    out->size = (size_t)size;
+    digest = nzd_digest_of(nzd_view_of(bytes, (size_t)size));
+    if (content && !nzd_digest_equal(&digest, content))
+        return nzd_err_set(err, NZD_EINTERNAL,
+                           "spool: its bytes are not what was put in");
+    return 0;
+}
+
+uint64_t nzd_spool_size(const struct nzd_spool *spool)
+{
+    return spool->size;
+}
