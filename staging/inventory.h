@@ -39,7 +39,8 @@ struct nzd_module {
 struct nzd_app {
     const char *name;
     const char *version;         /* "" unknown */
-    const struct nzd_term *spec; /* {application, Name, Keys}, or NULL */
+    const struct nzd_term *spec; /* {application, Name, Keys} of its .app;
+                                    NULL: a release only names it */
     bool in_script; /* the boot script (or the node) starts or loads it */
 };
 
@@ -86,6 +87,12 @@ struct nzd_module *nzd_inventory_module(const struct nzd_inventory *inventory,
                                         const char *name);
 struct nzd_app *nzd_inventory_app(const struct nzd_inventory *inventory,
                                   const char *name);
+/* For each application, in the order of `apps`: is it really there (.app or
+ * modules), or does a release only name it? NULL without memory. */
+const bool *nzd_inventory_held(const struct nzd_inventory *inventory,
+                               struct nzd_arena *arena);
+/* Equal md5 and attributes; attributes that are zeros are not known. */
+bool nzd_module_same(const struct nzd_module *a, const struct nzd_module *b);
 
 /*
  * How a bundle is read. `known` (may be NULL) is the node's inventory: a
