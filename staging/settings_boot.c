@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings_compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the keys of an application --- */
+
+enum shape { SET, KEYED, VALUE };
+
+/* What application:load/1 takes from {application, Name, Keys}, but for
+ * description, id, vsn and modules; a missing key is its default. */
+static const struct {
+    const char *key;
+    enum shape shape;
+    bool infinity; /* the default; else [] */
+} keys[] = {{"applications", SET, false},
+            {"included_applications", SET, false},
+            {"optional_applications", SET, false},
+            {"registered", SET, false},
+            {"env", KEYED, false},
+            {"mod", VALUE, false},
+            {"start_phases", VALUE, false},
+            {"maxP", VALUE, true},
+            {"maxT", VALUE, true}};
+
+/* Items of a set are compared each with each. */
+#define SET_MAX 4096u
+
+#define KEY_COUNT   (sizeof(keys) / sizeof(*keys))
+#define KEY_MODULES (1u << KEY_COUNT)
+
+static const struct nzd_term *default_of(size_t key)
+{
+    static const struct nzd_term empty = {.kind = NZD_TERM_LIST};
+    static const struct nzd_term infinity = {
+        .kind = NZD_TERM_ATOM,
+        .text = {(const uint8_t *)"infinity", sizeof("infinity") - 1}};
+
+    return keys[key].infinity ? &infinity : &empty;
+}
+
+static bool contains(const struct nzd_term *list, const struct nzd_term *item)
+{
+    for (uint32_t i = 0; i < nzd_term_length(list); i++)
+        if (nzd_term_equal(nzd_term_at(list, i), item))
+            return true;
+    return false;
+}
+
+/* The items of `list` that `other` lacks, printed: "crypto, ssl". */
+static const char *print_rest(struct settings_compare *compare,
+                              const struct nzd_term *list,
+                              const struct nzd_term *other)
+{
+    struct nzd_buf buf = {0};
+    const char *text;
+
+    for (uint32_t i = 0; i < nzd_term_length(list) && buf.size < 100; i++) {
+        const struct nzd_term *item = nzd_term_at(list, i);
+
+        if (contains(other, item))
+            continue;
+        nzd_buf_text(&buf, buf.size > 0 ? ", " : "");
+        nzd_buf_text(&buf, settings_print(compare, item));
+    }
+    text = buf.failed ? NULL
+                      : nzd_arena_text(&compare->scratch,
+                                       buf.data ? (const char *)buf.data : "",
+                                       buf.size);
+    nzd_buf_clear(&buf);
+    if (!text)
+        settings_memory(compare);
+    return text ? text : "";
+}
+
+static void compare_value(struct settings_compare *compare, const char *subject,
+                          const char *key, const struct nzd_term *old,
+                          const struct nzd_term *new)
+{
+    if (!nzd_term_equal(old, new))
+        settings_say(compare, subject, settings_print(compare, old),
+                     settings_print(compare, new), key);
+}
+
+static void compare_set(struct settings_compare *compare, const char *subject,
+                        const char *key, const struct nzd_term *old,
+                        const struct nzd_term *new)
+{
+    const char *left, *right;
+
+    if (nzd_term_length(old) > SET_MAX || nzd_term_length(new) > SET_MAX) {
+        compare_value(compare, subject, key, old, new);
+        return;
+    }
+    left = print_rest(compare, old, new);
+    right = print_rest(compare, new, old);
+    if (*left || *right)
+        settings_say(compare, subject, left, right, key);
+}
+
+static void compare_key(struct settings_compare *compare, const char *subject,
+                        size_t i, const struct nzd_term *old,
+                        const struct nzd_term *new)
+{
+    const struct nzd_term *left = nzd_term_get(old, keys[i].key);
+    const struct nzd_term *right = nzd_term_get(new, keys[i].key);
+
+    left =
+        settings_mark_term(compare, compare->old, left ? left : default_of(i));
+    right = settings_mark_term(compare, compare->new,
+                               right ? right : default_of(i));
+    if (keys[i].shape == SET)
+        compare_set(compare, subject, keys[i].key, left, right);
+    else if (keys[i].shape == KEYED)
+        settings_diff(compare, subject, keys[i].key, left, right);
+    else
+        compare_value(compare, subject, keys[i].key, left, right);
+}
+
+/* Module lists follow the modules; of unchanged code they say something. */
+static void compare_modules(struct settings_compare *compare, const char *app,
+                            const char *subject, const struct nzd_term *old,
+                            const struct nzd_term *new)
+{
+    const struct nzd_term *left = nzd_term_get(old, "modules");
+    const struct nzd_term *right = nzd_term_get(new, "modules");
+
+    if (left && right && !nzd_term_equal(left, right) &&
+        !settings_code_changed(compare, app))
+        compare_set(compare, subject, "modules", left, right);
+}
+
+void settings_spec(struct settings_compare *compare, const char *app,
+                   const struct nzd_term *old, const struct nzd_term *new,
+                   unsigned *seen)
+{
+    const char *subject = nzd_arena_printf(&compare->scratch, "%s.app", app);
+
+    if (!subject) {
+        settings_memory(compare);
+        return;
+    }
+    old = nzd_term_at(old, 2);
+    new = nzd_term_at(new, 2);
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        uint32_t said = compare->said;
+
+        if (!(*seen & (1u << i)))
+            compare_key(compare, subject, i, old, new);
+        if (compare->said > said)
+            *seen |= 1u << i;
+    }
+    if (!(*seen & KEY_MODULES)) {
+        uint32_t said = compare->said;
+
+        compare_modules(compare, app, subject, old, new);
+        if (compare->said > said)
+            *seen |= KEY_MODULES;
+    }
+    settings_end(compare, subject);
+}
+
+/* --- the boot script --- */
+
+static const char SOURCE[] = "boot script";
+
+static const char *describe(struct settings_compare *compare,
+                            const struct nzd_script_app *app)
+{
+    const char *text = nzd_arena_printf(
+        &compare->scratch, "%s%s%s", app->version, *app->version ? ", " : "",
+        *app->start ? app->start : "not started");
+
+    if (!text)
+        settings_memory(compare);
+    return text ? text : "";
+}
+
+static void compare_specs(struct settings_compare *compare,
+                          const struct nzd_script_app *old,
+                          const struct nzd_script_app *new)
+{
+    const struct nzd_app *left = nzd_inventory_app(compare->old, new->name);
+    const struct nzd_app *right = nzd_inventory_app(compare->new, new->name);
+    unsigned seen = 0;
+
+    if (left && right && left->spec && right->spec)
+        settings_spec(compare, new->name, left->spec, right->spec, &seen);
+    if (old->spec && new->spec)
+        settings_spec(compare, new->name, old->spec, new->spec, &seen);
+}
+
+static void compare_app(struct settings_compare *compare,
+                        const struct nzd_script_app *old,
+                        const struct nzd_script_app *new)
+{
+    if (!old || !new) {
+        settings_say(compare, old ? old->name : new->name,
+                     old ? describe(compare, old) : "",
+                     new ? describe(compare, new) : "", SOURCE);
+        return;
+    }
+    if (strcmp(old->start, new->start) != 0)
+        settings_say(compare, new->name,
+                     *old->start ? old->start : "not started",
+                     *new->start ? new->start : "not started",
+                     "boot script: start type");
+}
+
+static void compare_apps(struct settings_compare *compare,
+                         const struct nzd_script *old,
+                         const struct nzd_script *new)
+{
+    for (uint32_t i = 0; i < new->app_count; i++)
+        compare_app(compare, nzd_script_app(old, new->apps[i].name),
+                    &new->apps[i]);
+    for (uint32_t i = 0; i < old->app_count; i++)
+        if (!nzd_script_app(new, old->apps[i].name))
+            compare_app(compare, &old->apps[i], NULL);
+    settings_end(compare, "applications");
+    for (uint32_t i = 0; i < new->app_count; i++) {
+        const struct nzd_script_app *left =
+            nzd_script_app(old, new->apps[i].name);
+
+        if (left)
+            compare_specs(compare, left, &new->apps[i]);
+    }
+}
+
+/* --- start order --- */
+
+static int by_order(const void *a, const void *b)
+{
+    const struct nzd_script_app *left =
+        *(const struct nzd_script_app *const *)a;
+    const struct nzd_script_app *right =
+        *(const struct nzd_script_app *const *)b;
+
+    return (left->order > right->order) - (left->order < right->order);
+}
+
+/* The applications that both start, as `script` orders them. */
+static const struct nzd_script_app **started(struct settings_compare *compare,
+                                             const struct nzd_script *script,
+                                             const struct nzd_script *other,
+                                             uint32_t *count)
+{
+    const struct nzd_script_app **list = nzd_arena_alloc(
+        &compare->scratch, (script->app_count + 1) * sizeof(*list));
+
+    *count = 0;
+    for (uint32_t i = 0; list && i < script->app_count; i++) {
+        const struct nzd_script_app *app = &script->apps[i];
+        const struct nzd_script_app *twin = nzd_script_app(other, app->name);
+
+        if (app->order > 0 && twin && twin->order > 0)
+            list[(*count)++] = app;
+    }
+    if (!list)
+        settings_memory(compare);
+    else if (*count > 1)
+        qsort(list, *count, sizeof(*list), by_order);
+    return list;
+}
+
+static void compare_order(struct settings_compare *compare,
+                          const struct nzd_script *old,
+                          const struct nzd_script *new)
+{
+    uint32_t left_count, right_count;
+    const struct nzd_script_app **left =
+        started(compare, old, new, &left_count);
+    const struct nzd_script_app **right =
+        started(compare, new, old, &right_count);
+
+    if (!left || !right)
+        return;
+    for (uint32_t i = 0; i < left_count && i < right_count; i++)
+        if (strcmp(left[i]->name, right[i]->name) != 0) {
+            settings_say(compare, SOURCE, left[i]->name, right[i]->name,
+                         "order of the starts");
+            return;
+        }
+}
+
+/* --- paths, first modules, other commands --- */
+
+static bool has_text(const char *const *items, uint32_t count, const char *text)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(items[i], text) == 0)
+            return true;
+    return false;
+}
+
+static void mark_all(struct settings_compare *compare,
+                     const struct nzd_inventory *side,
+                     struct nzd_script *script)
+{
+    for (uint32_t i = 0; i < script->path_count; i++)
+        script->paths[i] = settings_mark_text(compare, side, script->paths[i],
+                                              strlen(script->paths[i]));
+    for (uint32_t i = 0; i < script->rest_count; i++)
+        script->rest[i] = settings_mark_term(compare, side, script->rest[i]);
+}
+
+static void compare_paths(struct settings_compare *compare,
+                          const struct nzd_script *old,
+                          const struct nzd_script *new)
+{
+    for (uint32_t i = 0; i < old->path_count; i++)
+        if (!has_text(new->paths, new->path_count, old->paths[i]))
+            settings_say(compare, SOURCE, old->paths[i], "", "code path");
+    for (uint32_t i = 0; i < new->path_count; i++)
+        if (!has_text(old->paths, old->path_count, new->paths[i]))
+            settings_say(compare, SOURCE, "", new->paths[i], "code path");
+}
+
+/* A module that only one script loads first although both sides have it as
+ * it is would not be there, or be there, after a boot in embedded mode. */
+static bool is_said_by_plan(const struct settings_compare *compare,
+                            const char *name)
+{
+    const struct nzd_module *old = nzd_inventory_module(compare->old, name);
+    const struct nzd_module *new = nzd_inventory_module(compare->new, name);
+
+    if (!old && !new)
+        return false;
+    return !old || !new || settings_code_changed(compare, new->app);
+}
+
+static void compare_first(struct settings_compare *compare,
+                          const struct nzd_script *old,
+                          const struct nzd_script *new)
+{
+    uint32_t i = 0, j = 0;
+
+    while (i < old->module_count || j < new->module_count) {
+        int order = i == old->module_count ? 1
+                    : j == new->module_count
+                        ? -1
+                        : strcmp(old->modules[i], new->modules[j]);
+        const char *name = order <= 0 ? old->modules[i] : new->modules[j];
+
+        if (order != 0 && !is_said_by_plan(compare, name))
+            settings_say(compare, SOURCE, order < 0 ? name : "",
+                         order > 0 ? name : "", "modules loaded at boot");
+        i += order <= 0;
+        j += order >= 0;
+    }
+}
+
+static bool has_term(const struct nzd_script *script,
+                     const struct nzd_term *command)
+{
+    for (uint32_t i = 0; i < script->rest_count; i++)
+        if (nzd_term_equal(script->rest[i], command))
+            return true;
+    return false;
+}
+
+static void compare_rest(struct settings_compare *compare,
+                         const struct nzd_script *old,
+                         const struct nzd_script *new)
+{
+    uint32_t said = compare->said;
+
+    for (uint32_t i = 0; i < old->rest_count; i++)
+        if (!has_term(new, old->rest[i]))
+            settings_say(compare, SOURCE, settings_print(compare, old->rest[i]),
+                         "", "commands");
+    for (uint32_t i = 0; i < new->rest_count; i++)
+        if (!has_term(old, new->rest[i]))
+            settings_say(compare, SOURCE, "",
+                         settings_print(compare, new->rest[i]), "commands");
+    for (uint32_t i = 0;
+         compare->said == said && i < old->rest_count && i < new->rest_count;
+         i++)
+        if (!nzd_term_equal(old->rest[i], new->rest[i]))
+            settings_say(compare, SOURCE, settings_print(compare, old->rest[i]),
+                         settings_print(compare, new->rest[i]),
+                         "order of the commands");
+    if (compare->said == said && old->rest_count != new->rest_count)
+        settings_say(compare, SOURCE, "", "", "a command repeated");
+}
+
+void settings_boot(struct settings_compare *compare)
+{
+    struct nzd_script old, new;
+
+    if (compare->code == 0)
+        compare->code = nzd_script_read(compare->old->boot_script,
+                                        &compare->scratch, &old, compare->err);
+    if (compare->code == 0)
+        compare->code = nzd_script_read(compare->new->boot_script,
+                                        &compare->scratch, &new, compare->err);
+    if (compare->code < 0)
+        return;
+    mark_all(compare, compare->old, &old);
+    mark_all(compare, compare->new, &new);
+    compare_apps(compare, &old, &new);
+    compare_order(compare, &old, &new);
+    compare_paths(compare, &old, &new);
+    compare_first(compare, &old, &new);
+    compare_rest(compare, &old, &new);
+    settings_end(compare, SOURCE);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_STAGING_SETTINGS_COMPARE_H
+#define NZD_STAGING_SETTINGS_COMPARE_H
+
+/*
+ * Inside the settings room: one comparison and what its parts share. The
+ * first failure stays in `code`; parts need not check it.
+ */
+
+#include "script.h"
+#include "settings.h"
+
+struct settings_compare {
+    const struct nzd_inventory *old;
+    const struct nzd_inventory *new;
+    const bool *old_held; /* nzd_inventory_held() */
+    const bool *new_held;
+    bool both; /* full releases: what one side lacks is a difference */
+    struct nzd_arena *arena; /* of the evidence */
+    struct nzd_arena scratch;
+    struct nzd_evidence_list *out;
+    struct nzd_err *err;
+    int code;
+    uint32_t said;    /* lines of the current group */
+    uint32_t omitted; /* what its limit dropped */
+};
+
+/* One difference, at restart-vm. */
+void settings_say(struct settings_compare *compare, const char *subject,
+                  const char *old, const char *new, const char *source);
+/* Ends a group of lines: what was over the limit is counted in one more. */
+void settings_end(struct settings_compare *compare, const char *subject);
+void settings_memory(struct settings_compare *compare);
+
+/* A text whose value is nobody's business on a screen or in a journal. */
+bool settings_is_secret(const char *text);
+
+/* The text with this side's own versions ("releases/0.1.0", "counter-0.1.0",
+ * RELEASE_VSN=0.1.0) replaced by a mark; "" without memory. */
+const char *settings_mark_text(struct settings_compare *compare,
+                               const struct nzd_inventory *side,
+                               const char *text, size_t size);
+/* The same in all strings and binaries of a term. */
+const struct nzd_term *settings_mark_term(struct settings_compare *compare,
+                                          const struct nzd_inventory *side,
+                                          const struct nzd_term *term);
+
+/* Says where two terms differ, by key as deep as keys go. `path` is what the
+ * way down is called so far, "" at the top. */
+void settings_diff(struct settings_compare *compare, const char *subject,
+                   const char *path, const struct nzd_term *old,
+                   const struct nzd_term *new);
+/* On one line, cut; "" for NULL. */
+const char *settings_print(struct settings_compare *compare,
+                           const struct nzd_term *term);
+
+enum settings_style { SETTINGS_ARGS, SETTINGS_SHELL, SETTINGS_ELIXIR };
+
+void settings_text(struct settings_compare *compare, const char *subject,
+                   enum settings_style style, struct nzd_view old,
+                   struct nzd_view new);
+void settings_boot(struct settings_compare *compare);
+/* The keys of {application, ...}; `seen` has a bit for each key that was
+ * said already, and gets those that are said now. */
+void settings_spec(struct settings_compare *compare, const char *app,
+                   const struct nzd_term *old, const struct nzd_term *new,
+                   unsigned *seen);
+/* Did a module of the application change, come or go? */
+bool settings_code_changed(const struct settings_compare *compare,
+                           const char *app);
+
+#endif
