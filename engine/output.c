@@ -175,6 +175,8 @@ static size_t piece_of(const char *text, size_t room)
         size_t columns;
         size_t length = step_over(text + at, &columns);
 
+        if (used + columns > room && text[at] == ' ')
+            return at + 1;
         if (used + columns > room)
             return space > 0 ? space : at;
         used += columns;
@@ -183,6 +185,12 @@ static size_t piece_of(const char *text, size_t room)
             space = at;
     }
     return at;
+}
+
+static void trim(struct nzd_buf *line)
+{
+    while (line->size > 0 && line->data[line->size - 1] == ' ')
+        line->size--;
 }
 
 /* Appends `text`, its later lines indented; the columns of the last line. */
@@ -199,6 +207,7 @@ static size_t wrap(struct nzd_buf *out, const char *text, size_t indent,
             return indent + visible(text);
         }
         nzd_buf_bytes(out, text, piece);
+        trim(out);
         nzd_buf_printf(out, "\n%*s", (int)indent, "");
         text += piece;
     }
@@ -230,12 +239,6 @@ static void bar_clear(struct nzd_output *output)
     if (output->bar_shown)
         fputs(ERASE, stderr);
     output->bar_shown = false;
-}
-
-static void trim(struct nzd_buf *line)
-{
-    while (line->size > 0 && line->data[line->size - 1] == ' ')
-        line->size--;
 }
 
 /* One write, so that lines of several writers do not mix. */
