@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include "interrupt.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef NZD_VERSION
+#define NZD_VERSION "0.1.0"
+#endif
+
+/* --- the table ------------------------------------------------------- */
+
+#define BIT NZD_OPTION_BIT
+
+#define EVERYWHERE                                                             \
+    (BIT(NZD_OPTION_NODE) | BIT(NZD_OPTION_COOKIE_FILE) |                      \
+     BIT(NZD_OPTION_JOURNAL) | BIT(NZD_OPTION_CONFIG) | BIT(NZD_OPTION_JSON) | \
+     BIT(NZD_OPTION_COLOR) | BIT(NZD_OPTION_QUIET) | BIT(NZD_OPTION_VERBOSE) | \
+     BIT(NZD_OPTION_HELP))
+#define ON_A_NODE (BIT(NZD_OPTION_PORT) | BIT(NZD_OPTION_TIMEOUT))
+#define PLANNING                                                               \
+    (BIT(NZD_OPTION_MAX) | BIT(NZD_OPTION_KILL) | BIT(NZD_OPTION_DRAIN) |      \
+     BIT(NZD_OPTION_ACCEPT_GAP))
+#define CHANGING                                                               \
+    (PLANNING | BIT(NZD_OPTION_DRY_RUN) | BIT(NZD_OPTION_MIN) |                \
+     BIT(NZD_OPTION_ADOPT) | BIT(NZD_OPTION_RETRY) | BIT(NZD_OPTION_WAIT))
+
+struct command {
+    const char *name;
+    const char *usage; /* behind the name */
+    const char *summary;
+    const char *more; /* of the command's own help, or "" */
+    uint32_t allowed;
+    unsigned args_min;
+    unsigned args_max;
+    int (*run)(struct nzd_context *context);
+};
+
+static const struct command commands[] = {
+    {"apply", "BUNDLE", "plan, reload, validate, commit",
+     "BUNDLE is a release's directory, a build's lib directory, or a release\n"
+     "tarball. On any failure the old code is put back: exit 6.\n",
+     EVERYWHERE | ON_A_NODE | CHANGING, 1, 1, nzd_cmd_apply},
+    {"plan", "BUNDLE | OLD NEW", "what would happen and why; touches nothing",
+     "With one bundle against what the node runs, with two without a node.\n"
+     "Exit 5 when the verdict is above --max.\n",
+     EVERYWHERE | ON_A_NODE | PLANNING, 1, 2, nzd_cmd_plan},
+    {"rollback", "[--to N]", "undo the last commit, or go to generation N", "",
+     EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_TO), 0, 0,
+     nzd_cmd_rollback},
+    {"status", "[--check]", "what runs, proved module by module", "",
+     EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_CHECK), 0, 0, nzd_cmd_status},
+    {"journal", "show [N] | verify", "what was done; prove that it is whole",
+     "`show` lists the transactions, `show N` tells one of them in full,\n"
+     "`verify` checks every record and every stored module.\n",
+     EVERYWHERE, 1, 2, nzd_cmd_journal},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+/* --- help ------------------------------------------------------------ */
+
+static void help_of_all(struct nzd_buf *out)
+{
+    nzd_buf_text(out, "usage: nzd COMMAND [OPTION...]\n\n"
+                      "Reloads code in a running BEAM node as a transaction: "
+                      "on any failure the old\ncode is back.\n\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        char left[48];
+
+        snprintf(left, sizeof(left), "%s %s", commands[i].name,
+                 commands[i].usage);
+        nzd_buf_printf(out, "  %-26s %s\n", left, commands[i].summary);
+    }
+    nzd_buf_text(out, "\nOf every command (`nzd COMMAND --help` has more):\n");
+    nzd_options_help(EVERYWHERE, out);
+    nzd_buf_text(out,
+                 "\nexit  0 done             1 internal error  2 usage\n"
+                 "      3 bad bundle       4 no node         5 refused, "
+                 "nothing touched\n"
+                 "      6 rolled back      7 reboot pending  8 journal\n"
+                 "      9 journal is held  10 not settled, or --check found "
+                 "something\n");
+}
+
+static void help_of(const struct command *command, struct nzd_buf *out)
+{
+    uint32_t own = command->allowed & ~EVERYWHERE;
+
+    nzd_buf_printf(out, "usage: nzd %s %s [OPTION...]\n\n%s\n", command->name,
+                   command->usage, command->summary);
+    if (command->more[0])
+        nzd_buf_printf(out, "\n%s", command->more);
+    if (own) {
+        nzd_buf_text(out, "\n");
+        nzd_options_help(own, out);
+    }
+    nzd_buf_text(out, "\n");
+    nzd_options_help(EVERYWHERE, out);
+}
+
+/* The exit status of an answer that is only text. */
+static int print(struct nzd_buf *text)
+{
+    bool well = !text->failed &&
+                fwrite(text->data, 1, text->size, stdout) == text->size &&
+                fflush(stdout) == 0;
+
+    nzd_buf_clear(text);
+    return well ? 0 : nzd_err_exit(NZD_EINTERNAL);
+}
+
+static int print_help(const struct command *command)
+{
+    struct nzd_buf text = {0};
+
+    if (command)
+        help_of(command, &text);
+    else
+        help_of_all(&text);
+    return print(&text);
+}
+
+static int print_version(void)
+{
+    struct nzd_buf text = {0};
+
+    nzd_buf_text(&text, "nzd " NZD_VERSION "\n");
+    return print(&text);
+}
+
+/* --- checks ---------------------------------------------------------- */
+
+static int unknown_command(const char *name, struct nzd_err *err)
+{
+    const char *names[COMMANDS];
+    const char *near;
+
+    for (size_t i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
+    near = nzd_nearest(name, names, COMMANDS);
+    nzd_err_set(err, NZD_EUSAGE, "unknown command '%s'", name);
+    if (near)
+        nzd_err_next(err, "did you mean '%s'?", near);
+    else
+        nzd_err_next(err, "nzd --help lists the commands");
+    return NZD_EUSAGE;
+}
+
+static int check_line(const struct command *command,
+                      const struct nzd_command_line *line, struct nzd_err *err)
+{
+    const struct nzd_options *options = &line->options;
+    uint32_t wrong = line->seen & ~command->allowed;
+
+    for (unsigned i = 0; i < NZD_OPTION_COUNT; i++) {
+        if (wrong & NZD_OPTION_BIT(i))
+            nzd_err_set(err, NZD_EUSAGE, "nzd %s takes no --%s", command->name,
+                        nzd_option_name((enum nzd_option)i));
+    }
+    if (options->arg_count < command->args_min)
+        nzd_err_set(err, NZD_EUSAGE, "nzd %s needs %s", command->name,
+                    command->usage);
+    if (options->arg_count > command->args_max)
+        nzd_err_set(err, NZD_EUSAGE, "nzd %s: '%s' is too much", command->name,
+                    options->args[command->args_max]);
+    if (options->has_min && options->has_max && options->min > options->max)
+        nzd_err_set(err, NZD_EUSAGE, "--min %s is above --max %s",
+                    nzd_level_name(options->min), nzd_level_name(options->max));
+    if (err->code != NZD_OK)
+        nzd_err_next(err, "nzd %s --help", command->name);
+    return err->code;
+}
+
+/* `nzd help COMMAND` is `nzd COMMAND --help`. */
+static void rewrite_help(struct nzd_command_line *line)
+{
+    if (line->command && strcmp(line->command, "help") == 0) {
+        line->seen |= NZD_OPTION_BIT(NZD_OPTION_HELP);
+        line->command = line->options.arg_count ? line->options.args[0] : NULL;
+        line->options.arg_count = 0;
+    }
+}
+
+/* --- running --------------------------------------------------------- */
+
+/* A file opened later must never be taken for a standard stream; what is
+ * written to one that was closed fails. */
+static void hold_standard_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static int run(const struct command *command, struct nzd_context *context,
+               struct nzd_err *err)
+{
+    int status =
+        nzd_config_load(context->options.config, &context->config, err);
+
+    if (status < 0)
+        return status;
+    nzd_interrupt_install();
+    status = command->run(context);
+    nzd_config_clear(&context->config);
+    return status;
+}
+
+static int finish(struct nzd_context *context, int status)
+{
+    if (nzd_output_flush(&context->output))
+        return status;
+    fputs("nzd: not all of the answer could be written\n", stderr);
+    return status ? status : nzd_err_exit(NZD_EINTERNAL);
+}
+
+/* What is only text: 0 or 1. -1: there is a command to run. */
+static int run_help(const struct nzd_command_line *line,
+                    const struct command *command)
+{
+    if (!command && (line->seen & BIT(NZD_OPTION_VERSION)))
+        return print_version();
+    if (!command || (line->seen & BIT(NZD_OPTION_HELP)))
+        return print_help(command);
+    return -1;
+}
+
+static int run_line(const struct nzd_command_line *line,
+                    struct nzd_context *context, struct nzd_err *err)
+{
+    const struct command *command = line->command ? find(line->command) : NULL;
+    int status;
+
+    if (line->command && !command)
+        return unknown_command(line->command, err);
+    status = run_help(line, command);
+    if (status >= 0 || !command)
+        return status;
+    if (check_line(command, line, err) < 0)
+        return err->code;
+    return run(command, context, err);
+}
+
+int nzd_command_run(int argc, char **argv)
+{
+    struct nzd_command_line line;
+    struct nzd_context context = {0};
+    struct nzd_err err = NZD_ERR_INIT;
+    int status;
+
+    hold_standard_streams();
+    status = nzd_options_parse(argc, argv, &line, &err);
+    rewrite_help(&line);
+    context.options = line.options;
+    nzd_output_init(&context.output, line.options.json, line.options.quiet,
+                    line.options.verbose, line.options.color);
+    if (status == 0)
+        status = run_line(&line, &context, &err);
+    if (status < 0) {
+        nzd_output_error(&context.output, &err);
+        status = nzd_err_exit(status);
+    }
+    return finish(&context, status);
+}
