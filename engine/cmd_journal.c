@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+
+#include "cmd_journal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- opening --------------------------------------------------------- */
+
+/* No link is opened and no cookie read: the name alone says which. */
+static const char *directory_of(struct nzd_context *context,
+                                struct nzd_err *err)
+{
+    struct nzd_target target = {.local = true};
+    const char *node = context->options.node;
+    const char *path;
+
+    if (!node)
+        node = context->config.node;
+    if (node && strchr(node, '@')) {
+        snprintf(target.node, sizeof(target.node), "%s", node);
+        target.local = nzd_host_is_local(node);
+    }
+    path = nzd_journal_path(context, &target);
+    if (!path)
+        nzd_err_memory(err);
+    return path;
+}
+
+static int open_journal(struct nzd_context *context,
+                        struct nzd_journal_view *view, struct nzd_err *err)
+{
+    const struct nzd_journal_options options = {
+        .max_bytes = context->config.journal_max,
+        .keep = context->config.keep,
+    };
+
+    view->output = &context->output;
+    view->directory = directory_of(context, err);
+    if (!view->directory)
+        return err->code;
+    return nzd_journal_open(view->directory, NZD_JOURNAL_READ, &options,
+                            &view->journal, err);
+}
+
+/* --- no journal ------------------------------------------------------ */
+
+static void say_none(const struct nzd_journal_view *view, const char *key)
+{
+    json_t *object;
+
+    if (!view->output->json) {
+        nzd_output_line(view->output,
+                        "no journal in %s: nothing was ever applied here",
+                        view->directory);
+        return;
+    }
+    object = json_object();
+    json_object_set_new(object, "journal", json_null());
+    json_object_set_new(object, key, json_array());
+    nzd_output_json(view->output, object);
+}
+
+/* --- verify ---------------------------------------------------------- */
+
+static void verified_json(const struct nzd_journal_view *view,
+                          const struct nzd_journal_stat *stat)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "journal", nzd_json_text(view->directory));
+    json_object_set_new(object, "whole", json_true());
+    json_object_set_new(object, "transaction_count",
+                        json_integer((json_int_t)stat->transactions));
+    json_object_set_new(object, "first", json_integer((json_int_t)stat->first));
+    json_object_set_new(object, "last", json_integer((json_int_t)stat->last));
+    json_object_set_new(object, "used_bytes",
+                        json_integer((json_int_t)stat->used_bytes));
+    json_object_set_new(object, "max_bytes",
+                        json_integer((json_int_t)stat->max_bytes));
+    nzd_output_json(view->output, object);
+}
+
+static int verify(const struct nzd_journal_view *view, struct nzd_err *err)
+{
+    struct nzd_journal_stat stat = {0};
+    char used[32];
+    char most[32];
+    int rc = nzd_journal_verify(view->journal, err);
+
+    if (rc == 0)
+        rc = nzd_journal_stat(view->journal, &stat, err);
+    if (rc < 0)
+        return rc;
+    nzd_format_bytes(used, stat.used_bytes);
+    nzd_format_bytes(most, stat.max_bytes);
+    if (view->output->json)
+        verified_json(view, &stat);
+    else
+        nzd_output_line(view->output,
+                        "%s is whole: %" PRIu64 " transaction%s, %s of %s",
+                        view->directory, stat.transactions,
+                        stat.transactions == 1 ? "" : "s", used, most);
+    return 0;
+}
+
+/* --- the command ----------------------------------------------------- */
+
+struct request {
+    bool verify;
+    bool one;
+    uint64_t id;
+};
+
+static int read_request(const struct nzd_options *options, struct request *out,
+                        struct nzd_err *err)
+{
+    const char *what = options->args[0];
+    const char *number = options->arg_count > 1 ? options->args[1] : NULL;
+
+    memset(out, 0, sizeof(*out));
+    out->verify = strcmp(what, "verify") == 0;
+    if (!out->verify && strcmp(what, "show") != 0)
+        nzd_err_set(err, NZD_EUSAGE, "unknown command 'journal %s'", what);
+    else if (out->verify && number)
+        nzd_err_set(err, NZD_EUSAGE, "nzd journal verify: '%s' is too much",
+                    number);
+    else if (number && !nzd_parse_count(number, &out->id))
+        nzd_err_set(err, NZD_EUSAGE, "'%s' is not the number of a transaction",
+                    number);
+    out->one = number != NULL;
+    if (err->code != NZD_OK)
+        nzd_err_next(err, "nzd journal --help");
+    return err->code;
+}
+
+static int answer(struct nzd_context *context, const struct request *request,
+                  struct nzd_journal_view *view, struct nzd_err *err)
+{
+    int rc = open_journal(context, view, err);
+
+    if (rc == NZD_ENOTFOUND && request->one) {
+        nzd_err_clear(err);
+        return nzd_err_set(err, NZD_EUSAGE,
+                           "transaction %" PRIu64
+                           " is not held: there is no journal in %s",
+                           request->id, view->directory);
+    }
+    if (rc == NZD_ENOTFOUND) {
+        say_none(view, "transactions");
+        nzd_err_clear(err);
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    if (request->verify)
+        return verify(view, err);
+    if (request->one)
+        return nzd_journal_view_entry(view, request->id, err);
+    return nzd_journal_view_list(view, err);
+}
+
+int nzd_cmd_journal(struct nzd_context *context)
+{
+    struct nzd_journal_view view = {0};
+    struct request request;
+    struct nzd_err err = NZD_ERR_INIT;
+    int rc = read_request(&context->options, &request, &err);
+
+    if (rc == 0)
+        rc = answer(context, &request, &view, &err);
+    nzd_journal_close(view.journal);
+    if (rc < 0)
+        nzd_output_error(&context->output, &err);
+    return rc < 0 ? nzd_err_exit(err.code) : 0;
+}
