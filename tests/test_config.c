@@ -22,7 +22,8 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
 
-    strcpy(fixture->directory, "/tmp/nzd-config.XXXXXX");
+    snprintf(fixture->directory, sizeof(fixture->directory),
+             "/tmp/nzd-config.XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
     snprintf(fixture->path, sizeof(fixture->path), "%s/nzd.conf",
              fixture->directory);

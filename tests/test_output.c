@@ -79,7 +79,8 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
 
-    strcpy(fixture->directory, "/tmp/nzd-output.XXXXXX");
+    snprintf(fixture->directory, sizeof(fixture->directory),
+             "/tmp/nzd-output.XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
     fixture->saved[1] = fixture->saved[2] = -1;
     unsetenv("NO_COLOR");
@@ -357,7 +358,7 @@ static int listen_at(const char *path)
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
     assert_true(strlen(path) < sizeof(address.sun_path));
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
