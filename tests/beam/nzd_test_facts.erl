@@ -62,7 +62,7 @@ elixir() ->
 %% BEAM files as they are, stripped and gzipped: the bytes, then what beam_lib
 %% and the loader say about them. The last three are of Dir/made.erl.
 beams(Dir) ->
-    Files = [code:which(Module) || Module <- [lists, gen_server, erl_eval, crypto, zlib]],
+    Files = [code:which(Module) || Module <- [lists, gen_server, erl_eval, crypto]],
     Elixir = filelib:wildcard(elixir() ++ "/elixir/ebin/Elixir.{Enum,Kernel.LexicalTracker}.beam"),
     Bytes = [element(2, {ok, _} = file:read_file(File)) || File <- Files ++ Elixir],
     {ok, made, Made} = compile:file(path(Dir, "made"), [binary, debug_info]),
