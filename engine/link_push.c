@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../staging/term.h"
+#include "interrupt.h"
+#include "link_internal.h"
+
+#include <string.h>
+
+/*
+ * Calls through `rex`, as a gen_server call under a tag of our own: replies of
+ * rpc's form for C nodes carry no tag and could not be told apart. `user`
+ * as group leader is what rpc has for C nodes.
+ */
+struct call {
+    struct nzd_link *link;
+    uint64_t timeout_us;
+    int64_t tag;
+    struct nzd_arena arena; /* of the last reply */
+    struct nzd_buf request;
+    struct nzd_buf message;
+};
+
+static void put_head(struct call *call, const char *module,
+                     const char *function)
+{
+    struct nzd_buf *out = &call->request;
+
+    nzd_buf_reset(out);
+    nzd_etf_version(out);
+    nzd_etf_tuple(out, 3);
+    nzd_etf_atom(out, "$gen_call");
+    nzd_etf_tuple(out, 2);
+    nzd_link_put_self(call->link, out);
+    nzd_etf_integer(out, ++call->tag);
+    nzd_etf_tuple(out, 5);
+    nzd_etf_atom(out, "call");
+    nzd_etf_atom(out, module);
+    nzd_etf_atom(out, function);
+}
+
+static int refuse(const struct call *call, const char *what,
+                  const struct nzd_term *reply, struct nzd_err *err)
+{
+    struct nzd_buf text = {0};
+    int code;
+
+    nzd_term_print(reply, 200, &text);
+    code = nzd_err_set(err, NZD_ENODE, "%s: %s gave %s", call->link->node, what,
+                       nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    return code;
+}
+
+/* What is not the reply to this call is a late reply to nobody. */
+static const struct nzd_term *match(struct call *call)
+{
+    const struct nzd_term *term = NULL;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    int64_t tag = 0;
+
+    nzd_arena_clear(&call->arena);
+    if (nzd_term_decode(nzd_buf_view(&call->message), &call->arena, &term,
+                        &ignored) != 0)
+        return NULL;
+    if (!nzd_term_is_tagged(term, NULL, 2) ||
+        !nzd_term_integer(nzd_term_at(term, 0), &tag) || tag != call->tag)
+        return NULL;
+    return nzd_term_at(term, 1);
+}
+
+static int await(struct call *call, const char *what, uint64_t deadline,
+                 const struct nzd_term **out, struct nzd_err *err)
+{
+    struct nzd_link *link = call->link;
+
+    for (;;) {
+        uint64_t left = nzd_clock_left(deadline);
+        int bits = nzd_link_wait(link, -1, left, err);
+        int code;
+
+        if (bits < 0)
+            return bits;
+        if (bits == 0 && nzd_interrupt_pending())
+            return nzd_err_set(err, NZD_EREFUSED, "interrupted");
+        if (bits == 0 && left == 0)
+            return nzd_err_set(err, NZD_ENODE,
+                               "%s is connected but does not answer (%s)",
+                               link->node, what);
+        if (bits == 0)
+            continue;
+        code = nzd_link_receive(link, 0, &call->message, err);
+        if (code != 0)
+            return code;
+        *out = match(call);
+        if (*out)
+            return 0;
+    }
+}
+
+/* Sends what put_head() began and the caller completed by the argument list;
+ * the reply holds until the next call. */
+static int finish(struct call *call, const char *what,
+                  const struct nzd_term **out, struct nzd_err *err)
+{
+    const struct nzd_view nobody = {NULL, 0};
+    uint64_t deadline = nzd_clock_deadline(call->timeout_us);
+    int code;
+
+    nzd_etf_atom(&call->request, "user");
+    if (call->request.failed)
+        return nzd_err_memory(err);
+    code = call->link->backend->send(
+        call->link, nobody, "rex", nzd_buf_view(&call->request), deadline, err);
+    if (code == 0)
+        code = await(call, what, deadline, out, err);
+    if (code == 0 && nzd_term_is_tagged(*out, "badrpc", 2))
+        code = refuse(call, what, *out, err);
+    return code;
+}
+
+static int ask_loaded(struct call *call, const char *agent, bool *loaded,
+                      struct nzd_err *err)
+{
+    const struct nzd_term *reply;
+    int code;
+
+    put_head(call, "erlang", "function_exported");
+    nzd_etf_list(&call->request, 3);
+    nzd_etf_atom(&call->request, agent);
+    nzd_etf_atom(&call->request, "start");
+    nzd_etf_integer(&call->request, 1);
+    nzd_etf_nil(&call->request);
+    code = finish(call, "erlang:function_exported/3", &reply, err);
+    if (code == 0)
+        *loaded = nzd_term_is_atom(reply, "true");
+    return code;
+}
+
+static int load(struct call *call, const struct nzd_link_options *options,
+                struct nzd_err *err)
+{
+    const struct nzd_term *reply;
+    int code;
+
+    put_head(call, "code", "load_binary");
+    nzd_etf_list(&call->request, 3);
+    nzd_etf_atom(&call->request, options->agent_name);
+    nzd_etf_string(&call->request, "nzd_agent.beam");
+    nzd_etf_binary(&call->request, options->agent_beam);
+    nzd_etf_nil(&call->request);
+    code = finish(call, "loading the agent", &reply, err);
+    if (code == 0 && !nzd_term_is_tagged(reply, "module", 2))
+        code = refuse(call, "loading the agent", reply, err);
+    return code;
+}
+
+static int keep_pid(struct call *call, const struct nzd_term *reply,
+                    struct nzd_err *err)
+{
+    const struct nzd_term *pid = nzd_term_at(reply, 1);
+
+    if (pid->kind != NZD_TERM_OTHER)
+        return refuse(call, "starting the agent", reply, err);
+    nzd_buf_bytes(&call->link->agent, pid->text.data, pid->text.size);
+    return call->link->agent.failed ? nzd_err_memory(err) : 0;
+}
+
+static int start(struct call *call, const char *agent, struct nzd_err *err)
+{
+    const struct nzd_term *reply;
+    const struct nzd_term *why;
+    const char *text = NULL;
+    int code;
+
+    put_head(call, agent, "start");
+    nzd_etf_list(&call->request, 1);
+    nzd_link_put_self(call->link, &call->request);
+    nzd_etf_nil(&call->request);
+    code = finish(call, "starting the agent", &reply, err);
+    if (code != 0)
+        return code;
+    if (nzd_term_is_tagged(reply, "ok", 2))
+        return keep_pid(call, reply, err);
+    why = nzd_term_is_tagged(reply, "error", 2) ? nzd_term_at(reply, 1) : NULL;
+    if (why && nzd_term_is_tagged(why, "busy", 2))
+        text = nzd_term_text(nzd_term_at(why, 1), &call->arena);
+    if (text)
+        return nzd_err_set(err, NZD_EBUSY, "%s: %s", call->link->node, text);
+    return refuse(call, "starting the agent", reply, err);
+}
+
+int nzd_link_push(struct nzd_link *link, const struct nzd_link_options *options,
+                  uint64_t timeout_us, struct nzd_err *err)
+{
+    struct call call = {.link = link, .timeout_us = timeout_us};
+    bool loaded = false;
+    int code = ask_loaded(&call, options->agent_name, &loaded, err);
+
+    if (code == 0 && !loaded)
+        code = load(&call, options, err);
+    if (code == 0)
+        code = start(&call, options->agent_name, err);
+    nzd_arena_clear(&call.arena);
+    nzd_buf_clear(&call.request);
+    nzd_buf_clear(&call.message);
+    return code;
+}
