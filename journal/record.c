@@ -246,6 +246,9 @@ int nzd_txn_decode(struct nzd_view value, struct nzd_txn *out,
 
 /* --- module rows --- */
 
+static const char module_row[] = "a module row";
+static const char live_row[] = "a live row";
+
 static void walk_module_row(struct codec *codec, struct nzd_module_row *row)
 {
     code_text(codec, &row->module, NZD_RECORD_MODULE_MAX);
@@ -288,19 +291,35 @@ int nzd_module_row_encode(const struct nzd_module_row *row, struct nzd_buf *out,
 int nzd_module_row_decode(struct nzd_view value, struct nzd_module_row *out,
                           struct nzd_err *err)
 {
-    static const char what[] = "a module row";
     struct codec codec = {.out = NULL};
     int rc;
 
     memset(out, 0, sizeof(*out));
-    rc = nzd_value_open(value, RECORD_VERSION, what, &codec.in, err);
+    rc = nzd_value_open(value, RECORD_VERSION, module_row, &codec.in, err);
     if (rc)
         return rc;
     walk_module_row(&codec, out);
-    rc = finish(&codec, what, err);
+    rc = finish(&codec, module_row, err);
     if (rc)
         nzd_module_row_clear(out);
     return rc;
+}
+
+int nzd_module_row_blobs(struct nzd_view value, struct nzd_digest *old_blob,
+                         struct nzd_digest *new_blob, struct nzd_err *err)
+{
+    struct codec codec = {.out = NULL};
+    int rc = nzd_value_open(value, RECORD_VERSION, module_row, &codec.in, err);
+
+    if (rc)
+        return rc;
+    (void)read_text(&codec, NZD_RECORD_MODULE_MAX);
+    (void)read_text(&codec, NZD_RECORD_MODULE_MAX);
+    (void)nzd_read_u8(&codec.in);
+    code_digest(&codec, old_blob);
+    code_digest(&codec, new_blob);
+    codec.in.left = 0;
+    return finish(&codec, module_row, err);
 }
 
 /* --- live rows --- */
@@ -342,19 +361,33 @@ int nzd_live_row_encode(const struct nzd_live_row *row, struct nzd_buf *out,
 int nzd_live_row_decode(struct nzd_view value, struct nzd_live_row *out,
                         struct nzd_err *err)
 {
-    static const char what[] = "a live row";
     struct codec codec = {.out = NULL};
     int rc;
 
     memset(out, 0, sizeof(*out));
-    rc = nzd_value_open(value, RECORD_VERSION, what, &codec.in, err);
+    rc = nzd_value_open(value, RECORD_VERSION, live_row, &codec.in, err);
     if (rc)
         return rc;
     walk_live_row(&codec, out);
-    rc = finish(&codec, what, err);
+    rc = finish(&codec, live_row, err);
     if (rc)
         nzd_live_row_clear(out);
     return rc;
+}
+
+int nzd_live_row_blob(struct nzd_view value, struct nzd_digest *blob,
+                      struct nzd_err *err)
+{
+    struct codec codec = {.out = NULL};
+    int rc = nzd_value_open(value, RECORD_VERSION, live_row, &codec.in, err);
+
+    if (rc)
+        return rc;
+    (void)read_text(&codec, NZD_RECORD_MODULE_MAX);
+    (void)read_text(&codec, NZD_RECORD_MODULE_MAX);
+    code_digest(&codec, blob);
+    codec.in.left = 0;
+    return finish(&codec, live_row, err);
 }
 
 /* --- events --- */

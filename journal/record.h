@@ -131,6 +131,10 @@ int nzd_module_row_encode(const struct nzd_module_row *row, struct nzd_buf *out,
 int nzd_module_row_decode(struct nzd_view value, struct nzd_module_row *out,
                           struct nzd_err *err);
 
+/* The two blobs of an encoded row, the checksum checked, nothing copied. */
+int nzd_module_row_blobs(struct nzd_view value, struct nzd_digest *old_blob,
+                         struct nzd_digest *new_blob, struct nzd_err *err);
+
 /* One module in force over a base: what a boot of the generation loads. */
 struct nzd_live_row {
     char *module;
@@ -151,6 +155,10 @@ int nzd_live_row_encode(const struct nzd_live_row *row, struct nzd_buf *out,
                         struct nzd_err *err);
 int nzd_live_row_decode(struct nzd_view value, struct nzd_live_row *out,
                         struct nzd_err *err);
+
+/* The blob of an encoded row, the checksum checked, nothing copied. */
+int nzd_live_row_blob(struct nzd_view value, struct nzd_digest *blob,
+                      struct nzd_err *err);
 
 enum nzd_event_kind {
     NZD_EVENT_OPEN = 1,

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect.h"
+
+#include "key.h"
+#include "rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A transaction held, and where its events lie in the chain (0: it has none).
+ */
+struct held {
+    struct nzd_digest base;
+    enum nzd_state state;
+    uint32_t first_event;
+    uint32_t last_event;
+};
+
+struct history {
+    uint64_t first; /* id of held[0] */
+    size_t count;
+    struct held *held;
+};
+
+bool nzd_collect_is_root(enum nzd_state state)
+{
+    return nzd_state_is_open(state) || state == NZD_STATE_COMMITTED ||
+           state == NZD_STATE_QUARANTINED || state == NZD_STATE_FAILED;
+}
+
+/* --- what is there --- */
+
+static int load_records(struct nzd_store_txn *txn, struct history *history,
+                        struct nzd_err *err)
+{
+    for (size_t i = 0; i < history->count; i++) {
+        struct nzd_txn record;
+        int rc = nzd_rows_txn_held(txn, history->first + i, &record, err);
+
+        if (rc)
+            return rc;
+        history->held[i].base = record.base;
+        history->held[i].state = record.state;
+        nzd_txn_clear(&record);
+    }
+    return NZD_OK;
+}
+
+static int load_events(struct nzd_store_txn *txn, struct history *history,
+                       struct nzd_err *err)
+{
+    struct nzd_store_cursor cursor = {0};
+    struct nzd_view key;
+    int rc = nzd_store_seek(txn, NZD_STORE_EVENT, nzd_view_of(NULL, 0), &cursor,
+                            err);
+
+    while (rc == NZD_OK &&
+           (rc = nzd_store_next(&cursor, &key, NULL, err)) == NZD_OK) {
+        uint64_t at = nzd_key_id(key) - history->first;
+        uint32_t sequence = nzd_key_sequence(key);
+
+        if (at >= history->count || sequence == 0) {
+            rc = nzd_err_set(err, NZD_EJOURNAL, "an event of no transaction");
+            break;
+        }
+        if (history->held[at].first_event == 0)
+            history->held[at].first_event = sequence;
+        history->held[at].last_event = sequence;
+    }
+    nzd_store_end(&cursor);
+    return rc == NZD_ENOTFOUND ? NZD_OK : rc;
+}
+
+static int load(struct nzd_store_txn *txn, const struct nzd_heads *heads,
+                struct history *out, struct nzd_err *err)
+{
+    uint64_t count = heads->first ? heads->last - heads->first + 1 : 0;
+    int rc;
+
+    out->first = heads->first;
+    if (heads->last < heads->first || count > SIZE_MAX / sizeof(*out->held))
+        return nzd_err_set(err, NZD_EJOURNAL, "its counters do not hold");
+    out->count = (size_t)count;
+    out->held = calloc(out->count ? out->count : 1, sizeof(*out->held));
+    if (!out->held)
+        return nzd_err_memory(err);
+    rc = load_records(txn, out, err);
+    return rc ? rc : load_events(txn, out, err);
+}
+
+/* --- what may go --- */
+
+/*
+ * Over each base the last committed transaction, and one that was quarantined
+ * since: what boots falls back from the second to the first.
+ */
+static bool in_force(const struct history *history, size_t at)
+{
+    const struct held *one = &history->held[at];
+
+    if (one->state != NZD_STATE_COMMITTED &&
+        one->state != NZD_STATE_QUARANTINED)
+        return false;
+    for (size_t i = at + 1; i < history->count; i++) {
+        const struct held *later = &history->held[i];
+
+        if (!nzd_digest_equal(&one->base, &later->base))
+            continue;
+        if (later->state == NZD_STATE_COMMITTED || later->state == one->state)
+            return false;
+    }
+    return true;
+}
+
+/* How many from the oldest on are not kept for their own sake. */
+static size_t past_keep(const struct history *history, uint32_t keep)
+{
+    size_t cut = 0;
+    uint32_t settled = 0;
+
+    for (size_t at = history->count; at > 0; at--) {
+        if (in_force(history, at - 1) ||
+            nzd_state_is_open(history->held[at - 1].state)) {
+            cut = 0; /* everything older may still go, this one not */
+            continue;
+        }
+        if (settled == keep && cut == 0)
+            cut = at;
+        if (settled < keep)
+            settled++;
+    }
+    return cut;
+}
+
+/*
+ * An event of an old transaction may come after those of a newer one (a
+ * quarantine). The chain is only cut where all before is dropped.
+ */
+static size_t past_events(const struct history *history, size_t cut)
+{
+    uint32_t kept = UINT32_MAX;
+    size_t at = history->count;
+
+    for (; at > cut; at--) {
+        if (history->held[at - 1].first_event &&
+            history->held[at - 1].first_event < kept)
+            kept = history->held[at - 1].first_event;
+    }
+    for (; at > 0; at--) {
+        uint32_t last = 0;
+
+        for (size_t i = 0; i < at; i++) {
+            if (history->held[i].last_event > last)
+                last = history->held[i].last_event;
+        }
+        if (last < kept)
+            return at;
+        if (history->held[at - 1].first_event &&
+            history->held[at - 1].first_event < kept)
+            kept = history->held[at - 1].first_event;
+    }
+    return 0;
+}
+
+/* --- dropping --- */
+
+static int move_anchor(struct nzd_store_txn *txn, const struct history *history,
+                       size_t cut, struct nzd_heads *heads, struct nzd_err *err)
+{
+    struct nzd_key key;
+    struct nzd_view value;
+    size_t owner = cut;
+    int rc;
+
+    for (size_t i = 0; i < cut; i++) {
+        if (history->held[i].last_event >= heads->first_event) {
+            heads->first_event = history->held[i].last_event + 1;
+            owner = i;
+        }
+    }
+    if (owner == cut)
+        return NZD_OK;
+    key = nzd_key_event(history->first + owner, heads->first_event - 1);
+    rc = nzd_store_get(txn, NZD_STORE_EVENT, nzd_key_view(&key), &value, err);
+    if (rc == NZD_OK)
+        heads->anchor = nzd_digest_of(value);
+    return rc;
+}
+
+static int drop(struct nzd_store_txn *txn, struct history *history, size_t cut,
+                struct nzd_heads *heads, struct nzd_err *err)
+{
+    int rc = move_anchor(txn, history, cut, heads, err);
+
+    for (size_t i = 0; i < cut && rc == NZD_OK; i++) {
+        struct nzd_key key = nzd_key_txn(history->first + i);
+        struct nzd_view prefix = nzd_key_view(&key);
+
+        rc = nzd_store_delete(txn, NZD_STORE_TXN, prefix, err);
+        if (rc == NZD_OK)
+            rc = nzd_rows_delete(txn, NZD_STORE_EVENT, prefix, err);
+        if (rc == NZD_OK)
+            rc = nzd_rows_delete(txn, NZD_STORE_MODULE, prefix, err);
+    }
+    if (rc)
+        return rc;
+    heads->first += cut;
+    history->first += cut;
+    history->count -= cut;
+    memmove(history->held, history->held + cut,
+            history->count * sizeof(*history->held));
+    return NZD_OK;
+}
+
+/* --- blobs --- */
+
+static int mark(struct nzd_buf *roots, const struct nzd_digest *digest,
+                struct nzd_err *err)
+{
+    nzd_buf_bytes(roots, digest->bytes, sizeof(digest->bytes));
+    return roots->failed ? nzd_err_memory(err) : NZD_OK;
+}
+
+static int mark_live(struct nzd_store_txn *txn, struct nzd_buf *roots,
+                     struct nzd_err *err)
+{
+    struct nzd_store_cursor cursor = {0};
+    struct nzd_digest blob;
+    struct nzd_view key;
+    struct nzd_view value;
+    int rc =
+        nzd_store_seek(txn, NZD_STORE_LIVE, nzd_view_of(NULL, 0), &cursor, err);
+
+    while (rc == NZD_OK) {
+        rc = nzd_store_next(&cursor, &key, &value, err);
+        if (rc == NZD_OK)
+            rc = nzd_live_row_blob(value, &blob, err);
+        if (rc == NZD_OK)
+            rc = mark(roots, &blob, err);
+    }
+    nzd_store_end(&cursor);
+    return rc == NZD_ENOTFOUND ? NZD_OK : rc;
+}
+
+static int mark_module(const struct history *history, struct nzd_view key,
+                       struct nzd_view value, struct nzd_buf *roots,
+                       struct nzd_err *err)
+{
+    uint64_t at = nzd_key_id(key) - history->first;
+    struct nzd_digest before;
+    struct nzd_digest after;
+    int rc;
+
+    if (at >= history->count)
+        return nzd_err_set(err, NZD_EJOURNAL, "a module row of no transaction");
+    if (!nzd_collect_is_root(history->held[at].state))
+        return NZD_OK;
+    rc = nzd_module_row_blobs(value, &before, &after, err);
+    if (rc == NZD_OK)
+        rc = mark(roots, &before, err);
+    return rc ? rc : mark(roots, &after, err);
+}
+
+static int mark_modules(struct nzd_store_txn *txn,
+                        const struct history *history, struct nzd_buf *roots,
+                        struct nzd_err *err)
+{
+    struct nzd_store_cursor cursor = {0};
+    struct nzd_view key;
+    struct nzd_view value;
+    int rc = nzd_store_seek(txn, NZD_STORE_MODULE, nzd_view_of(NULL, 0),
+                            &cursor, err);
+
+    while (rc == NZD_OK) {
+        rc = nzd_store_next(&cursor, &key, &value, err);
+        if (rc == NZD_OK)
+            rc = mark_module(history, key, value, roots, err);
+    }
+    nzd_store_end(&cursor);
+    return rc == NZD_ENOTFOUND ? NZD_OK : rc;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, NZD_DIGEST_SIZE);
+}
+
+static int find_loose(struct nzd_store_txn *txn, const struct nzd_buf *roots,
+                      struct nzd_buf *loose, struct nzd_err *err)
+{
+    struct nzd_store_cursor cursor = {0};
+    size_t count = roots->size / NZD_DIGEST_SIZE;
+    struct nzd_view key;
+    int rc =
+        nzd_store_seek(txn, NZD_STORE_BLOB, nzd_view_of(NULL, 0), &cursor, err);
+
+    while (rc == NZD_OK &&
+           (rc = nzd_store_next(&cursor, &key, NULL, err)) == NZD_OK) {
+        if (key.size == NZD_DIGEST_SIZE && count > 0 &&
+            bsearch(key.data, roots->data, count, NZD_DIGEST_SIZE, compare))
+            continue;
+        nzd_buf_block(loose, key);
+    }
+    nzd_store_end(&cursor);
+    if (rc == NZD_ENOTFOUND)
+        rc = NZD_OK;
+    return rc == NZD_OK && loose->failed ? nzd_err_memory(err) : rc;
+}
+
+static int find_garbage(struct nzd_store_txn *txn,
+                        const struct history *history, struct nzd_buf *loose,
+                        struct nzd_err *err)
+{
+    struct nzd_buf roots = {0};
+    int rc = mark_live(txn, &roots, err);
+
+    if (rc == NZD_OK)
+        rc = mark_modules(txn, history, &roots, err);
+    if (rc == NZD_OK && roots.size > 0)
+        qsort(roots.data, roots.size / NZD_DIGEST_SIZE, NZD_DIGEST_SIZE,
+              compare);
+    if (rc == NZD_OK)
+        rc = find_loose(txn, &roots, loose, err);
+    nzd_buf_clear(&roots);
+    return rc;
+}
+
+int nzd_collect(struct nzd_store_txn *txn, struct nzd_heads *heads,
+                uint32_t keep, struct nzd_err *err)
+{
+    struct history history = {0};
+    struct nzd_buf loose = {0};
+    size_t cut;
+    int rc = load(txn, heads, &history, NULL);
+
+    if (rc == NZD_OK) {
+        cut = past_events(&history, past_keep(&history, keep));
+        rc = drop(txn, &history, cut, heads, err);
+        if (rc)
+            goto out;
+        rc = find_garbage(txn, &history, &loose, NULL);
+    }
+    /* What cannot be read is left alone, and so is all that it may need. */
+    if (rc == NZD_OK)
+        rc = nzd_rows_delete_keys(txn, NZD_STORE_BLOB, nzd_buf_view(&loose),
+                                  err);
+    else
+        rc = NZD_OK;
+out:
+    nzd_buf_clear(&loose);
+    free(history.held);
+    return rc;
+}

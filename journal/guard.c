@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard.h"
+
+#include "bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DIED_BY 64 /* exit status of a child that caught a deadly signal */
+
+static void die(int number)
+{
+    _exit(DIED_BY + number);
+}
+
+/* No core is dumped and no sanitizer reports what is expected to happen. */
+static void catch_deadly_signals(void)
+{
+    static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    static const int others[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    struct sigaction action = {.sa_handler = die};
+    sigset_t none;
+
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+        sigaction(deadly[i], &action, NULL);
+    action.sa_handler = SIG_IGN;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        sigaction(others[i], &action, NULL);
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGXCPU, &action, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void run_child(const struct nzd_guard *guard, int to,
+                      int (*body)(void *context, struct nzd_err *err),
+                      void *context)
+{
+    struct rlimit limit = {guard->cpu_seconds, guard->cpu_seconds + 1};
+    struct nzd_err err = NZD_ERR_INIT;
+
+    if (guard->lock >= 0)
+        close(guard->lock);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    catch_deadly_signals();
+    setrlimit(RLIMIT_CPU, &limit);
+    if (body(context, &err) == NZD_OK)
+        nzd_err_clear(&err);
+    if (nzd_write_all(to, &err, sizeof(err)) != 0)
+        _exit(1);
+    _exit(0);
+}
+
+/* Reads what the child reports; false if it ended before. */
+static int read_report(int from, struct nzd_err *report)
+{
+    size_t got = 0;
+
+    while (got < sizeof(*report)) {
+        ssize_t size = read(from, (char *)report + got, sizeof(*report) - got);
+
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return 0;
+        got += (size_t)size;
+    }
+    return 1;
+}
+
+static int reap(pid_t child)
+{
+    int status = 0;
+
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR)
+            return 0; /* whoever ignores SIGCHLD has reaped it already */
+    }
+    return status;
+}
+
+static int judge_death(const struct nzd_guard *guard, int status,
+                       struct nzd_err *err)
+{
+    int number =
+        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - DIED_BY;
+
+    if (WIFSIGNALED(status) && (number == SIGXCPU || number == SIGKILL)) {
+        nzd_err_set(err, NZD_EJOURNAL,
+                    "%s was not read through: the reader was ended (it may "
+                    "take %u s of CPU time)",
+                    guard->what, guard->cpu_seconds);
+        nzd_err_next(err, "that alone is no proof of damage: try again, or on "
+                          "a faster host");
+        return NZD_EJOURNAL;
+    }
+    nzd_err_set(err, NZD_EJOURNAL, "%s is damaged: reading it ended in %s",
+                guard->what, number > 0 ? strsignal(number) : "a crash");
+    return NZD_EJOURNAL;
+}
+
+int nzd_guard_run(const struct nzd_guard *guard,
+                  int (*body)(void *context, struct nzd_err *err),
+                  void *context, struct nzd_err *err)
+{
+    struct nzd_err report = NZD_ERR_INIT;
+    int ends[2];
+    int reported;
+    int status;
+    pid_t child;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return nzd_err_system(err, NZD_EINTERNAL, errno, "pipe");
+    child = fork();
+    if (child == 0)
+        run_child(guard, ends[1], body, context);
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        return nzd_err_system(err, NZD_EINTERNAL, errno, "fork");
+    }
+    reported = read_report(ends[0], &report);
+    close(ends[0]);
+    status = reap(child);
+    if (!reported)
+        return judge_death(guard, status, err);
+    if (report.code == NZD_OK)
+        return NZD_OK;
+    if (err && err->code == NZD_OK)
+        *err = report;
+    return report.code;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "journal.h"
+
+#include "journal_internal.h"
+#include "lock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_BYTES (64u << 20)
+#define KEEP      20
+
+int nzd_journal_told(const struct nzd_journal *journal, int rc,
+                     struct nzd_err *err)
+{
+    if (rc != NZD_EJOURNAL || !err || err->code != NZD_EJOURNAL)
+        return rc;
+    if (strncmp(err->message, "journal ", strlen("journal ")) != 0)
+        nzd_err_prefix(err, "journal %s", journal->directory);
+    nzd_err_next(err, "nzd journal verify says what holds; keep a copy of the "
+                      "directory");
+    return rc;
+}
+
+int nzd_journal_look(struct nzd_journal *journal, nzd_store_body *body,
+                     void *context, struct nzd_err *err)
+{
+    return nzd_journal_told(
+        journal, nzd_store_read(journal->store, body, context, err), err);
+}
+
+int nzd_journal_change(struct nzd_journal *journal, bool headroom,
+                       nzd_store_body *body, void *context, struct nzd_err *err)
+{
+    if (journal->lock < 0)
+        return nzd_err_set(err, NZD_EINTERNAL,
+                           "journal %s was opened to be read",
+                           journal->directory);
+    return nzd_journal_told(
+        journal, nzd_store_write(journal->store, headroom, body, context, err),
+        err);
+}
+
+static int create(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
+{
+    (void)context;
+    return nzd_meta_create(txn, err);
+}
+
+/* Makes what is missing, in CREATE mode; under the lock but for READ. */
+static int prepare(struct nzd_journal *journal, enum nzd_journal_mode mode,
+                   const struct nzd_journal_options *options,
+                   const struct nzd_store_options *store, struct nzd_err *err)
+{
+    struct nzd_err absent = NZD_ERR_INIT;
+    int rc = nzd_store_find(journal->directory, &absent);
+
+    if (rc == NZD_ENOTFOUND && mode == NZD_JOURNAL_CREATE)
+        rc = nzd_store_make_directory(journal->directory, err);
+    else if (rc && err && err->code == NZD_OK)
+        *err = absent;
+    if (rc || mode == NZD_JOURNAL_READ)
+        return rc;
+    rc = nzd_lock_take(journal->directory, options->purpose, options->wait_us,
+                       &journal->lock, err);
+    if (rc)
+        return rc;
+    /* Another one may have made it while this one waited. */
+    nzd_err_clear(&absent);
+    rc = nzd_store_find(journal->directory, &absent);
+    if (rc == NZD_ENOTFOUND && mode == NZD_JOURNAL_CREATE)
+        return nzd_store_create(journal->directory, store, create, NULL, err);
+    if (rc && err && err->code == NZD_OK)
+        *err = absent;
+    return rc;
+}
+
+static int identify(struct nzd_store_txn *txn, void *context,
+                    struct nzd_err *err)
+{
+    struct nzd_journal *journal = context;
+
+    return nzd_meta_identity(txn, journal->uuid, err);
+}
+
+static struct nzd_journal *journal_of(const char *directory, uint32_t keep)
+{
+    struct nzd_journal *journal = calloc(1, sizeof(*journal));
+
+    if (!journal)
+        return NULL;
+    journal->lock = -1;
+    journal->keep = keep ? keep : KEEP;
+    journal->directory = strdup(directory);
+    if (!journal->directory) {
+        free(journal);
+        return NULL;
+    }
+    return journal;
+}
+
+int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
+                     const struct nzd_journal_options *options,
+                     struct nzd_journal **out, struct nzd_err *err)
+{
+    static const struct nzd_journal_options defaults;
+    struct nzd_store_options store = {.read_only = mode == NZD_JOURNAL_READ};
+    struct nzd_journal *journal;
+    int rc;
+
+    if (!options)
+        options = &defaults;
+    store.max_bytes = options->max_bytes ? options->max_bytes : MAX_BYTES;
+    store.no_sync = options->no_sync != 0;
+    journal = journal_of(directory, options->keep);
+    if (!journal)
+        return nzd_err_memory(err);
+    rc = prepare(journal, mode, options, &store, err);
+    if (rc == NZD_OK)
+        rc = nzd_store_check(directory, store.read_only, journal->lock, err);
+    if (rc == NZD_OK)
+        rc = nzd_store_open(directory, &store, &journal->store, err);
+    if (rc == NZD_OK)
+        rc = nzd_journal_look(journal, identify, journal, err);
+    nzd_journal_told(journal, rc, err);
+    if (rc) {
+        nzd_journal_close(journal);
+        return rc;
+    }
+    *out = journal;
+    return NZD_OK;
+}
+
+void nzd_journal_close(struct nzd_journal *journal)
+{
+    if (!journal)
+        return;
+    nzd_store_close(journal->store);
+    nzd_lock_release(journal->lock);
+    nzd_blob_coder_clear(&journal->coder);
+    free(journal->directory);
+    free(journal);
+}
+
+const uint8_t *nzd_journal_uuid(const struct nzd_journal *journal)
+{
+    return journal->uuid;
+}
+
+const char *nzd_journal_directory(const struct nzd_journal *journal)
+{
+    return journal->directory;
+}
+
+bool nzd_journal_is_broken(const struct nzd_journal *journal)
+{
+    return nzd_store_is_broken(journal->store);
+}
+
+static int count(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
+{
+    struct nzd_journal_stat *stat = context;
+    struct nzd_heads heads;
+    int rc = nzd_meta_heads(txn, &heads, err);
+
+    if (rc)
+        return rc;
+    stat->first = heads.first;
+    stat->last = heads.last;
+    return nzd_store_count(txn, NZD_STORE_TXN, &stat->transactions, err);
+}
+
+int nzd_journal_stat(struct nzd_journal *journal, struct nzd_journal_stat *out,
+                     struct nzd_err *err)
+{
+    struct nzd_journal_stat stat = {0};
+    struct nzd_store_room room;
+    uint64_t disk;
+    int rc = nzd_journal_look(journal, count, &stat, err);
+
+    if (rc == NZD_OK)
+        rc = nzd_journal_told(journal,
+                              nzd_store_room(journal->store, &room, err), err);
+    if (rc)
+        return rc;
+    stat.used_bytes = room.used_bytes;
+    stat.file_bytes = room.file_bytes;
+    stat.max_bytes = room.max_bytes;
+    if (room.max_bytes > room.used_bytes)
+        stat.free_bytes = room.max_bytes - room.used_bytes;
+    disk = room.disk_bytes;
+    if (room.file_bytes > room.used_bytes)
+        disk += room.file_bytes - room.used_bytes;
+    if (stat.free_bytes > disk)
+        stat.free_bytes = disk;
+    *out = stat;
+    return NZD_OK;
+}
+
+/* --- blobs --- */
+
+struct putting {
+    struct nzd_journal *journal;
+    const struct nzd_view *blobs;
+    size_t count;
+    struct nzd_digest *digests;
+    uint64_t written;
+};
+
+static int put_blobs(struct nzd_store_txn *txn, void *context,
+                     struct nzd_err *err)
+{
+    struct putting *putting = context;
+    int rc = NZD_OK;
+
+    putting->written = 0;
+    for (size_t i = 0; i < putting->count && rc == NZD_OK; i++)
+        rc = nzd_blob_put(txn, &putting->journal->coder, putting->blobs[i],
+                          &putting->digests[i], &putting->written, err);
+    return rc;
+}
+
+int nzd_journal_put_blobs(struct nzd_journal *journal,
+                          const struct nzd_view *blobs, size_t blob_count,
+                          struct nzd_digest *digests, uint64_t *written,
+                          struct nzd_err *err)
+{
+    struct putting putting = {journal, blobs, blob_count, digests, 0};
+    int rc = nzd_journal_change(journal, false, put_blobs, &putting, err);
+
+    nzd_buf_clear(&journal->coder.value);
+    nzd_buf_clear(&journal->coder.content);
+    if (rc == NZD_OK && written)
+        *written += putting.written;
+    return rc;
+}
+
+struct getting {
+    const struct nzd_digest *digest;
+    struct nzd_buf *out;
+};
+
+static int get_blob(struct nzd_store_txn *txn, void *context,
+                    struct nzd_err *err)
+{
+    struct getting *getting = context;
+
+    return nzd_blob_get(txn, getting->digest, getting->out, err);
+}
+
+int nzd_journal_get_blob(struct nzd_journal *journal,
+                         const struct nzd_digest *digest, struct nzd_buf *out,
+                         struct nzd_err *err)
+{
+    struct getting getting = {digest, out};
+
+    return nzd_journal_look(journal, get_blob, &getting, err);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_JOURNAL_INTERNAL_H
+#define NZD_JOURNAL_INTERNAL_H
+
+/* What journal.c, move.c, read.c and verify.c share. */
+
+#include "blob.h"
+#include "journal.h"
+#include "meta.h"
+#include "store.h"
+
+struct nzd_journal {
+    char *directory;
+    struct nzd_store *store;
+    struct nzd_blob_coder coder;
+    uint8_t uuid[16];
+    uint32_t keep;
+    int lock; /* -1 when only read */
+};
+
+/* What a public function returns: on NZD_EJOURNAL the message then names the
+ * journal and there is something to do next. */
+int nzd_journal_told(const struct nzd_journal *journal, int rc,
+                     struct nzd_err *err);
+int nzd_journal_look(struct nzd_journal *journal, nzd_store_body *body,
+                     void *context, struct nzd_err *err);
+/* NZD_EINTERNAL where the journal was opened to read. */
+int nzd_journal_change(struct nzd_journal *journal, bool headroom,
+                       nzd_store_body *body, void *context,
+                       struct nzd_err *err);
+
+#endif

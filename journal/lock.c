@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lock.h"
+
+#include "bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_US     20000
+#define HOLDER_SIZE 256 /* bytes of the text in the lock file */
+
+struct holder {
+    uint64_t pid;
+    uint64_t start_time; /* clock ticks since boot */
+    uint64_t since;      /* seconds since 1970 */
+    char purpose[HOLDER_SIZE];
+};
+
+/* Field 22 of proc(5) stat, 0 where it cannot be read. The second field may
+ * hold spaces and parentheses: the fields are counted behind its last one. */
+static uint64_t start_time_of(uint64_t pid)
+{
+    char path[64];
+    char text[1024];
+    char *at;
+    ssize_t size;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    size = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (size <= 0)
+        return 0;
+    text[size] = '\0';
+    at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+/* For people only: a full disk leaves it unwritten, and the lock holds. */
+static void write_holder(int fd, const char *purpose)
+{
+    char text[HOLDER_SIZE];
+    uint64_t pid = (uint64_t)getpid();
+    int size = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64 " %lld %s",
+                        pid, start_time_of(pid), (long long)time(NULL),
+                        purpose ? purpose : "");
+
+    if (size >= (int)sizeof(text))
+        size = (int)sizeof(text) - 1;
+    if (ftruncate(fd, 0) == 0)
+        (void)!pwrite(fd, text, (size_t)size, 0);
+}
+
+static uint64_t number(char **at)
+{
+    char *end;
+    uint64_t value = strtoull(*at, &end, 10);
+
+    *at = *end == ' ' ? end + 1 : end;
+    return value;
+}
+
+/* The text there, unless that very process is proven gone. */
+static int read_holder(int fd, struct holder *out)
+{
+    char text[HOLDER_SIZE + 1];
+    char *at = text;
+    ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
+
+    if (size <= 0)
+        return -1;
+    text[size] = '\0';
+    out->pid = number(&at);
+    out->start_time = number(&at);
+    out->since = number(&at);
+    at[strcspn(at, "\n")] = '\0';
+    (void)snprintf(out->purpose, sizeof(out->purpose), "%.*s",
+                   (int)sizeof(out->purpose) - 1, at);
+    if (out->pid == 0 || out->start_time != start_time_of(out->pid))
+        return -1;
+    return 0;
+}
+
+static int busy(int fd, const char *directory, struct nzd_err *err)
+{
+    struct holder holder;
+    char since[32] = "";
+    time_t seconds;
+    struct tm tm;
+
+    if (read_holder(fd, &holder) != 0) {
+        nzd_err_set(err, NZD_EBUSY, "journal %s is held by another process",
+                    directory);
+    } else {
+        seconds = (time_t)holder.since;
+        if (gmtime_r(&seconds, &tm))
+            (void)strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", &tm);
+        nzd_err_set(err, NZD_EBUSY,
+                    "journal %s is held by pid %" PRIu64 " (%s) since %s UTC",
+                    directory, holder.pid,
+                    holder.purpose[0] ? holder.purpose : "nzd", since);
+    }
+    nzd_err_next(err, "wait for it to end, or use --wait 60s");
+    return NZD_EBUSY;
+}
+
+static int open_failed(const char *path, struct nzd_err *err)
+{
+    int sys = errno;
+
+    nzd_err_system(err, NZD_EJOURNAL, sys, "lock %s", path);
+    if (sys == EROFS || sys == EACCES || sys == EPERM)
+        nzd_err_next(err, "the journal must be writable: see mount(8) and the "
+                          "owner of its directory");
+    return NZD_EJOURNAL;
+}
+
+/* A lock on a file that was unlinked in between locks nothing. */
+static int still_there(int fd, const char *path)
+{
+    struct stat held;
+    struct stat named;
+
+    return fstat(fd, &held) == 0 && stat(path, &named) == 0 &&
+           held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+static int wait_some(uint64_t deadline)
+{
+    struct timespec pause = {0, POLL_US * 1000L};
+    uint64_t now = now_us();
+
+    if (now >= deadline)
+        return ETIMEDOUT;
+    if (deadline - now < POLL_US)
+        pause.tv_nsec = (long)(deadline - now) * 1000;
+    return nanosleep(&pause, NULL) == 0 ? 0 : errno;
+}
+
+/* Opens and tries once: 0, NZD_EBUSY without a message, or failed. */
+static int try_take(const char *path, int *fd, struct nzd_err *err)
+{
+    do {
+        if (*fd >= 0)
+            close(*fd);
+        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (*fd < 0)
+            return open_failed(path, err);
+        if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+            if (errno == EWOULDBLOCK)
+                return NZD_EBUSY;
+            return open_failed(path, err);
+        }
+    } while (!still_there(*fd, path));
+    return NZD_OK;
+}
+
+int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
+                  int *out, struct nzd_err *err)
+{
+    struct nzd_buf path = {0};
+    uint64_t now = now_us();
+    uint64_t deadline = wait_us > UINT64_MAX - now ? UINT64_MAX : now + wait_us;
+    int fd = -1;
+    int waited = 0;
+    int rc;
+
+    nzd_buf_printf(&path, "%s/lock", directory);
+    (void)nzd_buf_string(&path);
+    if (path.failed) {
+        rc = nzd_err_memory(err);
+        goto out;
+    }
+    while ((rc = try_take((char *)path.data, &fd, err)) == NZD_EBUSY) {
+        waited = wait_some(deadline);
+        if (waited)
+            break;
+    }
+    if (rc == NZD_EBUSY && waited == EINTR)
+        rc = nzd_err_set(err, NZD_EREFUSED,
+                         "interrupted while waiting for journal %s", directory);
+    else if (rc == NZD_EBUSY)
+        rc = busy(fd, directory, err);
+    if (rc)
+        goto out;
+    write_holder(fd, purpose);
+    *out = fd;
+    fd = -1;
+out:
+    if (fd >= 0)
+        close(fd);
+    nzd_buf_clear(&path);
+    return rc;
+}
+
+void nzd_lock_release(int lock)
+{
+    if (lock < 0)
+        return;
+    (void)!ftruncate(lock, 0);
+    close(lock);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_JOURNAL_LOCK_H
+#define NZD_JOURNAL_LOCK_H
+
+/*
+ * The writer's lock of a journal: flock(2) on DIRECTORY/lock, closed on exec,
+ * so that no program that outlives its parent keeps it. The holder writes who
+ * it is into the file; a text whose process is gone is not believed.
+ */
+
+#include "err.h"
+
+#include <stdint.h>
+
+/*
+ * Takes the lock, waiting up to `wait_us` microseconds. `purpose` is what a
+ * second one is told ("nzd apply"); NULL is fine. Stores a descriptor to give
+ * to nzd_lock_release(). Fails: NZD_EBUSY (held; the message says by whom),
+ * NZD_EREFUSED (a signal came while waiting), NZD_EJOURNAL.
+ */
+int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
+                  int *out, struct nzd_err *err);
+/* -1 is fine. */
+void nzd_lock_release(int lock);
+
+#endif
