@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ledger.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+void ledger_check(struct ledger *ledger, int rc, int expected, const char *call,
+                  const char *file, int line)
+{
+    if (rc != expected) {
+        print_error("%s gave %s, not %s: %s\n", call, nzd_err_name(rc),
+                    nzd_err_name(expected), ledger->err.message);
+        _fail(file, line);
+    }
+    if (rc != NZD_OK && ledger->err.code != rc) {
+        print_error("%s gave %s but says %s\n", call, nzd_err_name(rc),
+                    nzd_err_name(ledger->err.code));
+        _fail(file, line);
+    }
+    nzd_err_clear(&ledger->err);
+}
+
+void ledger_make(struct ledger *ledger)
+{
+    memset(ledger, 0, sizeof(*ledger));
+    tree_open(&ledger->tree);
+    (void)snprintf(ledger->directory, sizeof(ledger->directory), "%s/a/journal",
+                   ledger->tree.root);
+    ledger->options.purpose = "test";
+    ledger->options.no_sync = 1;
+    ledger->base = nzd_digest_of(nzd_view_text("base"));
+}
+
+void ledger_drop(struct ledger *ledger)
+{
+    ledger_close(ledger);
+    tree_close(&ledger->tree);
+}
+
+void ledger_open(struct ledger *ledger, enum nzd_journal_mode mode)
+{
+    ledger_ok(ledger,
+              nzd_journal_open(ledger->directory, mode, &ledger->options,
+                               &ledger->journal, &ledger->err));
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    nzd_journal_close(ledger->journal);
+    ledger->journal = NULL;
+}
+
+void ledger_open_fails(struct ledger *ledger, enum nzd_journal_mode mode,
+                       int code, const char *part)
+{
+    int rc = nzd_journal_open(ledger->directory, mode, &ledger->options,
+                              &ledger->journal, &ledger->err);
+
+    if (rc != NZD_OK && !strstr(ledger->err.message, part))
+        fail_msg("\"%s\" does not say \"%s\"", ledger->err.message, part);
+    ledger_fails(ledger, rc, code);
+    assert_null(ledger->journal);
+}
+
+struct nzd_digest ledger_put(struct ledger *ledger, const char *text)
+{
+    struct nzd_view view = nzd_view_text(text);
+    struct nzd_digest digest;
+
+    ledger_ok(ledger, nzd_journal_put_blobs(ledger->journal, &view, 1, &digest,
+                                            NULL, &ledger->err));
+    return digest;
+}
+
+bool ledger_has(struct ledger *ledger, const char *text)
+{
+    struct nzd_digest digest = nzd_digest_of(nzd_view_text(text));
+    struct nzd_buf out = {0};
+    int rc = nzd_journal_get_blob(ledger->journal, &digest, &out, &ledger->err);
+
+    if (rc == NZD_OK)
+        assert_true(nzd_view_equal(nzd_buf_view(&out), nzd_view_text(text)));
+    else
+        ledger_fails(ledger, rc, NZD_ENOTFOUND);
+    nzd_buf_clear(&out);
+    return rc == NZD_OK;
+}
+
+struct nzd_digest ledger_md5(const char *text)
+{
+    struct nzd_view view = nzd_view_text(text);
+
+    return nzd_md5_of(&view, 1);
+}
+
+static struct nzd_module_row row_of(struct ledger *ledger,
+                                    const struct change *change)
+{
+    struct nzd_module_row row = {
+        .module = (char *)(uintptr_t)change->module,
+        .application = (char *)(uintptr_t) "app",
+        .change = NZD_MODULE_CHANGED,
+        .new_path = (char *)(uintptr_t) "/lib/app/x.beam",
+    };
+
+    if (!change->before)
+        row.change = NZD_MODULE_ADDED;
+    if (!change->after)
+        row.change = NZD_MODULE_REMOVED;
+    if (change->before) {
+        row.old_blob = ledger_put(ledger, change->before);
+        row.old_md5 = ledger_md5(change->before);
+        row.old_bytes = strlen(change->before);
+    }
+    if (change->after) {
+        row.new_blob = ledger_put(ledger, change->after);
+        row.new_md5 = ledger_md5(change->after);
+        row.new_bytes = strlen(change->after);
+    }
+    return row;
+}
+
+static struct nzd_event event_of(enum nzd_state state)
+{
+    struct nzd_event event = {
+        .kind = NZD_EVENT_MOVE,
+        .label = (char *)(uintptr_t)nzd_state_name(state),
+    };
+
+    return event;
+}
+
+int ledger_begin(struct ledger *ledger, enum nzd_state state,
+                 const struct change *changes, size_t count)
+{
+    struct nzd_event event = event_of(state);
+    struct nzd_module_row *rows = calloc(count + 1, sizeof(*rows));
+    struct nzd_move move = {
+        .txn = &ledger->txn,
+        .modules = rows,
+        .module_count = count,
+        .events = &event,
+        .event_count = 1,
+    };
+    int rc;
+
+    assert_non_null(rows);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = row_of(ledger, &changes[i]);
+    memset(&ledger->txn, 0, sizeof(ledger->txn));
+    ledger->txn.kind = NZD_TXN_APPLY;
+    ledger->txn.base = ledger->base;
+    ledger->txn.state = state;
+    rc = nzd_journal_move(ledger->journal, &move, &ledger->err);
+    free(rows);
+    return rc;
+}
+
+int ledger_move(struct ledger *ledger, enum nzd_state state)
+{
+    struct nzd_event event = event_of(state);
+    struct nzd_move move = {
+        .txn = &ledger->txn, .events = &event, .event_count = 1};
+
+    ledger->txn.state = state;
+    return nzd_journal_move(ledger->journal, &move, &ledger->err);
+}
+
+uint64_t ledger_apply(struct ledger *ledger, const struct change *changes,
+                      size_t count)
+{
+    ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ARMED, changes, count));
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_COMMITTED));
+    return ledger->txn.id;
+}
+
+uint64_t ledger_apply_one(struct ledger *ledger, const char *module,
+                          const char *before, const char *after)
+{
+    struct change change = {module, before, after};
+
+    return ledger_apply(ledger, &change, 1);
+}
+
+uint64_t ledger_fail(struct ledger *ledger, const char *module,
+                     const char *before, const char *after)
+{
+    struct change change = {module, before, after};
+
+    ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ARMED, &change, 1));
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_UNDOING));
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_ROLLED_BACK));
+    return ledger->txn.id;
+}
+
+struct listing {
+    struct ledger *ledger;
+    struct nzd_buf text;
+};
+
+static int list_live(void *context, const struct nzd_live_row *row)
+{
+    struct listing *listing = context;
+    struct nzd_buf content = {0};
+    struct nzd_err err = NZD_ERR_INIT;
+
+    /* Another read inside the call back must be possible. */
+    if (nzd_digest_is_zero(&row->blob))
+        nzd_buf_text(&content, "-");
+    else
+        assert_int_equal(nzd_journal_get_blob(listing->ledger->journal,
+                                              &row->blob, &content, &err),
+                         NZD_OK);
+    nzd_buf_printf(&listing->text, "%s%s=%s", listing->text.size ? " " : "",
+                   row->module, nzd_buf_string(&content));
+    nzd_buf_clear(&content);
+    return 0;
+}
+
+const char *ledger_live(struct ledger *ledger)
+{
+    static char text[1024];
+    struct listing listing = {.ledger = ledger};
+
+    ledger_ok(ledger, nzd_journal_each_live(ledger->journal, &ledger->base,
+                                            list_live, &listing, &ledger->err));
+    (void)snprintf(text, sizeof(text), "%s", nzd_buf_string(&listing.text));
+    nzd_buf_clear(&listing.text);
+    return text;
+}
+
+void ledger_verify(struct ledger *ledger)
+{
+    ledger_ok(ledger, nzd_journal_verify(ledger->journal, &ledger->err));
+}
