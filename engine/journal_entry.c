@@ -25,6 +25,18 @@ static const char *text_of(const char *text)
     return text ? text : "";
 }
 
+/* Whole texts are made printable here, so that not even our own colours come
+ * out of a record. */
+static void put_row(const struct nzd_journal_view *view, const char *lead,
+                    const char *text, const char *right, unsigned column)
+{
+    struct nzd_buf safe = {0};
+
+    nzd_printable(&safe, nzd_view_text(text));
+    nzd_output_row(view->output, lead, nzd_buf_string(&safe), right, column);
+    nzd_buf_clear(&safe);
+}
+
 static const char *file_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -42,8 +54,8 @@ static void print_head(const struct nzd_journal_view *view,
     nzd_buf_printf(&text, "%-8s%s %s -> %s", nzd_describe_kind(txn->kind),
                    text_of(txn->release), text_of(txn->from_version),
                    text_of(txn->to_version));
-    nzd_output_row(view->output, nzd_buf_string(&lead), nzd_buf_string(&text),
-                   nzd_describe_state(txn->state), HEAD_ENDS);
+    put_row(view, nzd_buf_string(&lead), nzd_buf_string(&text),
+            nzd_describe_state(txn->state), HEAD_ENDS);
     nzd_buf_clear(&lead);
     nzd_buf_clear(&text);
 }
@@ -54,7 +66,7 @@ static void print_field(const struct nzd_journal_view *view, const char *name,
     char lead[16];
 
     snprintf(lead, sizeof(lead), "  %-9s", name);
-    nzd_output_row(view->output, lead, nzd_buf_string(text), "", FIELD_WIDTH);
+    put_row(view, lead, nzd_buf_string(text), "", FIELD_WIDTH);
     nzd_buf_clear(text);
 }
 
@@ -147,11 +159,16 @@ static void print_output_line(const struct nzd_journal_view *view,
 
     if (size > 0 && text[size - 1] == '\r')
         size--;
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == '\t')
+    while (size > 0) {
+        const char *tab = memchr(text, '\t', size);
+        size_t run = tab ? (size_t)(tab - text) : size;
+
+        nzd_printable(&line, nzd_view_of(text, run));
+        if (tab)
             nzd_buf_text(&line, "    ");
-        else
-            nzd_buf_u8(&line, (uint8_t)text[i]);
+        run += tab != NULL;
+        text += run;
+        size -= run;
     }
     nzd_output_line(view->output, "%26s| %s", "", nzd_buf_string(&line));
     nzd_buf_clear(&line);
@@ -185,8 +202,8 @@ static int print_event(void *context, const struct nzd_event *event)
     nzd_buf_u8(&lead, ' ');
     while (lead.size < 26 && !lead.failed)
         nzd_buf_u8(&lead, ' ');
-    nzd_output_row(timeline->view->output, nzd_buf_string(&lead),
-                   text_of(event->text), took, TIMES_END);
+    put_row(timeline->view, nzd_buf_string(&lead), text_of(event->text), took,
+            TIMES_END);
     nzd_buf_clear(&lead);
     print_output(timeline->view, text_of(event->output));
     return 0;
@@ -234,18 +251,21 @@ static int print_module(void *context, const struct nzd_module_row *row)
 {
     struct table *table = context;
     struct nzd_buf name = {0};
+    struct nzd_buf application = {0};
     char old_md5[9];
     char new_md5[9];
     size_t columns;
 
     name_of(row, &name);
     columns = nzd_columns(nzd_buf_string(&name));
+    nzd_printable(&application, nzd_view_text(text_of(row->application)));
     nzd_describe_digest(old_md5, &row->old_md5);
     nzd_describe_digest(new_md5, &row->new_md5);
     nzd_output_line(table->view->output, "  %c %s%*s%-8s  %-8s  %s",
                     nzd_describe_sign(row->change), nzd_buf_string(&name),
                     columns < table->width ? (int)(table->width - columns) : 1,
-                    "", old_md5, new_md5, text_of(row->application));
+                    "", old_md5, new_md5, nzd_buf_string(&application));
+    nzd_buf_clear(&application);
     nzd_buf_clear(&name);
     return 0;
 }

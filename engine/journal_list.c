@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WHAT_LEAST    28u /* columns */
-#define OUTCOME_WIDTH 14  /* "reboot pending" */
+#define WHAT_LEAST  28u /* columns */
+#define RIGHT_WIDTH 20  /* "reboot pending 48 ms" */
 
 struct line {
     uint64_t id;
@@ -184,7 +184,7 @@ static void print_line(const struct nzd_journal_view *view,
     nzd_buf_printf(&text, "%s%s%s",
                    nzd_color(view->output, color_of(line->state)), outcome,
                    nzd_color(view->output, '0'));
-    nzd_buf_printf(&text, "%*s%7s", OUTCOME_WIDTH - (int)strlen(outcome), "",
+    nzd_buf_printf(&text, "%*s", RIGHT_WIDTH - (int)strlen(outcome),
                    line->took);
     nzd_output_line(view->output, "%s%s", lead, nzd_buf_string(&text));
     nzd_buf_clear(&text);
@@ -202,7 +202,7 @@ static void print_list(const struct nzd_journal_view *view,
     }
     nzd_output_line(view->output,
                     "  TXN  WHEN (UTC)           WHAT%*sOUTCOME%*s",
-                    (int)width - 4, "", 14, "TOOK");
+                    (int)width - 4, "", RIGHT_WIDTH - 7, "TOOK");
     for (size_t i = 0; i < list->count; i++)
         print_line(view, &list->lines[i], width);
     for (size_t i = 0; i < list->count; i++) {

@@ -99,6 +99,15 @@ static size_t sequence_at(const char *text)
 
 /* --- one safe line --------------------------------------------------- */
 
+static void plain(const struct nzd_output *output, struct nzd_view text,
+                  struct nzd_buf *out)
+{
+    if (output->utf8)
+        nzd_printable(out, text);
+    else
+        nzd_printable_ascii(out, text);
+}
+
 /* Appends `text`: nothing but our own colours, if those, controls. */
 static void clean(const struct nzd_output *output, bool colors_on,
                   const char *text, struct nzd_buf *out)
@@ -120,10 +129,7 @@ static void clean(const struct nzd_output *output, bool colors_on,
         }
         while (run < length && text[run] != '\033')
             run++;
-        if (output->utf8)
-            nzd_printable(out, nzd_view_of(text, run));
-        else
-            nzd_printable_ascii(out, nzd_view_of(text, run));
+        plain(output, nzd_view_of(text, run), out);
         text += run;
         length -= run;
     }
@@ -514,7 +520,7 @@ static void error_line(struct nzd_output *output, const char *head,
     struct nzd_buf line = {0};
     struct nzd_buf safe = {0};
 
-    clean(output, false, text, &safe);
+    plain(output, nzd_view_text(text), &safe);
     nzd_buf_text(&line, head);
     wrap(&line, nzd_buf_string(&safe), indent,
          output->bar ? output->width - 1 : (size_t)-1);

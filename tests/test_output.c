@@ -193,7 +193,7 @@ static void errors_for_people(void **state)
     struct fixture *fixture = *state;
     struct nzd_err err = NZD_ERR_INIT;
 
-    nzd_err_set(&err, NZD_EREFUSED, "refused\033[2J");
+    nzd_err_set(&err, NZD_EREFUSED, "refused\033[31m");
     nzd_err_untouched(&err, "the node");
     nzd_err_next(&err, "nzd plan");
     open_output(fixture, false);
@@ -201,7 +201,7 @@ static void errors_for_people(void **state)
     nzd_output_warn(&fixture->output, "look\n");
     end(fixture);
     assert_string_equal(fixture->text[1], "");
-    assert_string_equal(fixture->text[2], "nzd: refused\\x1b[2J\n"
+    assert_string_equal(fixture->text[2], "nzd: refused\\x1b[31m\n"
                                           "  untouched  the node\n"
                                           "  next       nzd plan\n"
                                           "nzd: warning: look\n");
