@@ -15,7 +15,6 @@ struct reading {
     struct nzd_arena *arena;
     struct nzd_script *out;
     uint32_t app_capacity;
-    uint32_t module_capacity;
     uint32_t path_capacity;
     uint32_t rest_capacity;
     uint32_t started;
@@ -142,21 +141,6 @@ static bool read_paths(struct reading *reading, const struct nzd_term *list)
     return true;
 }
 
-static bool read_modules(struct reading *reading, const struct nzd_term *list)
-{
-    struct nzd_script *out = reading->out;
-
-    for (uint32_t i = 0; i < nzd_term_length(list); i++) {
-        const struct nzd_term *item = nzd_term_at(list, i);
-
-        if (!item || item->kind != NZD_TERM_ATOM)
-            return false;
-        add_text(reading, &out->modules, &out->module_count,
-                 &reading->module_capacity, (const char *)item->text.data);
-    }
-    return true;
-}
-
 /* {application, load | start, [{application, Name, Keys}]} */
 static bool read_load(struct reading *reading, const struct nzd_term *call)
 {
@@ -215,7 +199,7 @@ static bool read_command(struct reading *reading, const struct nzd_term *item)
     if (nzd_term_is_tagged(item, "path", 2))
         return read_paths(reading, nzd_term_at(item, 1));
     if (nzd_term_is_tagged(item, "primLoad", 2))
-        return read_modules(reading, nzd_term_at(item, 1));
+        return true; /* modules are the plan's concern */
     if (nzd_term_is_tagged(item, "kernelProcess", 3)) {
         call = nzd_term_at(item, 2);
         return is_call(call, "application_controller", "start") &&
@@ -265,7 +249,6 @@ int nzd_script_read(const struct nzd_term *term, struct nzd_arena *arena,
     for (uint32_t i = 0; i < list->count; i++)
         if (!read_command(&reading, list->children[i]))
             add_rest(&reading, list->children[i]);
-    sort_once(out->modules, &out->module_count);
     sort_once(out->paths, &out->path_count);
     if (out->rest_count > OTHERS_MAX || out->path_count > OTHERS_MAX)
         return nzd_err_set(err, NZD_EBUNDLE,

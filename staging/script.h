@@ -4,8 +4,8 @@
 
 /*
  * A boot script by its meaning (script(4)): which applications it puts on
- * the code path, loads and starts, in which order and how, which modules it
- * loads first, and what else it does. Folder names and versions become
+ * the code path, loads and starts, in which order and how and what
+ * else it does, but for the modules it loads. Folder names and versions become
  * applications and versions; progress marks are gone.
  */
 
@@ -24,8 +24,6 @@ struct nzd_script {
     const char *version;
     struct nzd_script_app *apps; /* as first named */
     uint32_t app_count;
-    const char **modules; /* of all primLoad, sorted, each once */
-    uint32_t module_count;
     const char **paths; /* no application's, sorted, each once */
     uint32_t path_count;
     const struct nzd_term **rest; /* all other commands, in order */

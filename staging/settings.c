@@ -101,26 +101,6 @@ bool settings_is_secret(const char *text)
     return false;
 }
 
-bool settings_code_changed(const struct settings_compare *compare,
-                           const char *app)
-{
-    for (uint32_t i = 0; i < compare->new->module_count; i++) {
-        const struct nzd_module *new = &compare->new->modules[i];
-        const struct nzd_module *old;
-
-        if (strcmp(new->app, app) != 0)
-            continue;
-        old = nzd_inventory_module(compare->old, new->name);
-        if (!old || !nzd_module_same(old, new))
-            return true;
-    }
-    for (uint32_t i = 0; i < compare->old->module_count; i++)
-        if (strcmp(compare->old->modules[i].app, app) == 0 &&
-            !nzd_inventory_module(compare->new, compare->old->modules[i].name))
-            return true;
-    return false;
-}
-
 /* --- ERTS, release --- */
 
 static void compare_erts(struct settings_compare *compare)

@@ -27,8 +27,7 @@ static const struct {
 /* Items of a set are compared each with each. */
 #define SET_MAX 4096u
 
-#define KEY_COUNT   (sizeof(keys) / sizeof(*keys))
-#define KEY_MODULES (1u << KEY_COUNT)
+#define KEY_COUNT (sizeof(keys) / sizeof(*keys))
 
 static const struct nzd_term *default_of(size_t key)
 {
@@ -118,19 +117,6 @@ static void compare_key(struct settings_compare *compare, const char *subject,
         compare_value(compare, subject, keys[i].key, left, right);
 }
 
-/* Module lists follow the modules; of unchanged code they say something. */
-static void compare_modules(struct settings_compare *compare, const char *app,
-                            const char *subject, const struct nzd_term *old,
-                            const struct nzd_term *new)
-{
-    const struct nzd_term *left = nzd_term_get(old, "modules");
-    const struct nzd_term *right = nzd_term_get(new, "modules");
-
-    if (left && right && !nzd_term_equal(left, right) &&
-        !settings_code_changed(compare, app))
-        compare_set(compare, subject, "modules", left, right);
-}
-
 void settings_spec(struct settings_compare *compare, const char *app,
                    const struct nzd_term *old, const struct nzd_term *new,
                    unsigned *seen)
@@ -150,13 +136,6 @@ void settings_spec(struct settings_compare *compare, const char *app,
             compare_key(compare, subject, i, old, new);
         if (compare->said > said)
             *seen |= 1u << i;
-    }
-    if (!(*seen & KEY_MODULES)) {
-        uint32_t said = compare->said;
-
-        compare_modules(compare, app, subject, old, new);
-        if (compare->said > said)
-            *seen |= KEY_MODULES;
     }
     settings_end(compare, subject);
 }
@@ -284,7 +263,10 @@ static void compare_order(struct settings_compare *compare,
         }
 }
 
-/* --- paths, first modules, other commands --- */
+/* --- paths, other commands --- */
+
+/* primLoad lists say nothing here: modules are the plan's concern, and a node
+ * that runs a later generation is not what its boot script lists. */
 
 static bool has_text(const char *const *items, uint32_t count, const char *text)
 {
@@ -315,40 +297,6 @@ static void compare_paths(struct settings_compare *compare,
     for (uint32_t i = 0; i < new->path_count; i++)
         if (!has_text(old->paths, old->path_count, new->paths[i]))
             settings_say(compare, SOURCE, "", new->paths[i], "code path");
-}
-
-/* A module that only one script loads first although both sides have it as
- * it is would not be there, or be there, after a boot in embedded mode. */
-static bool is_said_by_plan(const struct settings_compare *compare,
-                            const char *name)
-{
-    const struct nzd_module *old = nzd_inventory_module(compare->old, name);
-    const struct nzd_module *new = nzd_inventory_module(compare->new, name);
-
-    if (!old && !new)
-        return false;
-    return !old || !new || settings_code_changed(compare, new->app);
-}
-
-static void compare_first(struct settings_compare *compare,
-                          const struct nzd_script *old,
-                          const struct nzd_script *new)
-{
-    uint32_t i = 0, j = 0;
-
-    while (i < old->module_count || j < new->module_count) {
-        int order = i == old->module_count ? 1
-                    : j == new->module_count
-                        ? -1
-                        : strcmp(old->modules[i], new->modules[j]);
-        const char *name = order <= 0 ? old->modules[i] : new->modules[j];
-
-        if (order != 0 && !is_said_by_plan(compare, name))
-            settings_say(compare, SOURCE, order < 0 ? name : "",
-                         order > 0 ? name : "", "modules loaded at boot");
-        i += order <= 0;
-        j += order >= 0;
-    }
 }
 
 static bool has_term(const struct nzd_script *script,
@@ -402,7 +350,6 @@ void settings_boot(struct settings_compare *compare)
     compare_apps(compare, &old, &new);
     compare_order(compare, &old, &new);
     compare_paths(compare, &old, &new);
-    compare_first(compare, &old, &new);
     compare_rest(compare, &old, &new);
     settings_end(compare, SOURCE);
 }

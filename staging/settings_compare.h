@@ -65,8 +65,5 @@ void settings_boot(struct settings_compare *compare);
 void settings_spec(struct settings_compare *compare, const char *app,
                    const struct nzd_term *old, const struct nzd_term *new,
                    unsigned *seen);
-/* Did a module of the application change, come or go? */
-bool settings_code_changed(const struct settings_compare *compare,
-                           const char *app);
 
 #endif
