@@ -213,7 +213,7 @@ static void show_costs(struct nzd_output *output,
                        const struct nzd_plan_view *view)
 {
     const struct nzd_question *q = view->question;
-    char writes[32], room[32], base[1200];
+    char writes[32], room[32], base[1400];
     if (!view->plan->step_count)
         return;
     nzd_format_bytes(writes, q->old_bytes + q->new_bytes);

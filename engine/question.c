@@ -155,9 +155,16 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
     return code;
 }
 
-int nzd_question_open_spool(struct nzd_question *q, struct nzd_err *err)
+/* What passes the memory limit lies where the journal is, so that a device's
+ * RAM file systems do not fill. */
+int nzd_question_open_spool(struct nzd_question *q,
+                            struct nzd_journal *journal, struct nzd_err *err)
 {
-    return nzd_spool_open(NULL, SPOOL_MEMORY, &q->spool, err);
+    const char *directory = getenv("TMPDIR");
+    if (journal)
+        directory = nzd_journal_directory(journal);
+    return nzd_spool_open(directory ? directory : "/tmp", SPOOL_MEMORY,
+                          &q->spool, err);
 }
 
 /* The version that the code in force came as, not that of the base. */
@@ -179,7 +186,7 @@ int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
                         struct nzd_journal *journal, const char *path,
                         struct nzd_err *err)
 {
-    int code = nzd_question_open_spool(q, err);
+    int code = nzd_question_open_spool(q, journal, err);
     if (!code)
         code = read_bundle(context, q, path, err);
     if (!code)

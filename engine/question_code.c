@@ -312,7 +312,7 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
     all->to = to;
     all->base = &q->base.identity;
     nzd_inventory_init(&q->new);
-    int code = nzd_question_open_spool(q, err);
+    int code = nzd_question_open_spool(q, journal, err);
     if (!code)
         code = copy_modules(q, err);
     if (!code)

@@ -9,7 +9,8 @@
 /* Of a module of the new side: set from the journal, its content is a blob. */
 #define NZD_QUESTION_TARGET 0x80000000u
 
-int nzd_question_open_spool(struct nzd_question *q, struct nzd_err *err);
+int nzd_question_open_spool(struct nzd_question *q,
+                            struct nzd_journal *journal, struct nzd_err *err);
 /* Diff, old code, judgement, callers, users, digest. */
 int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
                       struct nzd_err *err);
