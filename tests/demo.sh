@@ -65,11 +65,14 @@ erlc -o "$DIR" tests/demo/demo_load.erl || exit 1
 
 say "A node runs release counter 0.1.0; 20 clients ask it all the time."
 root=$RELEASES/counter-0.1.0
-erl -noinput -mode embedded -sname "$NODE" +sbwt none \
+erts=$(erl -noshell -eval \
+    'io:format("~s/erts-~s", [code:root_dir(), erlang:system_info(version)]), halt().')
+ROOTDIR=$root BINDIR=$erts/bin EMU=beam PROGNAME=erl ERL_CRASH_DUMP=/dev/null \
+    "$erts/bin/erlexec" -noinput -mode embedded -sname "$NODE" +sbwt none \
     -boot "$root/releases/0.1.0/start" -boot_var RELEASE_LIB "$root/lib" \
-    -boot_var REL "$root" -config "$root/releases/0.1.0/sys" \
-    -kernel inet_dist_use_interface '{127,0,0,1}' -pa "$DIR" \
-    -eval '{module,_} = code:load_abs("'"$DIR"'/demo_load"), demo_load:start("'"$DIR"'", 20).' \
+    -config "$root/releases/0.1.0/sys" \
+    -kernel inet_dist_use_interface '{127,0,0,1}' \
+    -eval "{module, _} = code:load_abs(\"$DIR/demo_load\"), demo_load:start(\"$DIR\", 20)." \
     >"$DIR/log" 2>&1 &
 vm=$!
 wait_for ready

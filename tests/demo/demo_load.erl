@@ -35,7 +35,7 @@ wait(File) ->
 
 work(Counts) ->
     try
-        {Version, Version, _Text} = counter_http:get(7),
+        {_, _, _} = counter_http:get(7),
         {_, _} = counter_srv:call(),
         counters:add(Counts, 1, 1)
     catch
