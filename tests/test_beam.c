@@ -464,7 +464,7 @@ static void assert_refused(struct fixture *fixture, struct nzd_view view,
 
     assert_int_equal(nzd_beam_read(view, ALL, &fixture->arena, &beam, &err),
                      NZD_EBUNDLE);
-    assert_string_equal(err.message, message);
+    assert_contains(err.message, message);
 }
 
 static void damaged_container(void **state)
@@ -486,8 +486,7 @@ static void damaged_container(void **state)
     add_chunk(buf, &plain[3]);
     set_size(buf);
     assert_refused(fixture, nzd_buf_view(buf), "chunk ImpT: occurs twice");
-    assert_refused(fixture, nzd_view_of("\x1f\x8b\x08", 3),
-                   "BEAM file: compressed data: cut short");
+    assert_refused(fixture, nzd_view_of("\x1f\x8b\x08", 3), "compressed data");
     assert_false(nzd_beam_looks_like(nzd_view_text("#!/bin/sh")));
     assert_false(nzd_beam_looks_like(nzd_view_text("")));
 }
@@ -504,14 +503,13 @@ static void bombs_are_bounded(void **state)
     unsigned count = 11;
 
     nzd_buf_bytes(buf, header, sizeof(header));
-    for (size_t size = 1; size <= NZD_LIMIT_MODULE_BYTES; size += 258) {
+    for (size_t size = 1; size <= NZD_LIMIT_MODULE_BYTES + 4096; size += 258) {
         bits |= (uint64_t)0xa3 << count; /* 258: 11000101 from its high end */
         count += 8 + 5;                  /* distance 1: five zeros */
         for (; count >= 8; count -= 8, bits >>= 8)
             nzd_buf_u8(buf, (uint8_t)bits);
     }
-    assert_refused(fixture, nzd_buf_view(buf),
-                   "BEAM file: compressed data: inflates to too many bytes");
+    assert_refused(fixture, nzd_buf_view(buf), "inflates to");
 }
 
 /* The md5 names code: only what is not code may change and be accepted with
