@@ -1130,18 +1130,34 @@ file_md5(Fd, Context) ->
 callers(Targets, Except) ->
     Skip = maps:from_keys(Except, true),
     Wanted = maps:from_keys(Targets, true),
+    Names = binary:compile_pattern([atom_to_binary(M) || {M, _, _} <- Targets]),
     [
         {Caller, M, F, A}
      || {Caller, Path} <- code:all_loaded(),
         is_list(Path),
         not maps:is_key(Caller, Skip),
         not is_agent(Caller),
-        {M, F, A} <- imports(Path),
+        {M, F, A} <- imports(Path, Names),
         maps:is_key({M, F, A}, Wanted) orelse maps:is_key({M, '', 0}, Wanted)
     ].
 
-imports(Path) ->
-    case beam_lib:chunks(Path, [imports]) of
+%% A file that does not hold the name of a target cannot import it; most are
+%% told apart by that. Compressed files are looked into.
+imports(Path, Names) ->
+    case file:read_file(Path) of
+        {ok, <<"FOR1", _/binary>> = Bin} ->
+            case binary:match(Bin, Names) of
+                nomatch -> [];
+                _ -> imports(Bin)
+            end;
+        {ok, Bin} ->
+            imports(Bin);
+        {error, _} ->
+            []
+    end.
+
+imports(Bin) ->
+    case beam_lib:chunks(Bin, [imports]) of
         {ok, {_, [{imports, Imports}]}} -> Imports;
         _ -> []
     end.
