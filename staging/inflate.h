@@ -3,9 +3,8 @@
 #define NZD_STAGING_INFLATE_H
 
 /*
- * Inflating what is small and untrusted: compressed terms (RFC 1950), gzipped
- * BEAM files (RFC 1952). The whole output is one buffer, which also serves as
- * the window; nothing is read or written beyond it, checksums are verified.
+ * The one place that knows zlib: compressed terms (RFC 1950), gzipped BEAM
+ * files (RFC 1952).
  */
 
 #include "../journal/bytes.h"

@@ -685,6 +685,25 @@ static void claims_cost_nothing(void **state)
     }
 }
 
+/* [x|[x|[x|...BIG]]]: each tail that is a list is copied into the list before
+ * it, which is counted. */
+static void tails_are_counted(void **state)
+{
+    struct fixture *fixture = *state;
+
+    nzd_etf_version(&fixture->buf);
+    for (int i = 0; i < 150; i++) {
+        nzd_etf_list(&fixture->buf, 1);
+        nzd_etf_nil(&fixture->buf);
+    }
+    nzd_etf_list(&fixture->buf, 100000);
+    for (int i = 0; i <= 100000; i++)
+        nzd_etf_nil(&fixture->buf);
+    refused_at(fixture, (char *)fixture->buf.data, fixture->buf.size,
+               "term: too many terms at byte 100907");
+    assert_true(fixture->arena.total < 8 * (NZD_LIMIT_TERM_NODES + 200000u));
+}
+
 static void nesting_ends(void **state)
 {
     struct fixture *fixture = *state;
@@ -824,6 +843,7 @@ int main(void)
         ALONE(long_ones),
         ALONE(etf_refused),
         ALONE(claims_cost_nothing),
+        ALONE(tails_are_counted),
         ALONE(nesting_ends),
         ALONE(atoms_have_a_length),
         WITH_VM(damaged_etf),
