@@ -71,10 +71,11 @@ static void add_step(struct nzd_plan *plan, enum nzd_step_change change,
                      const struct nzd_module *old, const struct nzd_module *new)
 {
     struct nzd_step *step = &plan->steps[plan->step_count++];
+    const struct nzd_module *named = new ? new : old;
 
     step->change = change;
-    step->name = new ? new->name : old->name;
-    step->app = new &&*new->app ? new->app : old ? old->app : "";
+    step->name = named->name;
+    step->app = *named->app || !old ? named->app : old->app;
     step->old = old;
     step->new = new;
     plan->changed += change == NZD_STEP_CHANGED;
@@ -87,16 +88,20 @@ static void compare_modules(struct nzd_plan *plan, const struct absent *absent,
                             const struct nzd_module *old,
                             const struct nzd_module *new)
 {
-    bool differs = old && new ? !nzd_module_same(old, new)
-                   : old      ? is_removed(plan, absent, old)
-                              : is_added(plan, absent, new);
+    enum nzd_step_change change = NZD_STEP_CHANGED;
+    bool differs;
 
+    if (new &&old) {
+        differs = !nzd_module_same(old, new);
+    } else if (new) {
+        change = NZD_STEP_ADDED;
+        differs = is_added(plan, absent, new);
+    } else {
+        change = NZD_STEP_REMOVED;
+        differs = old && is_removed(plan, absent, old);
+    }
     if (differs)
-        add_step(plan,
-                 !old   ? NZD_STEP_ADDED
-                 : !new ? NZD_STEP_REMOVED
-                        : NZD_STEP_CHANGED,
-                 old, new);
+        add_step(plan, change, old, new);
     else
         plan->unchanged_modules++;
 }
@@ -207,14 +212,9 @@ int nzd_plan_diff(const struct nzd_inventory *old,
     memset(out, 0, sizeof(*out));
     out->old = old;
     out->new = new;
-    code = read_absent(out, &absent, err);
-    if (code == 0) {
-        out->steps =
-            nzd_arena_alloc(&out->arena, (most + 1) * sizeof(*out->steps));
-        if (!out->steps)
-            code = nzd_err_memory(err);
-    }
-    if (code < 0) {
+    out->steps = nzd_arena_alloc(&out->arena, (most + 1) * sizeof(*out->steps));
+    code = out->steps ? read_absent(out, &absent, err) : nzd_err_memory(err);
+    if (code < 0 || !out->steps) {
         nzd_plan_clear(out);
         return code;
     }

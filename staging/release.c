@@ -250,9 +250,9 @@ static int read_module(struct release_reader *reader,
         code = remember(&reader->module_from, &reader->module_from_capacity,
                         reader->out->module_count, from, err);
     module = code == 0 ? nzd_inventory_add_module(reader->out) : NULL;
-    if (code == 0 && !module)
-        code = nzd_err_memory(err);
-    if (code == 0) {
+    if (!module) {
+        code = code < 0 ? code : nzd_err_memory(err);
+    } else {
         if (layout->kind == NZD_LAYOUT_CONSOLIDATED)
             module->flags = NZD_MODULE_CONSOLIDATED;
         else
@@ -358,9 +358,9 @@ static int read_priv(struct release_reader *reader,
         code = remember(&reader->priv_from, &reader->priv_from_capacity,
                         reader->out->priv_count, from, err);
     file = code == 0 ? nzd_inventory_add_priv(reader->out) : NULL;
-    if (code == 0 && !file)
-        code = nzd_err_memory(err);
-    if (code == 0) {
+    if (!file) {
+        code = code < 0 ? code : nzd_err_memory(err);
+    } else {
         file->app = reader->folders[from].app;
         file->path = release_intern(reader, layout->rest);
         file->size = entry->size;
@@ -478,12 +478,12 @@ static int read_release(struct release_reader *reader,
 static int read_start_erl(struct release_reader *reader, const char *path,
                           struct nzd_err *err)
 {
-    struct nzd_view text;
+    struct nzd_view text = {NULL, 0};
     const char *erts, *version;
     size_t erts_size, version_size;
     int code = keep_text(reader, path, &text, err);
 
-    if (code < 0)
+    if (code < 0 || !text.data)
         return code;
     erts = (const char *)text.data + strspn((const char *)text.data, " \t\r\n");
     erts_size = strcspn(erts, " \t\r\n");
@@ -505,11 +505,11 @@ static int read_start_erl(struct release_reader *reader, const char *path,
 static int read_hooks(struct release_reader *reader, const char *path,
                       struct nzd_err *err)
 {
-    struct nzd_view text;
+    struct nzd_view text = {NULL, 0};
     char *copy;
     int code = keep_text(reader, path, &text, err);
 
-    if (code < 0)
+    if (code < 0 || !text.data)
         return code;
     copy =
         nzd_arena_text(&reader->out->arena, (const char *)text.data, text.size);

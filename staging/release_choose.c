@@ -114,7 +114,7 @@ static int read_boot(struct choice *choice, struct nzd_err *err)
     struct nzd_inventory *out = choice->out;
     struct nzd_arena *kept = &choice->reader->kept;
     const struct nzd_term *term = NULL;
-    struct nzd_script script;
+    struct nzd_script script = {0};
     int code;
 
     if (choice->version->boot.size == 0)
@@ -197,7 +197,8 @@ static const struct nzd_term *raw_text(struct nzd_view text,
 {
     struct nzd_term *binary = nzd_arena_alloc(arena, sizeof(*binary));
     struct nzd_term *list = nzd_arena_alloc(arena, sizeof(*list));
-    const struct nzd_term **child = nzd_arena_alloc(arena, sizeof(*child));
+    const struct nzd_term **child =
+        nzd_arena_alloc(arena, sizeof(struct nzd_term *));
 
     if (!binary || !list || !child)
         return NULL;

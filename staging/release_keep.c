@@ -63,7 +63,7 @@ static bool copy_children(const struct nzd_term *term, struct nzd_term *copy,
     copy->children = NULL;
     if (term->count > 0) {
         copy->children =
-            nzd_arena_alloc(arena, term->count * sizeof(*copy->children));
+            nzd_arena_alloc(arena, term->count * sizeof(struct nzd_term *));
         if (!copy->children)
             return false;
     }

@@ -59,7 +59,7 @@ static void add_rest(struct reading *reading, const struct nzd_term *command)
     struct nzd_script *out = reading->out;
     const struct nzd_term **grown =
         grow(reading, out->rest, &out->rest_count, &reading->rest_capacity,
-             sizeof(*grown));
+             sizeof(struct nzd_term *));
 
     if (!grown)
         return;

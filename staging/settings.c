@@ -256,6 +256,8 @@ static void say_file(struct settings_compare *compare,
     const struct nzd_file *file = old ? old : new;
     const char *subject;
 
+    if (!file)
+        return;
     if (new &&old && nzd_digest_equal(&old->md5, &new->md5))
         return;
     if (!nzd_inventory_app(compare->old, file->app) ||

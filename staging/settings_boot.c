@@ -170,16 +170,10 @@ static void compare_specs(struct settings_compare *compare,
         settings_spec(compare, new->name, old->spec, new->spec, &seen);
 }
 
-static void compare_app(struct settings_compare *compare,
-                        const struct nzd_script_app *old,
-                        const struct nzd_script_app *new)
+static void compare_start(struct settings_compare *compare,
+                          const struct nzd_script_app *old,
+                          const struct nzd_script_app *new)
 {
-    if (!old || !new) {
-        settings_say(compare, old ? old->name : new->name,
-                     old ? describe(compare, old) : "",
-                     new ? describe(compare, new) : "", SOURCE);
-        return;
-    }
     if (strcmp(old->start, new->start) != 0)
         settings_say(compare, new->name,
                      *old->start ? old->start : "not started",
@@ -191,12 +185,23 @@ static void compare_apps(struct settings_compare *compare,
                          const struct nzd_script *old,
                          const struct nzd_script *new)
 {
-    for (uint32_t i = 0; i < new->app_count; i++)
-        compare_app(compare, nzd_script_app(old, new->apps[i].name),
-                    &new->apps[i]);
-    for (uint32_t i = 0; i < old->app_count; i++)
-        if (!nzd_script_app(new, old->apps[i].name))
-            compare_app(compare, &old->apps[i], NULL);
+    for (uint32_t i = 0; i < new->app_count; i++) {
+        const struct nzd_script_app *app = &new->apps[i];
+        const struct nzd_script_app *was = nzd_script_app(old, app->name);
+
+        if (was)
+            compare_start(compare, was, app);
+        else
+            settings_say(compare, app->name, "", describe(compare, app),
+                         SOURCE);
+    }
+    for (uint32_t i = 0; i < old->app_count; i++) {
+        const struct nzd_script_app *app = &old->apps[i];
+
+        if (!nzd_script_app(new, app->name))
+            settings_say(compare, app->name, describe(compare, app), "",
+                         SOURCE);
+    }
     settings_end(compare, "applications");
     for (uint32_t i = 0; i < new->app_count; i++) {
         const struct nzd_script_app *left =
@@ -225,8 +230,9 @@ static const struct nzd_script_app **started(struct settings_compare *compare,
                                              const struct nzd_script *other,
                                              uint32_t *count)
 {
-    const struct nzd_script_app **list = nzd_arena_alloc(
-        &compare->scratch, (script->app_count + 1) * sizeof(*list));
+    const struct nzd_script_app **list =
+        nzd_arena_alloc(&compare->scratch, (script->app_count + 1) *
+                                               sizeof(struct nzd_script_app *));
 
     *count = 0;
     for (uint32_t i = 0; list && i < script->app_count; i++) {
@@ -239,7 +245,7 @@ static const struct nzd_script_app **started(struct settings_compare *compare,
     if (!list)
         settings_memory(compare);
     else if (*count > 1)
-        qsort(list, *count, sizeof(*list), by_order);
+        qsort(list, *count, sizeof(struct nzd_script_app *), by_order);
     return list;
 }
 
@@ -247,7 +253,7 @@ static void compare_order(struct settings_compare *compare,
                           const struct nzd_script *old,
                           const struct nzd_script *new)
 {
-    uint32_t left_count, right_count;
+    uint32_t left_count = 0, right_count = 0;
     const struct nzd_script_app **left =
         started(compare, old, new, &left_count);
     const struct nzd_script_app **right =
@@ -335,7 +341,7 @@ static void compare_rest(struct settings_compare *compare,
 
 void settings_boot(struct settings_compare *compare)
 {
-    struct nzd_script old, new;
+    struct nzd_script old = {0}, new = {0};
 
     if (compare->code == 0)
         compare->code = nzd_script_read(compare->old->boot_script,

@@ -197,6 +197,8 @@ static void diff_missing(struct settings_compare *compare,
 {
     const struct nzd_term *value = old ? old : new;
 
+    if (!value)
+        return;
     if (place->depth == 1 && value->kind == NZD_TERM_LIST && is_keyed(value))
         diff(compare, place, old ? old : &none, new ? new : &none);
     else

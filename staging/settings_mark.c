@@ -179,12 +179,13 @@ static const struct nzd_term *mark_children(struct marking *marking,
 
         if (child != term->children[i] && !children) {
             children = nzd_arena_alloc(&marking->compare->scratch,
-                                       term->count * sizeof(*children));
+                                       term->count * sizeof(struct nzd_term *));
             if (!children) {
                 settings_memory(marking->compare);
                 return term;
             }
-            memcpy(children, term->children, term->count * sizeof(*children));
+            memcpy(children, term->children,
+                   term->count * sizeof(struct nzd_term *));
         }
         if (children)
             children[i] = child;

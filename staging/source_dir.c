@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -76,9 +77,9 @@ static int collect(struct frame *frame, struct nzd_buf *names,
                            NZD_LIMIT_ENTRIES);
     frame->names =
         nzd_arena_alloc(&frame->arena, (frame->count + 1) * sizeof(char *));
-    if (names->failed || !frame->names)
+    if (!frame->names || names->failed || (frame->count > 0 && !names->data))
         return nzd_err_memory(err);
-    for (size_t i = 0; i < frame->count; i++) {
+    for (size_t i = 0; names->data && i < frame->count; i++) {
         frame->names[i] = (char *)names->data + at;
         at += strlen(frame->names[i]) + 1;
     }
@@ -190,16 +191,13 @@ static bool is_below(const struct walk *walk, const char *real)
 /* What the link ends at when it may be followed, else a NULL. */
 static int follow(const struct walk *walk, char **out, struct nzd_err *err)
 {
-    char *path = malloc(strlen(walk->root) + strlen(walk->path) + 2);
+    char *path = NULL;
     char *real = NULL;
     struct stat status;
     int code = 0;
 
-    if (!path)
+    if (asprintf(&path, "%s/%s", walk->root, walk->path) < 0)
         return nzd_err_memory(err);
-    strcpy(path, walk->root);
-    strcat(path, "/");
-    strcat(path, walk->path);
     real = realpath(path, NULL);
     free(path);
     if (!real || stat(real, &status) < 0 ||
@@ -265,7 +263,7 @@ static int visit(struct walk *walk, const char *name,
                  struct nzd_source_entry *entry, struct nzd_err *err)
 {
     int folder = dirfd(top(walk)->directory);
-    struct stat status;
+    struct stat status = {0};
     char *real = NULL;
     int code = extend(walk, name, err);
 

@@ -62,7 +62,7 @@ static int read_file(struct source_stream *stream, struct nzd_view *out,
 
 static int refill(struct source_stream *stream, struct nzd_err *err)
 {
-    struct nzd_view view;
+    struct nzd_view view = {NULL, 0};
     int code = read_file(stream, &view, err);
 
     if (code > 0) {
@@ -93,7 +93,7 @@ static int inflate_some(struct source_stream *stream, struct nzd_err *err)
 /* At a byte after a member: a further member, or what does not belong. */
 static int begin_member(struct source_stream *stream, struct nzd_err *err)
 {
-    if (stream->inflate.next_in[0] != 0x1f)
+    if (!stream->inflate.next_in || stream->inflate.next_in[0] != 0x1f)
         return nzd_err_set(err, NZD_EBUNDLE,
                            "bytes after the end of the gzip stream");
     stream->in_member = true;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,16 +20,13 @@ struct nzd_spool {
 /* An unlinked file; file systems without O_TMPFILE give one by name first. */
 static int open_unlinked(const char *directory)
 {
-    char *path;
+    char *path = NULL;
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
         return fd;
-    path = malloc(strlen(directory) + sizeof("/nzd-spool-XXXXXX"));
-    if (!path)
+    if (asprintf(&path, "%s/nzd-spool-XXXXXX", directory) < 0)
         return -1;
-    strcpy(path, directory);
-    strcat(path, "/nzd-spool-XXXXXX");
     fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0)
         unlink(path);
@@ -92,13 +90,11 @@ int nzd_spool_open(const char *directory, uint64_t memory_limit,
     if (!spool)
         return nzd_err_memory(err);
     spool->memory_limit = memory_limit;
-    spool->fd = -1;
+    spool->fd = memfd_create("nzd-spool", MFD_CLOEXEC);
     spool->directory = strdup(directory);
     if (!spool->directory)
         code = nzd_err_memory(err);
-    else
-        spool->fd = memfd_create("nzd-spool", MFD_CLOEXEC);
-    if (code == 0 && spool->fd < 0)
+    else if (spool->fd < 0)
         code = move_to_disk(spool, err);
     if (code < 0)
         nzd_spool_close(spool);

@@ -47,9 +47,9 @@ static void set_boot(struct nzd_inventory *side, const char *version,
     side->boot_script = nzd_term_at(parse(side, text), 0);
 }
 
-static const char STARTS[] =
-    "{apply, {application, start_boot, [kernel, permanent]}},"
-    "{apply, {application, start_boot, [counter, permanent]}},";
+#define STARTS                                                                 \
+    "{apply, {application, start_boot, [kernel, permanent]}},"                 \
+    "{apply, {application, start_boot, [counter, permanent]}},"
 
 static void set_config(struct nzd_inventory *side, const char *text)
 {
