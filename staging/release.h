@@ -5,8 +5,8 @@
 /*
  * Inside the release reader: what was seen of a bundle before it is known
  * which version of the release, and so of each application, counts. An
- * archive's order is arbitrary: release.c collects, release_choose.c chooses
- * at the end.
+ * archive's order is arbitrary: release.c and release_texts.c collect,
+ * release_choose.c chooses at the end.
  */
 
 #include "inventory.h"
@@ -83,6 +83,26 @@ const struct nzd_beam *release_keep_beam(struct release_reader *reader,
 /* Names the bundle's file before the message. */
 int release_blame(const struct release_reader *reader, const char *path,
                   int code, struct nzd_err *err);
+
+/* The index of the folder or version that a path lies in, added if need be. */
+int release_folder_of(struct release_reader *reader,
+                      const struct nzd_layout *layout, uint32_t *out,
+                      struct nzd_err *err);
+int release_version_of(struct release_reader *reader, struct nzd_view name,
+                       uint32_t *out, struct nzd_err *err);
+
+/* The current entry as what its layout says: .app, a file of releases/VSN,
+ * start_erl.data, hooks.conf. */
+int release_read_application(struct release_reader *reader,
+                             const struct nzd_layout *layout, const char *path,
+                             struct nzd_err *err);
+int release_read_file(struct release_reader *reader,
+                      const struct nzd_layout *layout, const char *path,
+                      struct nzd_err *err);
+int release_read_start_erl(struct release_reader *reader, const char *path,
+                           struct nzd_err *err);
+int release_read_hooks(struct release_reader *reader, const char *path,
+                       struct nzd_err *err);
 
 /* Chooses, fills the inventory's release part, drops what does not count. */
 int release_choose(struct release_reader *reader, struct nzd_err *err);
