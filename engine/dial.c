@@ -243,7 +243,7 @@ int nzd_dial_epmd(struct in_addr address, const char *name, uint64_t deadline,
     char what[INET_ADDRSTRLEN + 16];
     uint8_t answer[4] = {0};
     size_t got = 0;
-    int fd;
+    int fd = -1;
     int code;
     int sys;
 

@@ -145,7 +145,7 @@ uint64_t nzd_host_memory_available(void)
 void nzd_host_name(char out[NZD_HOST_NAME])
 {
     if (gethostname(out, NZD_HOST_NAME) != 0 || out[0] == '\0')
-        strcpy(out, "localhost");
+        (void)snprintf(out, NZD_HOST_NAME, "localhost");
     out[NZD_HOST_NAME - 1] = '\0';
 }
 

@@ -35,7 +35,8 @@ struct nzd_link_options {
  * (node stopped?), handshake refused (wrong cookie, or the name is not
  * allowed). Nothing of the node is touched but the agent's own module.
  * NZD_EUSAGE: `node` is not NAME@HOST. NZD_EBUSY: an agent of another nzd
- * version holds an open transaction there.
+ * version holds an open transaction there. NZD_EREFUSED: a signal is pending.
+ * What the agent sends before its start/1 has returned is dropped.
  */
 int nzd_link_open(const struct nzd_link_options *options, struct nzd_link **out,
                   struct nzd_err *err);

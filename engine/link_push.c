@@ -120,7 +120,7 @@ static int finish(struct call *call, const char *what,
 static int ask_loaded(struct call *call, const char *agent, bool *loaded,
                       struct nzd_err *err)
 {
-    const struct nzd_term *reply;
+    const struct nzd_term *reply = NULL;
     int code;
 
     put_head(call, "erlang", "function_exported");
@@ -138,7 +138,7 @@ static int ask_loaded(struct call *call, const char *agent, bool *loaded,
 static int load(struct call *call, const struct nzd_link_options *options,
                 struct nzd_err *err)
 {
-    const struct nzd_term *reply;
+    const struct nzd_term *reply = NULL;
     int code;
 
     put_head(call, "code", "load_binary");
@@ -166,7 +166,7 @@ static int keep_pid(struct call *call, const struct nzd_term *reply,
 
 static int start(struct call *call, const char *agent, struct nzd_err *err)
 {
-    const struct nzd_term *reply;
+    const struct nzd_term *reply = NULL;
     const struct nzd_term *why;
     const char *text = NULL;
     int code;

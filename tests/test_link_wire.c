@@ -30,8 +30,10 @@ static int setup(void **state)
     int ends[2];
 
     nzd_interrupt_install();
-    if (!fixture || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends))
+    if (!fixture)
         return -1;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends),
+                     0);
     fixture->peer = ends[1];
     nzd_wire_init(&fixture->wire, ends[0]);
     *state = fixture;
