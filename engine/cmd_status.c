@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "describe.h"
 #include "interrupt.h"
 #include "proof.h"
 #include "run.h"
@@ -88,9 +89,15 @@ static int gather(struct status *status, struct nzd_err *err)
     return code;
 }
 
+/* Modules that differ; one that was removed and waits to go does not. */
+static uint32_t differing(const struct nzd_proof *proof)
+{
+    return proof->drift_count - proof->removed_count;
+}
+
 static bool found_something(const struct status *status)
 {
-    return status->proof.drift_count || status->open.id;
+    return differing(&status->proof) || status->open.id;
 }
 
 /* --- text
@@ -116,8 +123,10 @@ static void show_drift(struct status *status)
                             drift->module,
                             drift->from_journal ? "journal" : "file", expected);
         else if (nzd_digest_is_zero(&drift->expected))
-            nzd_output_line(output, "  %-16s runs %.8s, journal: removed",
-                            drift->module, runs);
+            nzd_output_line(output,
+                            "  %-16s was removed and goes when no old code "
+                            "that knows it is left",
+                            drift->module);
         else
             nzd_output_line(output, "  %-16s runs %.8s, %s %.8s", drift->module,
                             runs, drift->from_journal ? "journal" : "its file",
@@ -141,13 +150,14 @@ static void show_running(struct status *status)
     const char *name = generation ? status->in_force.release : q->base.name;
     const char *version =
         generation ? status->in_force.to_version : q->base.version;
-    if (!proof->drift_count) {
+    if (!differing(proof)) {
         nzd_output_line(output,
                         "running    %s%s %s%s, generation %" PRIu64
                         "   proved: %" PRIu32 " of %" PRIu32 " module md5s",
                         nzd_color(output, 'g'), name, version,
                         nzd_color(output, '0'), generation, proof->ok,
-                        proof->total);
+                        proof->total - proof->removed_count);
+        show_drift(status);
         return;
     }
     nzd_output_line(output,
@@ -172,7 +182,7 @@ static void show_running(struct status *status)
 static void show_last(struct status *status)
 {
     struct nzd_output *output = &status->context->output;
-    char ago[32];
+    char ago[40];
     if (status->open.id)
         nzd_output_line(output,
                         "open       %s%" PRIu64 " is %s%s: the next "
@@ -186,8 +196,8 @@ static void show_last(struct status *status)
     nzd_format_duration(
         ago, now > status->last.ended_us ? now - status->last.ended_us : 0);
     const char *why = status->last.why ? status->last.why : "";
-    nzd_output_line(output, "last       %" PRIu64 " %s, %s ago%s%s",
-                    status->last.id, nzd_state_name(status->last.state), ago,
+    nzd_output_line(output, "last       %" PRIu64 " %s %s%s%s", status->last.id,
+                    nzd_describe_state(status->last.state), ago,
                     why[0] ? ": " : "", why);
 }
 

@@ -16,6 +16,7 @@ int nzd_node_open(const struct nzd_target *target, uint64_t timeout_us,
     struct nzd_link_options options = {
         .node = target->node,
         .cookie = target->cookie,
+        .cookie_from = target->cookie_from,
         .port = target->port,
         .timeout_us = timeout_us,
         .agent_name = nzd_agent_name,
@@ -99,28 +100,46 @@ static const struct nzd_term *match_answer(const struct nzd_term *message,
     return nzd_term_at(message, 2);
 }
 
+static int lost(const struct nzd_node *node, int code, struct nzd_err *err)
+{
+    return nzd_err_set(err, code, "the link to %s is lost",
+                       nzd_node_name(node));
+}
+
+/* The next message, whoever it is for. A signal ends the wait. */
+static int next_message(struct nzd_node *node, uint64_t deadline,
+                        uint64_t limit, struct nzd_err *err)
+{
+    for (;;) {
+        uint64_t left = nzd_clock_left(deadline);
+        if (nzd_interrupt_pending())
+            return nzd_err_set(err, NZD_EREFUSED, "interrupted by a signal");
+        if (!left)
+            return nzd_err_set(err, NZD_ETIMEOUT,
+                               "%s gave no answer within %" PRIu64 " ms",
+                               nzd_node_name(node), limit / 1000);
+        int bits = nzd_link_wait(node->link, -1, left, NULL);
+        if (bits < 0)
+            return lost(node, bits, err);
+        if (!(bits & NZD_LINK_MESSAGE))
+            continue;
+        int code = nzd_link_receive(node->link, left, &node->message, NULL);
+        if (code != NZD_ETIMEOUT)
+            return code ? lost(node, code, err) : 0;
+    }
+}
+
 int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
                     const struct nzd_term **answer, struct nzd_err *err)
 {
     uint64_t limit = timeout_us ? timeout_us : node->timeout_us;
-    uint64_t deadline = nzd_clock_us() + limit;
+    uint64_t deadline = nzd_clock_deadline(limit);
     for (;;) {
-        uint64_t now = nzd_clock_us();
-        if (nzd_interrupt_pending())
-            return nzd_err_set(err, NZD_EREFUSED, "interrupted by a signal");
-        if (now >= deadline)
-            return nzd_err_set(err, NZD_ETIMEOUT,
-                               "%s gave no answer within %" PRIu64 " ms",
-                               nzd_node_name(node), limit / 1000);
-        int code =
-            nzd_link_receive(node->link, deadline - now, &node->message, NULL);
-        if (code == NZD_ETIMEOUT)
-            continue;
-        if (code)
-            return nzd_err_set(err, code, "the link to %s is lost",
-                               nzd_node_name(node));
-        nzd_arena_clear(&node->arena);
         const struct nzd_term *message = NULL;
+        int code = next_message(node, deadline, limit, err);
+        if (code)
+            return code;
+        nzd_arena_clear(&node->arena);
         code = nzd_term_decode(nzd_buf_view(&node->message), &node->arena,
                                &message, err);
         if (code)

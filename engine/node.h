@@ -212,6 +212,16 @@ int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
  * what is missing. */
 int nzd_node_validate(struct nzd_node *node, struct nzd_err *err);
 
+/* What a transaction may kill, as its record has it: words "kill=WHAT"
+ * separated by spaces, other words are passed over. */
+int nzd_node_allow_kill(struct nzd_node *node, const char *words,
+                        struct nzd_err *err);
+
+/* Puts `folder` ("": none) first on the code path, in place of all below
+ * `root`. */
+int nzd_node_put_paths(struct nzd_node *node, const char *folder,
+                       const char *root, struct nzd_err *err);
+
 /* A plain act: keep, done, forget, resume_undo. */
 int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);
 

@@ -198,6 +198,50 @@ int nzd_node_put_added(struct nzd_node *node, const char *const *added,
     return asked_ok(node, "sets", err);
 }
 
+/* The next word after "kill=", or an empty view. */
+static struct nzd_view next_kill(const char **at)
+{
+    const char *word = *at;
+    while (word && *word) {
+        size_t size = strcspn(word, " ");
+        *at = word[size] ? word + size + 1 : word + size;
+        if (!strncmp(word, "kill=", 5) && size > 5)
+            return nzd_view_of(word + 5, size - 5);
+        word = *at;
+    }
+    return nzd_view_of(NULL, 0);
+}
+
+int nzd_node_allow_kill(struct nzd_node *node, const char *words,
+                        struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    const char *at = words;
+    uint32_t count = 0;
+    while (next_kill(&at).size)
+        count++;
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "allow_kill");
+    nzd_etf_list(request, count);
+    at = words;
+    for (uint32_t i = 0; i < count; i++)
+        nzd_etf_binary(request, next_kill(&at));
+    if (count)
+        nzd_etf_nil(request);
+    return asked_ok(node, "allow_kill", err);
+}
+
+int nzd_node_put_paths(struct nzd_node *node, const char *folder,
+                       const char *root, struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 3);
+    nzd_etf_atom(request, "paths");
+    nzd_etf_binary(request, nzd_view_text(folder));
+    nzd_etf_binary(request, nzd_view_text(root));
+    return asked_ok(node, "paths", err);
+}
+
 /* --- switch, undo, validate --------------------------------------------- */
 
 /* {in_the_way, Processes, Closures}. */

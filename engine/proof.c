@@ -38,7 +38,7 @@ static int add_drift(struct nzd_proof *proof, const char *module,
 }
 
 /* A row of what is in force against the node. A removed module that is still
- * loaded is drift: people should know that it is there. */
+ * loaded is listed too: people should know that it is there. */
 static int judge_live(void *context, const struct nzd_live_row *row)
 {
     struct proving *all = context;
@@ -57,6 +57,7 @@ static int judge_live(void *context, const struct nzd_live_row *row)
         all->proof->in_force_ok++;
         return 0;
     }
+    all->proof->removed_count += removed;
     return add_drift(all->proof, row->module, runs ? &runs->md5 : NULL,
                      removed ? NULL : &row->md5, true, all->err);
 }

@@ -24,6 +24,7 @@ struct nzd_proof {
     uint32_t in_force_ok;
     struct nzd_drift *drift;
     uint32_t drift_count;
+    uint32_t removed_count; /* of them: removed, but still loaded */
     uint32_t drift_capacity;
     struct nzd_arena arena;
 };

@@ -148,6 +148,8 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
         code = nzd_settle_open(context, t->journal, &q->target, err);
     if (!code)
         code = nzd_question_connect(context, q, err);
+    if (!code && mode != NZD_JOURNAL_READ)
+        code = nzd_settle_agent(t->journal, q, err);
     if (!code)
         code = nzd_question_node(context, q, err);
     return code;

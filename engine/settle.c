@@ -138,6 +138,9 @@ static int take_over(struct nzd_settle *s, struct nzd_node *node,
         return code;
     nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "takeover", 0,
                      "epoch %" PRIu64 ", the agent was %s", fence.epoch, phase);
+    code = nzd_node_allow_kill(node, s->txn->options, err);
+    if (code)
+        return code;
     if (!strcmp(phase, "idle"))
         return nzd_rows_resend(node, s->journal, s->txn->id, err);
     if (!strcmp(phase, "open"))
@@ -298,6 +301,56 @@ int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
                         "transaction %" PRIu64 " %s", txn.id,
                         nzd_state_name(txn.state));
     nzd_timeline_clear(&timeline);
+    nzd_txn_clear(&txn);
+    return code;
+}
+
+/* --- an agent that waits for a word -------------------------------------- */
+
+static int tell_agent(struct nzd_question *q, const struct nzd_txn *txn,
+                      uint64_t epoch, struct nzd_err *err)
+{
+    char phase[16];
+    struct nzd_arena arena = {0};
+    struct nzd_occupant_list blockers = {0};
+    uint64_t took = 0;
+    uint32_t left = 0;
+    struct nzd_fence fence = {.txn = txn->id, .epoch = epoch};
+    memcpy(fence.token, q->hello.token, 16);
+    nzd_node_set_fence(q->node, &fence);
+    int code = nzd_node_takeover(q->node, phase, err);
+    if (code)
+        return code;
+    if (txn->state == NZD_STATE_COMMITTED)
+        return nzd_node_act(q->node, "done", err);
+    code = nzd_node_act(q->node, "resume_undo", err);
+    if (!code)
+        code = nzd_node_undo(q->node, &took, &left, &arena, &blockers, err);
+    free(blockers.items);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
+int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
+                     struct nzd_err *err)
+{
+    const struct nzd_hello *hello = &q->hello;
+    struct nzd_txn txn;
+    uint64_t epoch = 0;
+    if (strcmp(hello->phase, "keeping") != 0 || !hello->has_owner ||
+        memcmp(hello->owner, nzd_journal_uuid(journal), 16) != 0)
+        return 0;
+    if (nzd_journal_txn(journal, hello->txn, &txn, NULL))
+        return 0;
+    int code = nzd_journal_epoch(journal, &epoch, err);
+    if (hello->epoch > epoch)
+        epoch = hello->epoch;
+    bool ours = hello->has_token && !memcmp(hello->token, txn.vm.token, 16) &&
+                !nzd_state_is_open(txn.state);
+    if (!code && ours)
+        code = tell_agent(q, &txn, epoch + 1, err);
+    if (!code && ours)
+        q->hello.epoch = epoch + 1;
     nzd_txn_clear(&txn);
     return code;
 }

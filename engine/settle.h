@@ -36,4 +36,13 @@ int nzd_settle_txn(struct nzd_settle *settle, struct nzd_err *err);
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
                     const struct nzd_target *target, struct nzd_err *err);
 
+/*
+ * An agent that was not told how its transaction ended, because nzd was killed
+ * right after the last durable move, is told now: done where the journal says
+ * committed, undo where it says rolled_back. Another journal's agent, or one
+ * with nothing open, is left alone.
+ */
+int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
+                     struct nzd_err *err);
+
 #endif

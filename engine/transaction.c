@@ -4,6 +4,7 @@
 #include "check.h"
 #include "hook.h"
 #include "interrupt.h"
+#include "overlay.h"
 #include "settle.h"
 #include "snapshot.h"
 
@@ -465,9 +466,31 @@ static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
     return code ? undo(t, err) : 0;
 }
 
+/* An interactive VM loads from files whenever it is told to: they must be
+ * those of the generation in force. */
+static void put_overlay(struct nzd_transaction *t)
+{
+    char folder[NZD_OVERLAY_PATH], root[NZD_OVERLAY_PATH];
+    struct nzd_err err = NZD_ERR_INIT;
+    if (t->q->hello.embedded || !t->q->target.local)
+        return;
+    int code = nzd_overlay_make(t->journal, &t->txn.base, t->txn.id, folder,
+                                root, &err);
+    if (!code)
+        code = nzd_node_put_paths(t->q->node, folder, root, &err);
+    if (!code)
+        nzd_overlay_sweep(root, t->txn.id);
+    else
+        nzd_output_warn(output_of(t),
+                        "the code path was left as it is, a module loaded "
+                        "again from its file comes from the base: %s",
+                        err.message);
+}
+
 static void done(struct nzd_transaction *t)
 {
     struct nzd_err err = NZD_ERR_INIT;
+    put_overlay(t);
     run_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
     nzd_err_clear(&err);
     if (nzd_node_act(t->q->node, "done", &err))

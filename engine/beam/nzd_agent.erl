@@ -60,6 +60,8 @@
     %% The same of code that an earlier transaction left as old code.
     past = [] :: [tuple()],
     kill = [] :: [term()],
+    %% Who was ended by the operator's word, until nzd has asked.
+    ended = [] :: [tuple()],
     apps = [] :: [atom()],
     names = [] :: [atom()],
     purger = none :: none | pid()
@@ -208,7 +210,8 @@ reset(State) ->
         removed = [],
         lambdas = [],
         new_lambdas = [],
-        kill = []
+        kill = [],
+        ended = []
     }.
 
 answer(From, Ref, Fence, Request, State) ->
@@ -364,6 +367,12 @@ act(done, #state{phase = keeping} = State) ->
     #state{old = Old, removed = Removed, lambdas = Lambdas} = State,
     Purger = start_purger(maps:keys(Old) -- Removed, Removed, Lambdas),
     {ok, save((reset(State))#state{purger = Purger, past = Lambdas})};
+%% Where a later load finds the code in force: first on the code path.
+act({paths, Folder, Root}, State) ->
+    Prefix = unicode:characters_to_list(Root),
+    _ = [code:del_path(P) || P <- code:get_path(), is_below(P, Prefix)],
+    _ = [code:add_patha(unicode:characters_to_list(Folder)) || Folder =/= <<>>],
+    {ok, State};
 %% What an undo after a takeover lacks when the agent has forgotten.
 act(resume_undo, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= keeping; Phase =:= undone
@@ -373,6 +382,8 @@ act(resume_undo, State) ->
     {ok, State};
 act({allow_kill, Kill}, State) ->
     {ok, State#state{kill = Kill}};
+act(ended, #state{ended = Ended} = State) ->
+    {{ended, lists:reverse(Ended)}, State#state{ended = []}};
 act(undo, #state{phase = switched} = State) ->
     {Answer, State1} = undo(State),
     {Answer, save(State1)};
@@ -385,6 +396,9 @@ act(forget, #state{phase = Phase} = State) when
     {ok, save(reset(State))};
 act(_Request, State) ->
     {{error, {phase, State#state.phase}}, State}.
+
+is_below(Path, Prefix) ->
+    is_list(Path) andalso lists:prefix(Prefix, Path).
 
 remember_old(Module, Path, Bin, Prepare, State) ->
     Entry = {Path, Bin, code:module_md5(Bin), attributes(Bin)},
