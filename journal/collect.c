@@ -331,8 +331,9 @@ int nzd_collect(struct nzd_store_txn *txn, struct nzd_heads *heads,
     struct history history = {0};
     struct nzd_buf loose = {0};
     size_t cut;
-    int rc = load(txn, heads, &history, NULL);
+    int rc;
 
+    rc = load(txn, heads, &history, NULL);
     if (rc == NZD_OK) {
         cut = past_events(&history, past_keep(&history, keep));
         rc = drop(txn, &history, cut, heads, err);

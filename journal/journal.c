@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "journal.h"
 
+#include "collect.h"
 #include "journal_internal.h"
 #include "lock.h"
 
@@ -83,6 +84,49 @@ static int identify(struct nzd_store_txn *txn, void *context,
     return nzd_meta_identity(txn, journal->uuid, err);
 }
 
+static int collect(struct nzd_store_txn *txn, void *context,
+                   struct nzd_err *err)
+{
+    const struct nzd_journal *journal = context;
+    struct nzd_heads heads;
+    int rc = nzd_meta_heads(txn, &heads, err);
+
+    if (rc == NZD_OK)
+        rc = nzd_collect(txn, &heads, journal->keep, err);
+    return rc ? rc : nzd_meta_put_heads(txn, &heads, err);
+}
+
+/* Twice: pages are used again only two transactions after they got free. */
+int nzd_journal_collect(struct nzd_journal *journal, struct nzd_err *err)
+{
+    int rc = nzd_journal_change(journal, true, collect, journal, err);
+
+    if (rc == NZD_OK)
+        rc = nzd_journal_change(journal, true, collect, journal, err);
+    return rc;
+}
+
+/* What cannot be tidied can still be read, and may be written. */
+static int tidy(struct nzd_journal *journal,
+                const struct nzd_store_options *options, struct nzd_err *err)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    struct nzd_store_room room;
+    int rc;
+
+    if (journal->lock < 0)
+        return NZD_OK;
+    rc = nzd_store_room(journal->store, &room, err);
+    if (rc || room.used_bytes <= room.max_bytes / 2)
+        return rc;
+    (void)nzd_journal_collect(journal, &ignored);
+    if (!nzd_journal_is_broken(journal))
+        return NZD_OK;
+    nzd_store_close(journal->store);
+    journal->store = NULL;
+    return nzd_store_open(journal->directory, options, &journal->store, err);
+}
+
 static struct nzd_journal *journal_of(const char *directory, uint32_t keep)
 {
     struct nzd_journal *journal = calloc(1, sizeof(*journal));
@@ -122,6 +166,8 @@ int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
         rc = nzd_store_open(directory, &store, &journal->store, err);
     if (rc == NZD_OK)
         rc = nzd_journal_look(journal, identify, journal, err);
+    if (rc == NZD_OK)
+        rc = tidy(journal, &store, err);
     nzd_journal_told(journal, rc, err);
     if (rc) {
         nzd_journal_close(journal);

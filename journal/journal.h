@@ -9,7 +9,8 @@
  *
  *   meta    format, uuid, counters, the event chain's anchor and head
  *   txn     id (u64 big-endian)                 struct nzd_txn
- *   event   id, sequence (u64, u32 big-endian)  struct nzd_event
+ *   event   id, sequence (u64, u32 big-endian)  struct nzd_event; the sequence
+ *                                               runs over the whole journal
  *   module  id, module name                     struct nzd_module_row
  *   blob    XXH3-128 of the content             version, encoding, content
  *   live    base identity, module name          struct nzd_live_row
@@ -52,6 +53,7 @@ struct nzd_journal_options {
  * Fails: NZD_ENOTFOUND (no journal there), NZD_EBUSY (who holds the lock),
  * NZD_EJOURNAL (unreadable, damaged, newer format, read-only, full). A
  * directory that holds files but no readable store is never taken as empty.
+ * A process has one handle on a journal at a time (LMDB's rule).
  */
 int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
                      const struct nzd_journal_options *options,
@@ -90,13 +92,23 @@ int nzd_journal_get_blob(struct nzd_journal *journal,
                          const struct nzd_digest *digest, struct nzd_buf *out,
                          struct nzd_err *err);
 
+/*
+ * Drops transactions past `keep` and collects blobs, now and durably; a commit
+ * does the same. Blobs that were put for a transaction that is not armed yet
+ * have no root: not to be called in between. Opening to write does it where
+ * half of max_bytes is in use, because what interrupted snapshots leave must
+ * not fill the journal for good.
+ */
+int nzd_journal_collect(struct nzd_journal *journal, struct nzd_err *err);
+
 /* --- durable moves --------------------------------------------------- */
 
 /*
  * Everything one durable move writes. `txn` says the new state; its id is 0
  * on the first move (armed or aborted) and is then given. `events` are
  * appended to the transaction's timeline and to the event chain. `modules`
- * belongs to the first move. On a move to `committed` the live rows of the
+ * belongs to the first move; of one to armed all blobs must be there. One
+ * transaction is open at a time. On a move to `committed` the live rows of the
  * transaction's base are made from its module rows (an added or changed
  * module gets its new blob, a removed one a zero blob; a module that is again
  * what the base holds loses its row; base_md5 and base_attrs of a new live
@@ -153,7 +165,8 @@ int nzd_journal_each_module(struct nzd_journal *journal, uint64_t id,
                             int (*each)(void *context,
                                         const struct nzd_module_row *row),
                             void *context, struct nzd_err *err);
-/* By module name; checked against new_set of the transaction in force. */
+/* By module name; checked against new_set of the last transaction that was
+ * committed over the base. Quarantine leaves the rows as they are. */
 int nzd_journal_each_live(struct nzd_journal *journal,
                           const struct nzd_digest *base,
                           int (*each)(void *context,

@@ -4,6 +4,7 @@
 #include "store_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #define FIRST_MAP (1u << 20) /* bytes */
+#define LOCK_SIZE 8192       /* what LMDB makes it for 126 readers */
 
 static const char *const table_names[NZD_STORE_TABLES] = {
     "meta", "txn", "event", "module", "blob", "live", "boot",
@@ -95,12 +97,46 @@ out:
     return rc;
 }
 
+/*
+ * LMDB maps its lock file and writes into it: a disk without room for that
+ * would be SIGBUS, so the file gets its blocks before.
+ */
+static int make_lock(const char *directory, struct nzd_err *err)
+{
+    struct nzd_buf path = {0};
+    int rc = NZD_OK;
+    int sys = 0;
+    int fd;
+
+    nzd_buf_printf(&path, "%s/lock.mdb", directory);
+    fd = open(nzd_buf_string(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        sys = errno;
+    else
+        sys = nzd_store_lengthen(fd, LOCK_SIZE);
+    if (fd >= 0)
+        close(fd);
+    if (path.failed)
+        rc = nzd_err_memory(err);
+    else if (sys)
+        rc = nzd_store_fail(directory, 0, sys, "make lock.mdb", err);
+    nzd_buf_clear(&path);
+    return rc;
+}
+
 int nzd_store_open(const char *directory,
                    const struct nzd_store_options *options,
                    struct nzd_store **out, struct nzd_err *err)
 {
-    unsigned flags = options->read_only ? nzd_store_read_flags(directory) : 0;
+    unsigned flags = 0;
+    int rc = NZD_OK;
 
+    if (options->read_only)
+        flags = nzd_store_read_flags(directory);
+    else
+        rc = make_lock(directory, err);
+    if (rc)
+        return rc;
     return open_store(directory, directory, flags, false, options, out, err);
 }
 
@@ -132,37 +168,33 @@ static int rename_new(const char *directory, const char *from,
     return rc;
 }
 
+/* Whoever creates holds the journal's own lock and needs none of LMDB's. */
 int nzd_store_create(const char *directory,
                      const struct nzd_store_options *options,
                      nzd_store_body *body, void *context, struct nzd_err *err)
 {
     struct nzd_store *store = NULL;
     struct nzd_buf path = {0};
-    struct nzd_buf lock = {0};
     const char *name;
-    int rc = NZD_OK;
+    int rc;
 
     nzd_buf_printf(&path, "%s/data.mdb.new", directory);
-    nzd_buf_printf(&lock, "%s/data.mdb.new-lock", directory);
     name = nzd_buf_string(&path);
-    (void)nzd_buf_string(&lock);
-    if (path.failed || lock.failed) {
-        rc = nzd_err_memory(err);
-        goto out;
+    if (path.failed) {
+        nzd_buf_clear(&path);
+        return nzd_err_memory(err);
     }
     (void)unlink(name);
-    rc = open_store(directory, name, MDB_NOSUBDIR, true, options, &store, err);
+    rc = open_store(directory, name, MDB_NOSUBDIR | MDB_NOLOCK, true, options,
+                    &store, err);
     if (rc == NZD_OK)
         rc = nzd_store_write(store, false, body, context, err);
     if (rc == NZD_OK && mdb_env_sync(store->env, 1) != 0)
         rc = fail(store, errno, "sync", err);
     nzd_store_close(store);
-    (void)unlink(nzd_buf_string(&lock));
     if (rc == NZD_OK)
         rc = rename_new(directory, name, err);
-out:
     nzd_buf_clear(&path);
-    nzd_buf_clear(&lock);
     return rc;
 }
 

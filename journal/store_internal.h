@@ -34,6 +34,10 @@ uint64_t nzd_store_map(struct nzd_store *store);
 /* An LMDB error, or 0; only while no transaction is open. */
 int nzd_store_set_map(struct nzd_store *store, uint64_t size);
 
+/* Gives a file blocks up to `size`, holes included; 0 or errno. LMDB never
+ * reads behind the pages it knows of. */
+int nzd_store_lengthen(int fd, uint64_t size);
+
 int nzd_store_sync_directory(const char *directory, struct nzd_err *err);
 
 #endif

@@ -105,9 +105,8 @@ int nzd_store_room(struct nzd_store *store, struct nzd_store_room *out,
     return NZD_OK;
 }
 
-/* Where fallocate(2) is not to be had the file is made longer by zeros; LMDB
- * never reads behind the pages it knows of. */
-static int lengthen(int fd, uint64_t size)
+/* Where fallocate(2) is not to be had the file is made longer by zeros. */
+int nzd_store_lengthen(int fd, uint64_t size)
 {
     static const uint8_t zeros[4096];
     struct stat file;
@@ -158,6 +157,6 @@ int nzd_store_reserve(struct nzd_store *store, uint64_t bytes,
     if (nzd_store_map(store) < target)
         rc = nzd_store_set_map(store, target);
     if (rc == 0)
-        rc = lengthen(fd, target);
+        rc = nzd_store_lengthen(fd, target);
     return rc ? failed(store, rc, "reserve room", err) : NZD_OK;
 }

@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../journal/journal.h"
+#include "../journal/key.h"
+#include "../journal/store.h"
+#include "../journal/value.h"
+#include "ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int set_up(void **state)
+{
+    struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+    assert_non_null(ledger);
+    ledger_make(ledger);
+    ledger_open(ledger, NZD_JOURNAL_CREATE);
+    *state = ledger;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    ledger_drop(*state);
+    free(*state);
+    return 0;
+}
+
+/* splitmix64: the same flips on every machine. */
+static uint64_t draw(uint64_t *seed)
+{
+    uint64_t z = (*seed += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static char *noise(size_t size, uint64_t seed)
+{
+    char *text = calloc(1, size + 1);
+
+    assert_non_null(text);
+    for (size_t i = 0; i < size; i++)
+        text[i] = (char)('!' + draw(&seed) % 90);
+    return text;
+}
+
+static void fill(struct ledger *ledger)
+{
+    char *code[6];
+    struct change changes[] = {
+        {"a", NULL, NULL}, {"b", NULL, NULL}, {"c", NULL, NULL}};
+
+    for (size_t i = 0; i < 6; i++)
+        code[i] = noise(i % 2 ? 9000 : 700, i);
+    for (size_t i = 0; i < 12; i++) {
+        for (size_t j = 0; j < 3; j++) {
+            changes[j].before = i ? code[(i + j - 1) % 6] : NULL;
+            changes[j].after = code[(i + j) % 6];
+        }
+        ledger_apply(ledger, changes, 3);
+    }
+    for (size_t i = 0; i < 6; i++)
+        free(code[i]);
+}
+
+/* --- flips --- */
+
+enum { WHOLE = 0, DETECTED = 1, SILENT_FAILURE = 2, HANG = 3, CRASH = 4 };
+
+static int nothing_live(void *context, const struct nzd_live_row *row)
+{
+    (void)context;
+    (void)row;
+    return 0;
+}
+
+/* What a command does with the journal: 0, or the first failure. */
+static int use(struct ledger *ledger)
+{
+    struct nzd_view view = nzd_view_text("another content");
+    struct nzd_event event = {.kind = NZD_EVENT_NOTE};
+    struct nzd_module_row row = {
+        .module = (char *)(uintptr_t) "m",
+        .change = NZD_MODULE_ADDED,
+    };
+    struct nzd_move move = {.txn = &ledger->txn,
+                            .modules = &row,
+                            .module_count = 1,
+                            .events = &event,
+                            .event_count = 1,
+                            .reserve_bytes = 65536};
+    int rc = nzd_journal_open(ledger->directory, NZD_JOURNAL_WRITE,
+                              &ledger->options, &ledger->journal, &ledger->err);
+
+    if (rc == NZD_OK)
+        rc = nzd_journal_each_live(ledger->journal, &ledger->base, nothing_live,
+                                   NULL, &ledger->err);
+    if (rc == NZD_OK)
+        rc = nzd_journal_verify(ledger->journal, &ledger->err);
+    if (rc == NZD_OK)
+        rc = nzd_journal_put_blobs(ledger->journal, &view, 1, &row.new_blob,
+                                   NULL, &ledger->err);
+    memset(&ledger->txn, 0, sizeof(ledger->txn));
+    ledger->txn.base = ledger->base;
+    ledger->txn.kind = NZD_TXN_APPLY;
+    ledger->txn.state = NZD_STATE_ARMED;
+    row.new_md5 = row.new_blob;
+    if (rc == NZD_OK)
+        rc = nzd_journal_move(ledger->journal, &move, &ledger->err);
+    ledger->txn.state = NZD_STATE_COMMITTED;
+    move.module_count = 0;
+    if (rc == NZD_OK)
+        rc = nzd_journal_move(ledger->journal, &move, &ledger->err);
+    if (rc == NZD_OK)
+        rc = nzd_journal_verify(ledger->journal, &ledger->err);
+    ledger_close(ledger);
+    return rc;
+}
+
+static int judge(struct ledger *ledger)
+{
+    int status = 0;
+    pid_t child;
+
+    (void)fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
+        int rc;
+
+        for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+            (void)signal(deadly[i], SIG_DFL);
+        alarm(20);
+        rc = use(ledger);
+        if (rc == NZD_OK)
+            _exit(WHOLE);
+        if (rc == NZD_EJOURNAL && ledger->err.message[0])
+            _exit(DETECTED);
+        (void)fprintf(stderr, "%s: %s\n", nzd_err_name(rc),
+                      ledger->err.message);
+        _exit(SILENT_FAILURE);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status) <= SILENT_FAILURE ? WEXITSTATUS(status)
+                                                     : CRASH;
+    return WTERMSIG(status) == SIGALRM ? HANG : CRASH;
+}
+
+static void flip(uint8_t *data, size_t size, uint64_t *seed)
+{
+    size_t count = 1 + draw(seed) % 4;
+
+    for (size_t i = 0; i < count; i++) {
+        /* Half of them where LMDB keeps its own, at the head of a page. */
+        size_t at = draw(seed) % size;
+
+        if (draw(seed) % 2)
+            at = at / 4096 * 4096 + draw(seed) % 64;
+        if (at < size)
+            data[at] ^= (uint8_t)(1u << draw(seed) % 8);
+    }
+}
+
+static void test_flips(void **state)
+{
+    struct ledger *ledger = *state;
+    const char *given = getenv("SEED");
+    const char *count = getenv("FLIPS");
+    uint64_t seed = given ? strtoull(given, NULL, 0) : 20240229;
+    int rounds = count ? atoi(count) : 300;
+    int results[5] = {0};
+    uint8_t *data;
+    uint8_t *copy;
+    size_t size;
+
+    ledger->options.keep = 6;
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    fill(ledger);
+    ledger_verify(ledger);
+    ledger_close(ledger);
+    data = tree_read(&ledger->tree, "a/journal/data.mdb", &size);
+    copy = malloc(size);
+    assert_non_null(copy);
+    for (int i = 0; i < rounds; i++) {
+        uint64_t here = seed;
+        int result;
+
+        memcpy(copy, data, size);
+        flip(copy, size, &seed);
+        tree_write(&ledger->tree, "a/journal/data.mdb", copy, size);
+        result = judge(ledger);
+        results[result]++;
+        if (result > DETECTED)
+            print_error("SEED=%llu: %s\n", (unsigned long long)here,
+                        result == HANG    ? "hangs"
+                        : result == CRASH ? "crashes"
+                                          : "fails without a word");
+    }
+    print_message("%d flips of %zu bytes, SEED=%s: %d whole, %d told\n", rounds,
+                  size, given ? given : "20240229", results[WHOLE],
+                  results[DETECTED]);
+    free(copy);
+    free(data);
+    assert_int_equal(results[WHOLE] + results[DETECTED], rounds);
+    assert_true(results[DETECTED] > 0);
+}
+
+/* --- files that are no store --- */
+
+static const char data[] = "a/journal/data.mdb";
+
+static void test_empty_file(void **state)
+{
+    struct ledger *ledger = *state;
+
+    ledger_close(ledger);
+    tree_write(&ledger->tree, data, "", 0);
+    ledger_open_fails(ledger, NZD_JOURNAL_CREATE, NZD_EJOURNAL, "empty");
+    ledger_open_fails(ledger, NZD_JOURNAL_READ, NZD_EJOURNAL, "empty");
+}
+
+static void test_rubbish(void **state)
+{
+    struct ledger *ledger = *state;
+    char *text = noise(20000, 7);
+
+    ledger_close(ledger);
+    tree_write(&ledger->tree, data, text, 20000);
+    ledger_open_fails(ledger, NZD_JOURNAL_CREATE, NZD_EJOURNAL, "damaged");
+    tree_write(&ledger->tree, data, text, 100);
+    ledger_open_fails(ledger, NZD_JOURNAL_CREATE, NZD_EJOURNAL, "damaged");
+    free(text);
+}
+
+static void test_truncated(void **state)
+{
+    struct ledger *ledger = *state;
+    uint8_t *bytes;
+    size_t size;
+
+    fill(ledger);
+    ledger_close(ledger);
+    bytes = tree_read(&ledger->tree, data, &size);
+    for (size_t cut = 4096; cut < size; cut += size / 7) {
+        tree_write(&ledger->tree, data, bytes, cut);
+        ledger_open_fails(ledger, NZD_JOURNAL_WRITE, NZD_EJOURNAL, "damaged");
+    }
+    free(bytes);
+}
+
+/* The store is whole, the journal in it is not there. */
+static int put_nothing(struct nzd_store_txn *txn, void *context,
+                       struct nzd_err *err)
+{
+    (void)txn;
+    (void)context;
+    (void)err;
+    return NZD_OK;
+}
+
+static void test_store_without_journal(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_store_options options = {.max_bytes = 1 << 20};
+
+    ledger_close(ledger);
+    assert_int_equal(unlink(tree_path(&ledger->tree, data)), 0);
+    ledger_ok(ledger, nzd_store_create(ledger->directory, &options, put_nothing,
+                                       NULL, &ledger->err));
+    ledger_open_fails(ledger, NZD_JOURNAL_CREATE, NZD_EJOURNAL, "missing");
+}
+
+static int put_format(struct nzd_store_txn *txn, void *context,
+                      struct nzd_err *err)
+{
+    struct nzd_buf value = {0};
+    size_t begin = nzd_value_begin(&value, 1);
+    int rc;
+
+    nzd_buf_u32(&value, 7);
+    if (context)
+        nzd_buf_text(&value, "what we do not know");
+    rc = nzd_value_end(&value, begin, err);
+    if (rc == NZD_OK)
+        rc = nzd_store_put(txn, NZD_STORE_META, nzd_view_text("format"),
+                           nzd_buf_view(&value), err);
+    nzd_buf_clear(&value);
+    return rc;
+}
+
+static void write_store(struct ledger *ledger, nzd_store_body *body,
+                        void *context)
+{
+    struct nzd_store_options options = {.max_bytes = 64 << 20};
+    struct nzd_store *store = NULL;
+
+    ledger_close(ledger);
+    ledger_ok(ledger, nzd_store_open(ledger->directory, &options, &store,
+                                     &ledger->err));
+    ledger_ok(ledger,
+              nzd_store_write(store, false, body, context, &ledger->err));
+    nzd_store_close(store);
+}
+
+static void test_newer_format(void **state)
+{
+    struct ledger *ledger = *state;
+
+    write_store(ledger, put_format, NULL);
+    ledger_open_fails(ledger, NZD_JOURNAL_READ, NZD_EJOURNAL,
+                      "newer nzd (format 7");
+    write_store(ledger, put_format, "more");
+    ledger_open_fails(ledger, NZD_JOURNAL_WRITE, NZD_EJOURNAL,
+                      "newer nzd (format 7");
+}
+
+/* --- rows that are lost, and damaged blobs --- */
+
+struct loss {
+    enum nzd_store_table table;
+    struct nzd_key key;
+};
+
+static int lose(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
+{
+    const struct loss *loss = context;
+
+    return nzd_store_delete(txn, loss->table, nzd_key_view(&loss->key), err);
+}
+
+static int each_row(void *context, const struct nzd_module_row *row)
+{
+    (void)context;
+    (void)row;
+    return 0;
+}
+
+static void test_lost_rows(void **state)
+{
+    struct ledger *ledger = *state;
+    struct change changes[] = {{"a", "1", "2"}, {"b", "1", "3"}};
+    struct loss live = {NZD_STORE_LIVE, nzd_key_live(&ledger->base, "a")};
+    struct loss module = {NZD_STORE_MODULE, nzd_key_module(1, "b")};
+
+    ledger_apply(ledger, changes, 2);
+    write_store(ledger, lose, &live);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger_fails(ledger,
+                 nzd_journal_each_live(ledger->journal, &ledger->base,
+                                       nothing_live, NULL, &ledger->err),
+                 NZD_EJOURNAL);
+    ledger_fails(ledger, nzd_journal_verify(ledger->journal, &ledger->err),
+                 NZD_EJOURNAL);
+    ledger_fails(ledger, ledger_begin(ledger, NZD_STATE_ARMED, changes, 2),
+                 NZD_EJOURNAL);
+    write_store(ledger, lose, &module);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger_fails(ledger,
+                 nzd_journal_each_module(ledger->journal, 1, each_row, NULL,
+                                         &ledger->err),
+                 NZD_EJOURNAL);
+}
+
+static void test_lost_event_and_txn(void **state)
+{
+    struct ledger *ledger = *state;
+    struct loss event = {NZD_STORE_EVENT, nzd_key_event(1, 2)};
+    struct loss lost = {NZD_STORE_TXN, nzd_key_txn(1)};
+    struct change change = {"a", "3", "4"};
+    struct nzd_digest other = nzd_digest_of(nzd_view_text("other"));
+    struct nzd_txn armed;
+    struct nzd_txn txn;
+
+    ledger_apply_one(ledger, "a", "1", "2");
+    ledger_apply_one(ledger, "a", "2", "3");
+    ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ARMED, &change, 1));
+    armed = ledger->txn;
+    write_store(ledger, lose, &event);
+    ledger_open(ledger, NZD_JOURNAL_READ);
+    ledger_fails(ledger, nzd_journal_verify(ledger->journal, &ledger->err),
+                 NZD_EJOURNAL);
+    write_store(ledger, lose, &lost);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger_fails(ledger, nzd_journal_verify(ledger->journal, &ledger->err),
+                 NZD_EJOURNAL);
+    ledger_fails(
+        ledger,
+        nzd_journal_in_force(ledger->journal, &other, &txn, &ledger->err),
+        NZD_EJOURNAL);
+    /* What is lost of the past does not stop what has begun. */
+    ledger->txn = armed;
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_COMMITTED));
+    assert_string_equal(ledger_live(ledger), "a=4");
+}
+
+static int damage_blob(struct nzd_store_txn *txn, void *context,
+                       struct nzd_err *err)
+{
+    const struct nzd_digest *digest = context;
+    struct nzd_view key = nzd_view_of(digest->bytes, sizeof(digest->bytes));
+    struct nzd_buf copy = {0};
+    struct nzd_view value;
+    int rc = nzd_store_get(txn, NZD_STORE_BLOB, key, &value, err);
+
+    nzd_buf_bytes(&copy, value.data, value.size);
+    copy.data[copy.size / 2] ^= 1;
+    if (rc == NZD_OK)
+        rc = nzd_store_put(txn, NZD_STORE_BLOB, key, nzd_buf_view(&copy), err);
+    nzd_buf_clear(&copy);
+    return rc;
+}
+
+static void test_damaged_blob(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_digest digest = ledger_put(ledger, "the code of a module");
+    struct nzd_buf out = {0};
+
+    write_store(ledger, damage_blob, &digest);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger_fails(
+        ledger,
+        nzd_journal_get_blob(ledger->journal, &digest, &out, &ledger->err),
+        NZD_EJOURNAL);
+    assert_int_equal(out.size, 0);
+    nzd_buf_clear(&out);
+    ledger_fails(ledger, nzd_journal_verify(ledger->journal, &ledger->err),
+                 NZD_EJOURNAL);
+    /* Who has the content can put it right. */
+    ledger_put(ledger, "the code of a module");
+    assert_true(ledger_has(ledger, "the code of a module"));
+    ledger_verify(ledger);
+}
+
+/* --- full --- */
+
+/* Puts blobs of noise until it fails; how many went in. */
+static int put_until_full(struct ledger *ledger, size_t size, const char *part)
+{
+    struct nzd_digest digest;
+    int rc = NZD_OK;
+    int count = 0;
+
+    for (; rc == NZD_OK && count < 1000; count++) {
+        char *text = noise(size, (uint64_t)count + 100);
+        struct nzd_view view = nzd_view_text(text);
+
+        rc = nzd_journal_put_blobs(ledger->journal, &view, 1, &digest, NULL,
+                                   &ledger->err);
+        free(text);
+    }
+    if (!strstr(ledger->err.message, part))
+        fail_msg("\"%s\" does not say \"%s\"", ledger->err.message, part);
+    assert_true(ledger->err.next[0]);
+    ledger_fails(ledger, rc, NZD_EJOURNAL);
+    return count - 1;
+}
+
+static void test_bound(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_journal_stat stat_;
+    int count;
+
+    ledger->options.max_bytes = 2 << 20;
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger_apply_one(ledger, "m", "1", "2");
+    count = put_until_full(ledger, 100000, "is full");
+    assert_in_range(count, 15, 30);
+    assert_false(nzd_journal_is_broken(ledger->journal));
+    assert_string_equal(ledger_live(ledger), "m=2");
+    ledger_verify(ledger);
+    ledger_ok(ledger, nzd_journal_stat(ledger->journal, &stat_, &ledger->err));
+    assert_true(stat_.used_bytes <= 2 << 20);
+    assert_true(stat_.file_bytes <= 2 << 20);
+    /* What an interrupted snapshot left does not fill it for good. */
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    assert_in_range(put_until_full(ledger, 100000, "is full"), count / 2,
+                    count);
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger_apply_one(ledger, "m", "2", "3");
+    ledger_verify(ledger);
+}
+
+static void test_reserve_bound(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_move move = {.txn = &ledger->txn, .reserve_bytes = 2 << 20};
+
+    ledger->options.max_bytes = 2 << 20;
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    ledger->txn.kind = NZD_TXN_APPLY;
+    ledger->txn.state = NZD_STATE_ARMED;
+    ledger_fails(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err),
+                 NZD_EJOURNAL);
+    assert_int_equal(ledger->txn.id, 0);
+    move.reserve_bytes = 1 << 20;
+    ledger_ok(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err));
+    assert_int_equal(ledger->txn.id, 1);
+    /* The bound is used up; what has begun can still end. */
+    put_until_full(ledger, 100000, "is full");
+    put_until_full(ledger, 3000, "is full");
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_UNDOING));
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_ROLLED_BACK));
+}
+
+/* A file system of `size` bytes on the scratch folder's a/. */
+static bool mount_small(struct ledger *ledger, const char *size)
+{
+    char options[32];
+
+    ledger_close(ledger);
+    (void)snprintf(options, sizeof(options), "size=%s", size);
+    if (mount("tmpfs", tree_path(&ledger->tree, "a"), "tmpfs", 0, options) == 0)
+        return true;
+    print_message("skipped: no tmpfs to be had here: %s\n", strerror(errno));
+    return false;
+}
+
+static void unmount(struct ledger *ledger)
+{
+    ledger_close(ledger);
+    assert_int_equal(umount(tree_path(&ledger->tree, "a")), 0);
+}
+
+static void fill_disk(struct ledger *ledger)
+{
+    static const char zeros[4096];
+    int fd =
+        open(tree_path(&ledger->tree, "a/filler"), O_CREAT | O_WRONLY, 0600);
+
+    assert_true(fd >= 0);
+    while (write(fd, zeros, sizeof(zeros)) > 0)
+        ;
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+}
+
+static void test_full_disk(void **state)
+{
+    struct ledger *ledger = *state;
+
+    if (!mount_small(ledger, "1m"))
+        skip();
+    ledger_open(ledger, NZD_JOURNAL_CREATE);
+    ledger_apply_one(ledger, "m", "1", "2");
+    put_until_full(ledger, 50000, "the disk is full");
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_READ);
+    assert_string_equal(ledger_live(ledger), "m=2");
+    ledger_verify(ledger);
+    unmount(ledger);
+}
+
+static void test_no_room_to_create(void **state)
+{
+    struct ledger *ledger = *state;
+
+    if (!mount_small(ledger, "1m"))
+        skip();
+    fill_disk(ledger);
+    ledger_open_fails(ledger, NZD_JOURNAL_CREATE, NZD_EJOURNAL, "space");
+    assert_int_equal(unlink(tree_path(&ledger->tree, "a/filler")), 0);
+    ledger_open(ledger, NZD_JOURNAL_CREATE);
+    ledger_verify(ledger);
+    unmount(ledger);
+}
+
+/* With room taken at armed the disk may fill up: the end is recorded. */
+static void test_reserve_holds(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_module_row row = {
+        .module = (char *)(uintptr_t) "m",
+        .change = NZD_MODULE_ADDED,
+    };
+    struct nzd_move move = {.txn = &ledger->txn,
+                            .modules = &row,
+                            .module_count = 1,
+                            .reserve_bytes = 65536};
+
+    if (!mount_small(ledger, "1m"))
+        skip();
+    ledger_open(ledger, NZD_JOURNAL_CREATE);
+    row.new_blob = row.new_md5 = ledger_put(ledger, "new");
+    ledger->txn.kind = NZD_TXN_APPLY;
+    ledger->txn.state = NZD_STATE_ARMED;
+    ledger->txn.base = ledger->base;
+    ledger_ok(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err));
+    fill_disk(ledger);
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_TRIAL));
+    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_COMMITTED));
+    ledger_verify(ledger);
+    /* And where there is none, nothing begins. */
+    move.reserve_bytes = 600000;
+    move.txn->id = 0;
+    move.txn->state = NZD_STATE_ARMED;
+    ledger_fails(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err),
+                 NZD_EJOURNAL);
+    assert_false(nzd_journal_is_broken(ledger->journal));
+    unmount(ledger);
+}
+
+/* --- read-only --- */
+
+static void test_read_only_disk(void **state)
+{
+    struct ledger *ledger = *state;
+    const char *at = tree_path(&ledger->tree, "a");
+
+    if (!mount_small(ledger, "1m"))
+        skip();
+    ledger_open(ledger, NZD_JOURNAL_CREATE);
+    ledger_apply_one(ledger, "m", "1", "2");
+    ledger_close(ledger);
+    assert_int_equal(mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    ledger_open(ledger, NZD_JOURNAL_READ);
+    assert_string_equal(ledger_live(ledger), "m=2");
+    ledger_verify(ledger);
+    ledger_close(ledger);
+    ledger_open_fails(ledger, NZD_JOURNAL_WRITE, NZD_EJOURNAL, "Read-only");
+    ledger_open_fails(ledger, NZD_JOURNAL_CREATE, NZD_EJOURNAL, "Read-only");
+    unmount(ledger);
+}
+
+static void test_reading_makes_nothing(void **state)
+{
+    struct ledger *ledger = *state;
+    const char *lock = tree_path(&ledger->tree, "a/journal/lock.mdb");
+
+    ledger_apply_one(ledger, "m", "1", "2");
+    ledger_close(ledger);
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(unlink(tree_path(&ledger->tree, "a/journal/lock")), 0);
+    ledger_open(ledger, NZD_JOURNAL_READ);
+    assert_string_equal(ledger_live(ledger), "m=2");
+    tree_run(&ledger->tree, "test \"$(ls -A a/journal)\" = data.mdb");
+}
+
+#define IN(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN(test_flips),
+        IN(test_empty_file),
+        IN(test_rubbish),
+        IN(test_truncated),
+        IN(test_store_without_journal),
+        IN(test_newer_format),
+        IN(test_lost_rows),
+        IN(test_lost_event_and_txn),
+        IN(test_damaged_blob),
+        IN(test_bound),
+        IN(test_reserve_bound),
+        IN(test_full_disk),
+        IN(test_no_room_to_create),
+        IN(test_reserve_holds),
+        IN(test_read_only_disk),
+        IN(test_reading_makes_nothing),
+    };
+
+    return cmocka_run_group_tests_name("journal damage", tests, NULL, NULL);
+}
