@@ -54,6 +54,10 @@ static const struct command commands[] = {
      nzd_cmd_rollback},
     {"status", "[--check]", "what runs, proved module by module", "",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_CHECK), 0, 0, nzd_cmd_status},
+    {"recover", "", "settle what an interrupted nzd left open",
+     "Puts the old code back where a transaction was not committed. apply and\n"
+     "rollback do the same before anything else.\n",
+     EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT), 0, 0, nzd_cmd_recover},
     {"journal", "show [N] | verify", "what was done; prove that it is whole",
      "`show` lists the transactions, `show N` tells one of them in full,\n"
      "`verify` checks every record and every stored module.\n",

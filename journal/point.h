@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_JOURNAL_POINT_H
+#define NZD_JOURNAL_POINT_H
+
+/*
+ * Points: the instants between two acts at which an interruption may leave a
+ * trace, named where they are in the code. The crash sweep (`make crash`)
+ * runs a build in which each point can end nzd or signal another process;
+ * it finds them by counting, so a new step is swept without telling it. In
+ * every other build a point is nothing.
+ *
+ * The build for the sweep (-DNZD_POINTS) reads from the environment:
+ *
+ *   NZD_POINT_LOG=FILE    appends a line "N NAME" for each point that is passed
+ *   NZD_POINT_AT=N        at the N-th point, from 1, do what
+ *   NZD_POINT_DO=...      says: "kill" (SIGKILL to nzd, the default),
+ *                         "signal PID SIG" (then go on), both divided by ';'
+ */
+
+#ifdef NZD_POINTS
+void nzd_point(const char *name);
+#else
+static inline void nzd_point(const char *name)
+{
+    (void)name;
+}
+#endif
+
+#endif
