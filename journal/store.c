@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store.h"
+#include "point.h"
 
 #include "store_internal.h"
 
@@ -253,7 +254,9 @@ static int write_once(struct nzd_store *store, nzd_store_body *body,
         mdb_txn_abort(txn.txn);
         return rc ? rc : nzd_err_set(err, NZD_EJOURNAL, "the map is full");
     }
+    nzd_point("before a commit of the journal");
     rc = mdb_txn_commit(txn.txn);
+    nzd_point("after a commit of the journal");
     /* LMDB finds that out while it still collects what to write. */
     *full = rc == MDB_MAP_FULL;
     if (rc == 0)
