@@ -30,13 +30,13 @@ static int check_verdict(struct nzd_transaction *t, struct nzd_err *err)
     bool over = plan->verdict > max;
     if (!over && plan->verdict <= NZD_CHECK_CARRIED_OUT)
         return 0;
-    nzd_err_set(err, NZD_EREFUSED, "verdict %s is over %s%s: %s %s%s%s%s",
+    nzd_err_set(err, NZD_EREFUSED, "verdict %s is over %s%s: %s%s%s%s%s",
                 nzd_level_name(plan->verdict),
                 over ? "the limit " : "what nzd carries out, ",
                 nzd_level_name(over ? max : NZD_CHECK_CARRIED_OUT),
-                why ? why->subject : "", why ? why->old : "",
-                why && why->new[0] ? " -> " : "", why ? why->new : "",
-                why && why->source[0] ? "" : "");
+                why ? why->subject : "", why && why->old[0] ? " " : "",
+                why ? why->old : "", why && why->new[0] ? " -> " : "",
+                why ? why->new : "");
     nzd_err_untouched(err, "nothing was touched");
     nzd_err_next(err, "`nzd plan` names every reason; install it the way the "
                       "base was installed, and restart");
@@ -95,12 +95,14 @@ static int refuse_blocked(struct nzd_transaction *t, uint64_t drain,
     char more[48] = "", waited[32];
     nzd_format_duration(waited, drain);
     if (others)
-        snprintf(more, sizeof more, " (and %" PRIu32 " others)", others);
+        snprintf(more, sizeof more, " (and %" PRIu32 " other%s)", others,
+                 others > 1 ? "s" : "");
     if (who->kind == NZD_OCCUPANT_CLOSURE)
         nzd_err_set(err, NZD_EREFUSED,
-                    "%" PRIu32 " closures of old code of %s (%s) are still "
+                    "%" PRIu32 " closure%s of old code of %s (%s) %s still "
                     "held after %s%s",
-                    who->count, who->module, who->function, waited, more);
+                    who->count, who->count > 1 ? "s" : "", who->module,
+                    who->function, who->count > 1 ? "are" : "is", waited, more);
     else
         nzd_err_set(err, NZD_EREFUSED,
                     "%s %s%sis %s %s:%s/%" PRIu32 " after %s%s", who->pid,

@@ -208,6 +208,10 @@ int nzd_node_switch(struct nzd_node *node, uint64_t *pause_us,
 int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
                   struct nzd_arena *arena, struct nzd_occupant_list *blockers,
                   struct nzd_err *err);
+/* Who was ended by the operator's word (--kill) since the last time it was
+ * asked; appended to `out`. */
+int nzd_node_ended(struct nzd_node *node, struct nzd_arena *arena,
+                   struct nzd_occupant_list *out, struct nzd_err *err);
 /* Applications and registered names are there: 0, or NZD_EROLLEDBACK with
  * what is missing. */
 int nzd_node_validate(struct nzd_node *node, struct nzd_err *err);

@@ -333,6 +333,20 @@ static void put_missing(struct nzd_buf *out, const char *what,
     }
 }
 
+int nzd_node_ended(struct nzd_node *node, struct nzd_arena *arena,
+                   struct nzd_occupant_list *out, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    nzd_etf_atom(nzd_node_begin_request(node), "ended");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    if (!nzd_term_is_tagged(answer, "ended", 2))
+        return nzd_node_unexpected(node, "ended", answer, err);
+    return nzd_node_read_occupants(nzd_term_at(answer, 1),
+                                   NZD_OCCUPANT_LINGERING, arena, out, err);
+}
+
 int nzd_node_validate(struct nzd_node *node, struct nzd_err *err)
 {
     const struct nzd_term *answer = NULL;

@@ -44,13 +44,6 @@ static void show_plan_step(struct nzd_context *context,
                         "stays as it is",
                         q->users.items[i].pid, q->users.items[i].name,
                         q->users.items[i].module);
-    for (uint32_t i = 0; i < q->occupants.count; i++) {
-        const struct nzd_occupant *who = &q->occupants.items[i];
-        if (nzd_occupant_may_be_killed(who, &context->options))
-            nzd_output_step(&context->output, "may end", 0, NULL,
-                            "%s %s in %s:%s/%" PRIu32, who->pid, who->name,
-                            who->module, who->function, who->arity);
-    }
 }
 
 static void show_outcome_json(struct nzd_context *context,

@@ -148,6 +148,29 @@ static int take_over(struct nzd_settle *s, struct nzd_node *node,
     return 0;
 }
 
+void nzd_settle_note_ended(struct nzd_context *context, struct nzd_node *node,
+                           struct nzd_timeline *timeline)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    struct nzd_arena arena = {0};
+    struct nzd_occupant_list ended = {0};
+    int code = nzd_node_ended(node, &arena, &ended, &ignored);
+    for (uint32_t i = 0; !code && i < ended.count; i++) {
+        const struct nzd_occupant *who = &ended.items[i];
+        const char *space = who->name[0] ? " " : "";
+        nzd_timeline_add(timeline, NZD_EVENT_NOTE, "ended", 0,
+                         "%s %s%sin %s:%s/%" PRIu32 ", by --kill", who->pid,
+                         who->name, space, who->module, who->function,
+                         who->arity);
+        nzd_output_step(&context->output, "ended", 0, NULL,
+                        "%s %s%sin %s:%s/%" PRIu32 ", by --kill", who->pid,
+                        who->name, space, who->module, who->function,
+                        who->arity);
+    }
+    free(ended.items);
+    nzd_arena_clear(&arena);
+}
+
 static int undo_once(struct nzd_settle *s, struct nzd_node *node,
                      uint64_t *took, uint32_t *left, struct nzd_err *err)
 {
@@ -156,7 +179,8 @@ static int undo_once(struct nzd_settle *s, struct nzd_node *node,
     int code = nzd_node_act(node, "resume_undo", err);
     if (!code)
         code = nzd_node_undo(node, took, left, &arena, &blockers, err);
-    (void)s;
+    if (!code || code == NZD_EREFUSED)
+        nzd_settle_note_ended(s->context, node, s->timeline);
     free(blockers.items);
     nzd_arena_clear(&arena);
     return code;

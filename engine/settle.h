@@ -23,6 +23,11 @@ struct nzd_settle {
     const char *why; /* recorded with the outcome */
 };
 
+/* Notes who was ended by the operator's word since the last time, and prints
+ * it. Silent where the node does not say. */
+void nzd_settle_note_ended(struct nzd_context *context, struct nzd_node *node,
+                           struct nzd_timeline *timeline);
+
 /*
  * Returns 0 when it is settled as rolled_back, durably. NZD_EUNSETTLED: the
  * node cannot be asked and is not proven gone, or an undo is blocked; the

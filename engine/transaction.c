@@ -338,6 +338,8 @@ static int switch_code(struct nzd_transaction *t, struct nzd_err *err)
                                       : "%" PRIu32 " loaded at once",
                         loaded, plan->removed);
     }
+    if (!code || code == NZD_EREFUSED)
+        nzd_settle_note_ended(t->context, t->q->node, &t->timeline);
     free(blockers.items);
     nzd_arena_clear(&arena);
     return code;
@@ -499,6 +501,27 @@ static void done(struct nzd_transaction *t)
                         err.message);
 }
 
+/* Whom the operator's word lets end is said before anything is touched. */
+static void announce_ends(struct nzd_transaction *t)
+{
+    for (uint32_t i = 0; i < t->q->occupants.count; i++) {
+        const struct nzd_occupant *who = &t->q->occupants.items[i];
+        const char *held =
+            who->kind == NZD_OCCUPANT_LINGERING ? "old code, " : "";
+        if (who->kind == NZD_OCCUPANT_HOLDER || !who->pid[0] ||
+            !nzd_occupant_may_be_killed(who, &t->context->options))
+            continue;
+        nzd_timeline_add(&t->timeline, NZD_EVENT_NOTE, "may end", 0,
+                         "%s %s%sin %s%s:%s/%" PRIu32, who->pid, who->name,
+                         who->name[0] ? " " : "", held, who->module,
+                         who->function, who->arity);
+        nzd_output_step(output_of(t), "may end", 0, NULL,
+                        "%s %s%sin %s%s:%s/%" PRIu32, who->pid, who->name,
+                        who->name[0] ? " " : "", held, who->module,
+                        who->function, who->arity);
+    }
+}
+
 int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
 {
     int code = nzd_transaction_check(t, err);
@@ -509,6 +532,7 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
     nzd_timeline_add(&t->timeline, NZD_EVENT_OPEN, "open", 0,
                      "verdict %s, limit %s", nzd_level_name(t->txn.verdict),
                      nzd_level_name(t->txn.max));
+    announce_ends(t);
     code = up_to_armed(t, err);
     if (!code)
         code = after_armed(t, err);
