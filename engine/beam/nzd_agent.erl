@@ -42,6 +42,8 @@
     guard :: pid(),
     phase = idle :: idle | open | switched | keeping | undone,
     txn = 0 :: non_neg_integer(),
+%% Heap of a process whose stack is still printed, values and all.
+-define(PRINTED_WORDS, (1 bsl 20)).
     epoch = 0 :: non_neg_integer(),
     %% [{Module, File, Prepared}], in one finish_loading; never used twice.
     new = [] :: [tuple()],
@@ -183,7 +185,8 @@ attached(From, Ref, _Client, _Other, State) ->
 
 watch(Old, New) ->
     _ = [monitor_node(node(Old), false) || is_pid(Old)],
-    monitor_node(node(New), true).
+    monitor_node(node(Client), true),
+    State#state{client = Client}.
 
 %% The link is lost and nobody speaks for the transaction.
 orphaned(#state{phase = open} = State) ->
@@ -431,14 +434,14 @@ switch(#state{new = New, late = Late} = State) ->
             Begin = erlang:monotonic_time(),
             Loaded = finish(New),
             Pause = since(Begin),
-            switched(Loaded, Pause, State#state{new = []});
-        {error, _} = Error ->
-            {Error, (reset(State))#state{phase = undone}}
+            switched(Loaded, Pause, Ready#state{new = []});
+        {{error, _} = Error, Blocked} ->
+            {Error, nothing_loaded(Blocked)}
     end.
 
 switched(ok, Pause, #state{late = Late} = State) ->
     case load_late(lists:reverse(Late)) of
-        ok ->
+        {ok, Ready} ->
             Changed = maps:keys(State#state.old),
             {{ok, Pause, in_old_code(Changed)}, State};
         {error, _} = Error ->
@@ -446,7 +449,10 @@ switched(ok, Pause, #state{late = Late} = State) ->
             {Error, Undone}
     end;
 switched({error, _} = Error, _Pause, State) ->
-    {Error, (reset(State))#state{phase = undone}}.
+nothing_loaded(#state{ended = Ended} = State) ->
+    (reset(State))#state{phase = undone, ended = Ended}.
+
+    {Error, nothing_loaded(State)}.
 
 %% One finish for all: the list inside a prepared term is that of
 %% code:prepare_loading/1 with the lists of all put together.
@@ -485,7 +491,7 @@ load_late_one(Module, Path, Bin, Rest) ->
 
 %% No module may have old code when new code is loaded over it. Old code
 %% whose closures somebody holds is in the way too, unless the operator's word
-%% is that what is in this module may end.
+%% is that what is in this module may end. {ok | {error, _}, State}.
 make_room(Modules, Lambdas, State) ->
     Full = [M || M <- Modules, erlang:check_old_code(M)],
     Held = [
@@ -496,21 +502,23 @@ make_room(Modules, Lambdas, State) ->
     ],
     case Held of
         [] -> make_room_among(Full, State, 3);
-        _ -> {error, {in_the_way, [], holders(Held)}}
+        _ -> {{error, {in_the_way, [], holders(Held)}}, State}
     end.
 
 make_room_among(Full, State, Tries) ->
     case [M || M <- Full, erlang:check_old_code(M), not code:soft_purge(M)] of
         [] ->
-            ok;
+            {ok, State};
         Blocked ->
             Who = in_old_code(Blocked),
-            case kill(Who, State#state.kill) of
-                N when Tries > 0, N > 0 orelse Who =:= [] ->
+            Ended = kill(Who, State#state.kill),
+            State1 = State#state{ended = lists:reverse(Ended, State#state.ended)},
+            case Tries > 0 andalso (Ended =/= [] orelse Who =:= []) of
+                true ->
                     %% Ended, or gone between the purge and the look.
-                    make_room_among(Blocked, State, Tries - 1);
-                _ ->
-                    {error, {in_the_way, Who, []}}
+                    make_room_among(Blocked, State1, Tries - 1);
+                false ->
+                    {{error, {in_the_way, Who, []}}, State1}
             end
     end.
 
@@ -525,11 +533,11 @@ past_holders(Modules, State) ->
 holders(Held) ->
     [{M, atom_to_binary(F), N} || {M, F, N} <- Held].
 
-%% Ends those that the operator named; counts them.
+%% Ends those that the operator named, and gives them.
 kill(Who, Kill) ->
-    Ended = [P || {P, _, M, _, _} = W <- Who, may_kill(W, M, Kill)],
-    _ = [end_process(P) || P <- lists:usort(Ended)],
-    length(Ended).
+    Ended = lists:ukeysort(1, [W || {_, _, M, _, _} = W <- Who, may_kill(W, M, Kill)]),
+    _ = [end_process(P) || {P, _, _, _, _} <- Ended],
+    Ended.
 
 may_kill({Pid, Name, _, _, _}, Module, Kill) ->
     lists:member(<<"all">>, Kill) orelse
@@ -564,8 +572,8 @@ undo(#state{old = Old} = State) ->
         {Prepared, Late} ->
             %% Closures of the code to be loaded again are whole after it.
             case make_room([M || {M, _} <- Back], [], State) of
-                ok -> undo_load(Prepared, Late, Begin, State);
-                Error -> {Error, State#state{old_prepared = Prepared}}
+                {ok, Ready} -> undo_load(Prepared, Late, Begin, Ready);
+                {Error, Blocked} -> {Error, Blocked#state{old_prepared = Prepared}}
             end
     end.
 
@@ -813,8 +821,10 @@ known_frame([M, F, A]) ->
         error:_ -> []
     end.
 
-%% Processes with a frame in current code of these modules on every look:
-%% they would stay in it when it becomes old.
+%% Processes that would stay in current code of these modules when it becomes
+%% old: they have a frame in it on every look, and what lies below their
+%% outermost one does not change. A server that is at work in its callbacks
+%% goes back to its own loop in between, which writes other values there.
 resident(Modules) ->
     Set = maps:from_keys(Modules, true),
     First = [
@@ -824,20 +834,68 @@ resident(Modules) ->
         P =/= whereis(?SERVER),
         {ok, F} <- [inside(P, Modules, Set)]
     ],
-    resident(First, Modules, Set, ?LOOKS - 1).
+    Second = look_again(First, Modules, Set, 1),
+    Below = maps:from_list([{P, below(P, Set)} || {P, _} <- Second]),
+    [
+        who(P, M, {F, A})
+     || {P, {M, F, A}} <- look_again(Second, Modules, Set, ?LOOKS - 2),
+        maps:get(P, Below) =:= below(P, Set)
+    ].
 
-resident([], _Modules, _Set, _Looks) ->
+look_again(Seen, _Modules, _Set, 0) ->
+    Seen;
+look_again([], _Modules, _Set, _Looks) ->
     [];
-resident(Seen, _Modules, _Set, 0) ->
-    [who(P, M, {F, A}) || {P, {M, F, A}} <- Seen];
-resident(Seen, Modules, Set, Looks) ->
+look_again(Seen, Modules, Set, Looks) ->
     timer:sleep(?LOOK_GAP),
     Again = [
         {P, F}
      || {P, _} <- Seen,
         {ok, F} <- [inside(P, Modules, Set)]
     ],
-    resident(Again, Modules, Set, Looks - 1).
+    look_again(Again, Modules, Set, Looks - 1).
+
+%% A digest of the stack below the outermost frame in these modules, values
+%% included; not of how deep it lies, which a collection may change. `large`
+%% where printing it would cost more than it tells.
+below(P, Set) ->
+    case process_info(P, total_heap_size) of
+        {total_heap_size, Words} when Words > ?PRINTED_WORDS ->
+            large;
+        undefined ->
+            gone;
+        _ ->
+            case process_info(P, backtrace) of
+                {backtrace, Text} -> below_last(frames(Text), Set);
+                undefined -> gone
+            end
+    end.
+
+%% "Program counter: A (M:F/N + D)", then of each caller
+%% "A Return addr A (M:F/N + D)" and its values.
+frames(Text) ->
+    [
+        re:replace(F, "^[0-9a-fx]+ Return addr", "", [{return, binary}])
+     || F <- re:split(Text, "\n(?=0x[0-9a-f]+ Return addr )")
+    ].
+
+below_last(Frames, Set) ->
+    Numbered = lists:zip(lists:seq(1, length(Frames)), Frames),
+    Inside = [I || {I, F} <- Numbered, is_frame_of(F, Set)],
+    erlang:md5(lists:nthtail(lists:max([0 | Inside]), Frames)).
+
+is_frame_of(Frame, Set) ->
+    Pattern = "^[^(\\n]*\\(('?)(.+?)\\1:",
+    case re:run(Frame, Pattern, [{capture, [2], binary}]) of
+        {match, [Name]} ->
+            try
+                maps:is_key(binary_to_existing_atom(Name), Set)
+            catch
+                error:badarg -> false
+            end;
+        nomatch ->
+            false
+    end.
 
 inside(P, Modules, Set) ->
     case [F || {M, _, _} = F <- stack(P, Modules), maps:is_key(M, Set)] of
@@ -864,7 +922,10 @@ question(_From, _Ref, {callers, Targets, Except}, _State) ->
     {callers, callers(Targets, Except)};
 question(_From, _Ref, {occupants, Modules, Lambdas}, State) ->
     Loaded = [M || M <- Modules, erlang:module_loaded(M)],
-    {occupants, in_old_code(Loaded), resident(Loaded),
+    Lingering = in_old_code(Loaded),
+    Old = [{P, M} || {P, _, M, _, _} <- Lingering],
+    Resident = [W || {P, _, M, _, _} = W <- resident(Loaded), not lists:member({P, M}, Old)],
+    {occupants, Lingering, Resident,
         holders(past_holders(Loaded, State)), holders(closures(Lambdas))};
 question(_From, _Ref, {users, Modules}, _State) ->
     {users, users(Modules)};
