@@ -51,7 +51,7 @@ static void print_head(const struct nzd_journal_view *view,
     struct nzd_buf text = {0};
 
     nzd_buf_printf(&lead, "transaction %" PRIu64 "   ", txn->id);
-    nzd_buf_printf(&text, "%-8s%s %s -> %s", nzd_describe_kind(txn->kind),
+    nzd_buf_printf(&text, "%-7s %s %s -> %s", nzd_describe_kind(txn->kind),
                    text_of(txn->release), text_of(txn->from_version),
                    text_of(txn->to_version));
     put_row(view, nzd_buf_string(&lead), nzd_buf_string(&text),
