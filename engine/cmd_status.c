@@ -196,9 +196,9 @@ static void show_last(struct status *status)
     nzd_format_duration(
         ago, now > status->last.ended_us ? now - status->last.ended_us : 0);
     const char *why = status->last.why ? status->last.why : "";
-    nzd_output_line(output, "last       %" PRIu64 " %s %s%s%s", status->last.id,
-                    nzd_describe_state(status->last.state), ago,
-                    why[0] ? ": " : "", why);
+    nzd_output_line(output, "last       %" PRIu64 " %s %s ago%s%s",
+                    status->last.id, nzd_describe_state(status->last.state),
+                    ago, why[0] ? ": " : "", why);
 }
 
 static void show_journal(struct status *status)
@@ -211,9 +211,10 @@ static void show_journal(struct status *status)
     }
     nzd_format_bytes(used, status->stat.used_bytes);
     nzd_format_bytes(most, status->stat.max_bytes);
-    nzd_output_line(output, "journal    %s, %" PRIu64 " transactions, %s of %s",
-                    nzd_journal_directory(status->journal),
-                    status->stat.transactions, used, most);
+    nzd_output_line(
+        output, "journal    %s, %" PRIu64 " transaction%s, %s of %s",
+        nzd_journal_directory(status->journal), status->stat.transactions,
+        status->stat.transactions == 1 ? "" : "s", used, most);
 }
 
 static void show(struct status *status)
@@ -232,9 +233,9 @@ static void show(struct status *status)
     show_last(status);
     if (q->hello.old_code)
         nzd_output_line(output,
-                        "old code   of %" PRIu64 " modules is still "
-                        "held; `nzd plan` names by whom",
-                        q->hello.old_code);
+                        "old code   of %" PRIu64 " module%s is not purged "
+                        "yet; the next apply waits for who is in it",
+                        q->hello.old_code, q->hello.old_code == 1 ? "" : "s");
     else
         nzd_output_line(output, "old code   none: the next apply finds the "
                                 "room free");
@@ -281,7 +282,7 @@ static json_t *status_json(const struct status *status)
                       (json_int_t)status->stat.max_bytes);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:{s:s, s:s, s:s, s:o}, s:{s:i, s:i}, s:o,"
-        " s:I, s:o, s:o}",
+        " s:I, s:o, s:n, s:o}",
         "node", nzd_node_name(q->node), "otp", q->hello.otp, "mode",
         q->hello.embedded ? "embedded" : "interactive", "uptime_us",
         (json_int_t)q->hello.uptime_us, "generation",
@@ -294,7 +295,7 @@ static json_t *status_json(const struct status *status)
             ? json_pack("{s:I, s:s}", "txn", (json_int_t)status->open.id,
                         "state", nzd_state_name(status->open.state))
             : json_null(),
-        "journal", journal);
+        "boot", "journal", journal);
 }
 
 int nzd_cmd_status(struct nzd_context *context)
