@@ -114,8 +114,9 @@ static int ask_priv(struct nzd_question *q, struct nzd_err *err)
     return code;
 }
 
-/* One digest for what the bundle would make run: the same release packed
- * anew, with other times in its archive, is the same bundle. */
+/* One digest for what the bundle would make run and for the hooks it is
+ * judged by: the same release packed anew, with other times in its archive, is
+ * the same bundle; with a mended hook it is another. */
 static int digest_bundle(struct nzd_question *q, struct nzd_err *err)
 {
     struct nzd_digester *digester = nzd_digester_begin();
@@ -130,6 +131,7 @@ static int digest_bundle(struct nzd_question *q, struct nzd_err *err)
         nzd_digester_add(digester,
                          nzd_view_of(module->attrs.bytes, NZD_DIGEST_SIZE));
     }
+    nzd_digester_add(digester, q->new.hooks);
     q->bundle = nzd_digester_end(digester);
     return 0;
 }
@@ -157,8 +159,8 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
 
 /* What passes the memory limit lies where the journal is, so that a device's
  * RAM file systems do not fill. */
-int nzd_question_open_spool(struct nzd_question *q,
-                            struct nzd_journal *journal, struct nzd_err *err)
+int nzd_question_open_spool(struct nzd_question *q, struct nzd_journal *journal,
+                            struct nzd_err *err)
 {
     const char *directory = getenv("TMPDIR");
     if (journal)
