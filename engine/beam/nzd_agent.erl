@@ -36,14 +36,14 @@
 -define(LOOK_GAP, 15).
 %% Frames that process_info(P, current_stacktrace) shows at most.
 -define(FRAMES, 8).
+%% Heap of a process whose stack is still printed, values and all.
+-define(PRINTED_WORDS, (1 bsl 20)).
 
 -record(state, {
     client = none :: none | pid(),
     guard :: pid(),
     phase = idle :: idle | open | switched | keeping | undone,
     txn = 0 :: non_neg_integer(),
-%% Heap of a process whose stack is still printed, values and all.
--define(PRINTED_WORDS, (1 bsl 20)).
     epoch = 0 :: non_neg_integer(),
     %% [{Module, File, Prepared}], in one finish_loading; never used twice.
     new = [] :: [tuple()],
@@ -185,8 +185,7 @@ attached(From, Ref, _Client, _Other, State) ->
 
 watch(Old, New) ->
     _ = [monitor_node(node(Old), false) || is_pid(Old)],
-    monitor_node(node(Client), true),
-    State#state{client = Client}.
+    monitor_node(node(New), true).
 
 %% The link is lost and nobody speaks for the transaction.
 orphaned(#state{phase = open} = State) ->
@@ -430,7 +429,7 @@ attributes(Bin) ->
 switch(#state{new = New, late = Late} = State) ->
     Modules = [M || {M, _} <- New] ++ [M || {M, _, _} <- Late],
     case make_room(Modules, State#state.past, State) of
-        ok ->
+        {ok, Ready} ->
             Begin = erlang:monotonic_time(),
             Loaded = finish(New),
             Pause = since(Begin),
@@ -439,9 +438,12 @@ switch(#state{new = New, late = Late} = State) ->
             {Error, nothing_loaded(Blocked)}
     end.
 
+nothing_loaded(#state{ended = Ended} = State) ->
+    (reset(State))#state{phase = undone, ended = Ended}.
+
 switched(ok, Pause, #state{late = Late} = State) ->
     case load_late(lists:reverse(Late)) of
-        {ok, Ready} ->
+        ok ->
             Changed = maps:keys(State#state.old),
             {{ok, Pause, in_old_code(Changed)}, State};
         {error, _} = Error ->
@@ -449,9 +451,6 @@ switched(ok, Pause, #state{late = Late} = State) ->
             {Error, Undone}
     end;
 switched({error, _} = Error, _Pause, State) ->
-nothing_loaded(#state{ended = Ended} = State) ->
-    (reset(State))#state{phase = undone, ended = Ended}.
-
     {Error, nothing_loaded(State)}.
 
 %% One finish for all: the list inside a prepared term is that of
