@@ -15,7 +15,7 @@ OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
 # GCC's manual: the sanitizers make some warnings guess wrong.
 WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror \
             $(if $(SAN),-Wno-format-truncation -Wno-maybe-uninitialized)
-DEFINES  := -D_GNU_SOURCE -D_REENTRANT
+DEFINES  := -D_GNU_SOURCE -D_REENTRANT $(if $(POINTS),-DNZD_POINTS)
 PACKAGES := lmdb libxxhash libzstd zlib jansson libarchive libconfuse libmd
 
 # Asked for once, and only when something is compiled.
@@ -69,7 +69,15 @@ build/tests/beam/%.beam: tests/beam/%.erl
 	@mkdir -p $(@D)
 	erlc -Werror -o $(@D) $<
 
-tests: $(NZD) $(TESTS) $(CTL)
+tests: $(NZD) $(TESTS) $(CTL) points
+
+# nzd with the points of the crash sweep; see journal/point.h.
+points:
+	@$(MAKE) --no-print-directory POINTS=1 BUILD=build/points build/points/nzd
+
+# The whole sweep: every point, to the full depth. `make check` samples it.
+crash: tests fixtures
+	@NZD_CRASH=full build/tests/test_crash
 
 check: tests fixtures
 	@tests/run.sh $(BUILD) $(sort $(TESTS))
@@ -77,7 +85,7 @@ check: tests fixtures
 check-asan:
 	@$(MAKE) --no-print-directory SAN=1 check
 
-test-%: $(NZD) $(BUILD)/tests/test_% $(CTL) fixtures
+test-%: $(NZD) $(BUILD)/tests/test_% $(CTL) points fixtures
 	@tests/run.sh -v $(BUILD) $(BUILD)/tests/test_$*
 
 test:
@@ -135,7 +143,7 @@ deps:
 clean:
 	rm -rf build
 
-.PHONY: all tests check check-asan test fixtures demo fuzz-replay fuzzers format \
+.PHONY: all tests points crash check check-asan test fixtures demo fuzz-replay fuzzers format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node.h"
 
+#include "../journal/point.h"
 #include "agent.h"
 #include "interrupt.h"
 #include "node_internal.h"
@@ -85,6 +86,7 @@ int nzd_node_send(struct nzd_node *node, const struct nzd_buf *request,
     if (out->failed || request->failed)
         return nzd_err_memory(err);
     *number = node->last;
+    nzd_point("before a request to the node");
     return nzd_link_send(node->link, nzd_buf_view(out), node->timeout_us, err);
 }
 
@@ -145,8 +147,10 @@ int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
         if (code)
             return nzd_err_prefix(err, "a message of %s", nzd_node_name(node));
         *answer = match_answer(message, number);
-        if (*answer)
+        if (*answer) {
+            nzd_point("after an answer of the node");
             return 0;
+        }
     }
 }
 
