@@ -9,6 +9,11 @@
 %% that holds the journal; the guard keeps what an undo needs and starts the
 %% server again, with it, when the server dies.
 %%
+%% Any number of nzd may ask; the one that opened the transaction, or took it
+%% over, speaks for it, and only the loss of its link counts. A hook runs in
+%% a process of its own, so that all are answered meanwhile; the speaker's
+%% next act ends it.
+%%
 %% Every request is {nzd, From, Ref, {Token, Txn, Epoch}, Request}, every
 %% answer {nzd, Ref, Answer}. Requests that change something are done only
 %% for the token of this VM and the transaction and epoch of the last `open`
@@ -24,7 +29,8 @@
 
 -export([start/1]).
 %% Spawned by name, so that no closure of ours outlives an agent.
--export([server_init/2, guard_init/1, purge_init/1, io_init/1, run_hook/4]).
+-export([server_init/2, guard_init/1, purge_init/1, io_init/1]).
+-export([hook_init/4, run_hook/4]).
 
 -define(SERVER, nzd).
 -define(TOKEN, {nzd, token}).
@@ -40,7 +46,10 @@
 -define(PRINTED_WORDS, (1 bsl 20)).
 
 -record(state, {
+    %% Who speaks for the transaction.
     client = none :: none | pid(),
+    %% Runs a hook; ends with it.
+    hook = none :: none | pid(),
     guard :: pid(),
     phase = idle :: idle | open | switched | keeping | undone,
     txn = 0 :: non_neg_integer(),
@@ -151,9 +160,11 @@ save(#state{guard = Guard} = State) ->
 
 loop(State) ->
     receive
-        {attach, From, Ref, Client, Module} ->
-            attached(From, Ref, Client, Module, State);
-        {nzd, From, Ref, Fence, Request} when From =:= State#state.client ->
+        {attach, From, Ref, _Client, Module} ->
+            attached(From, Ref, Module, State);
+        {nzd, From, Ref, _Fence, {call, M, F, Args, Timeout}} ->
+            loop(start_hook(From, Ref, {M, F, Args, Timeout}, State));
+        {nzd, From, Ref, Fence, Request} ->
             {Answer, State1} = answer(From, Ref, Fence, Request, State),
             From ! {nzd, Ref, Answer},
             loop(State1);
@@ -167,31 +178,31 @@ loop(State) ->
             loop(State)
     end.
 
-attached(From, Ref, Client, ?MODULE, State) ->
-    watch(State#state.client, Client),
+attached(From, Ref, ?MODULE, State) ->
     From ! {Ref, ok},
-    loop(State#state{client = Client});
-attached(From, Ref, _Client, _Other, #state{phase = idle, purger = Purger}) ->
+    loop(State);
+attached(From, Ref, _Other, #state{phase = idle, purger = Purger}) ->
     stop_purger(Purger),
     From ! {Ref, replace},
     unregister(?SERVER),
     exit(normal);
-attached(From, Ref, _Client, _Other, State) ->
+attached(From, Ref, _Other, State) ->
     Why = io_lib:format("transaction ~w is open under another nzd (~s)", [
         State#state.txn, ?MODULE
     ]),
     From ! {Ref, {error, unicode:characters_to_binary(Why)}},
     loop(State).
 
-watch(Old, New) ->
+speaks(Client, #state{client = Old} = State) ->
     _ = [monitor_node(node(Old), false) || is_pid(Old)],
-    monitor_node(node(New), true).
+    monitor_node(node(Client), true),
+    State#state{client = Client}.
 
 %% The link is lost and nobody speaks for the transaction.
 orphaned(#state{phase = open} = State) ->
-    save(reset(State));
+    save(reset(stop_hook(State)));
 orphaned(#state{phase = switched} = State) ->
-    case undo(State) of
+    case undo(stop_hook(State)) of
         {{ok, _, _}, State1} ->
             save(State1);
         {_, State1} ->
@@ -220,7 +231,7 @@ answer(From, Ref, Fence, Request, State) ->
     try
         case is_question(Request) of
             true -> {question(From, Ref, Request, State), State};
-            false -> fenced_act(Fence, Request, State)
+            false -> fenced_act(From, Fence, Request, State)
         end
     catch
         Class:Reason:Stack ->
@@ -232,31 +243,31 @@ is_question(Request) when is_atom(Request) ->
     lists:member(Request, [hello, inventory, base_files]);
 is_question(Request) ->
     lists:member(element(1, Request), [
-        on_disk, object, priv, callers, occupants, users, md5s, proof, call
+        on_disk, object, priv, callers, occupants, users, md5s, proof
     ]).
 
-fenced_act(Fence, {open, Owner, Options}, State) ->
-    open(Fence, Owner, Options, State);
-fenced_act(Fence, takeover, State) ->
-    takeover(Fence, State);
-fenced_act({Token, Txn, Epoch}, Request, State) ->
+fenced_act(From, Fence, {open, Owner, Options}, State) ->
+    open(From, Fence, Owner, Options, State);
+fenced_act(From, Fence, takeover, State) ->
+    takeover(From, Fence, State);
+fenced_act(_From, {Token, Txn, Epoch}, Request, State) ->
     Ours = persistent_term:get(?TOKEN, none),
     case State of
         #state{txn = Txn, epoch = Epoch} when Token =:= Ours ->
-            act(Request, State);
+            act(Request, stop_hook(State));
         _ ->
             {{error, fenced}, State}
     end.
 
 %%% --- acts of a transaction --------------------------------------------
 
-open({_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
-    Phase =:= idle; Phase =:= undone; Phase =:= open
+open(From, {_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
+    Phase =:= idle; Phase =:= undone
 ->
     case own(Owner, proplists:get_bool(adopt, Options)) of
         ok ->
             stop_purger(State#state.purger),
-            Opened = (reset(State))#state{
+            Opened = (reset(speaks(From, stop_hook(State))))#state{
                 phase = open,
                 txn = Txn,
                 epoch = Epoch,
@@ -269,7 +280,7 @@ open({_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
         Error ->
             {Error, State}
     end;
-open(_Fence, _Owner, _Options, State) ->
+open(_From, _Fence, _Owner, _Options, State) ->
     {{error, {busy, State#state.txn, State#state.phase}}, State}.
 
 own(Owner, Adopt) ->
@@ -304,16 +315,16 @@ token() ->
     end.
 
 %% A later nzd, or the same one on a new link, speaks for the transaction.
-takeover({Token, Txn, Epoch}, State) ->
+takeover(From, {Token, Txn, Epoch}, State) ->
     case persistent_term:get(?TOKEN, none) of
         Token when
             State#state.txn =:= Txn, Epoch > State#state.epoch
         ->
-            State1 = save(State#state{epoch = Epoch}),
+            State1 = save((speaks(From, stop_hook(State)))#state{epoch = Epoch}),
             {{ok, State1#state.phase}, State1};
         Token when State#state.phase =:= idle, Epoch > State#state.epoch ->
             %% The agent was replaced or has forgotten: an undo from bytes.
-            State1 = save(State#state{txn = Txn, epoch = Epoch}),
+            State1 = save((speaks(From, State))#state{txn = Txn, epoch = Epoch}),
             {{ok, idle}, State1};
         _ ->
             {{error, fenced}, State}
@@ -931,9 +942,7 @@ question(_From, _Ref, {users, Modules}, _State) ->
 question(_From, _Ref, {md5s, Modules}, _State) ->
     {md5s, [md5_of(M) || M <- Modules]};
 question(_From, _Ref, {proof, Modules}, _State) ->
-    {proof, lists:flatmap(fun on_disk_at/1, Modules)};
-question(_From, _Ref, {call, M, F, Args, Timeout}, _State) ->
-    call(M, F, [binary_to_term(A) || A <- Args], Timeout).
+    {proof, lists:flatmap(fun on_disk_at/1, Modules)}.
 
 hello(State) ->
     {Total, _} = erlang:statistics(wall_clock),
@@ -1323,7 +1332,26 @@ validate(State, Left) ->
 
 %%% --- hooks ------------------------------------------------------------
 
-call(M, F, Args, Timeout) ->
+start_hook(From, Ref, Call, State) ->
+    #state{} = stop_hook(State),
+    State#state{hook = spawn(?MODULE, hook_init, [self(), From, Ref, Call])}.
+
+stop_hook(#state{hook = none} = State) ->
+    State;
+stop_hook(#state{hook = Pid} = State) ->
+    Ref = monitor(process, Pid),
+    Pid ! {stop_hook, self()},
+    receive
+        {'DOWN', Ref, process, Pid, _} -> State#state{hook = none}
+    end.
+
+-spec hook_init(pid(), pid(), term(), tuple()) -> ok.
+hook_init(Agent, From, Ref, {M, F, Args, Timeout}) ->
+    AgentRef = monitor(process, Agent),
+    From ! {nzd, Ref, call(M, F, Args, Timeout, {Agent, AgentRef})},
+    ok.
+
+call(M, F, Args, Timeout, {Agent, AgentRef}) ->
     Io = spawn(?MODULE, io_init, [self()]),
     {Pid, Ref} = spawn_monitor(?MODULE, run_hook, [Io, M, F, Args]),
     Result =
@@ -1331,11 +1359,13 @@ call(M, F, Args, Timeout) ->
             {'DOWN', Ref, process, Pid, {hook, Value}} ->
                 value(Value);
             {'DOWN', Ref, process, Pid, Reason} ->
-                {failed, printed({exit, Reason})}
+                {failed, printed({exit, Reason})};
+            {stop_hook, Agent} ->
+                end_hook(Pid, Ref);
+            {'DOWN', AgentRef, process, Agent, _} ->
+                end_hook(Pid, Ref)
         after Timeout ->
-            exit(Pid, kill),
-            demonitor(Ref, [flush]),
-            timeout
+            end_hook(Pid, Ref)
         end,
     Io ! {stop, self()},
     Output =
@@ -1344,6 +1374,15 @@ call(M, F, Args, Timeout) ->
         after 1000 -> <<>>
         end,
     {called, Result, Output}.
+
+end_hook(Pid, Ref) ->
+    exit(Pid, kill),
+    receive
+        {'DOWN', Ref, process, Pid, _} -> timeout
+    after 1000 ->
+        demonitor(Ref, [flush]),
+        timeout
+    end.
 
 value({value, ok}) -> {passed, <<"ok">>};
 value({value, true}) -> {passed, <<"true">>};
@@ -1355,7 +1394,7 @@ run_hook(Io, M, F, Args) ->
     group_leader(Io, self()),
     Value =
         try
-            {value, apply(M, F, Args)}
+            {value, apply(M, F, [binary_to_term(A) || A <- Args])}
         catch
             Class:Reason:Stack ->
                 Short = [setelement(4, S, []) || S <- lists:sublist(Stack, 3), tuple_size(S) =:= 4],
