@@ -345,17 +345,27 @@ static int switch_code(struct nzd_transaction *t, struct nzd_err *err)
     return code;
 }
 
-static int validate(struct nzd_transaction *t, struct nzd_err *err)
+static int check_alive(struct nzd_transaction *t, struct nzd_err *err)
 {
     uint64_t begin_us = nzd_clock_us();
     int code = nzd_node_validate(t->q->node, err);
     nzd_timeline_add(
         &t->timeline, NZD_EVENT_CHECK, "check", nzd_clock_us() - begin_us, "%s",
         code ? err->message : "applications and registered names are there");
+    return code;
+}
+
+/* Looked at again behind the hooks: what crashed meanwhile, or because of
+ * them, is gone too. */
+static int validate(struct nzd_transaction *t, struct nzd_err *err)
+{
+    int code = check_alive(t, err);
     if (!code)
         code = run_hooks(t, NZD_HOOK_POST, NULL, err);
     if (!code)
         code = interrupted(err);
+    if (!code)
+        code = check_alive(t, err);
     return code;
 }
 
