@@ -505,6 +505,8 @@ static void done(struct nzd_transaction *t)
     put_overlay(t);
     run_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
     nzd_err_clear(&err);
+    /* A signal may end the hooks, not the word that the agent waits for. */
+    nzd_interrupt_clear();
     if (nzd_node_act(t->q->node, "done", &err))
         nzd_output_warn(output_of(t),
                         "the agent was not told that it is done: %s",
