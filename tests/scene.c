@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scene.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_MS 15000
+
+int scene_setup(void **state)
+{
+    struct harness *harness = harness_open();
+    struct scene *scene = harness_alloc(harness, sizeof *scene);
+    scene->harness = harness;
+    scene->journal = harness_journal(harness);
+    scene->config = harness_path(harness, "nzd.conf");
+    scene_config(scene, "%s", "");
+    *state = scene;
+    scene_start(scene, &(struct beam_node_options){.name = "counter"});
+    return 0;
+}
+
+int scene_teardown(void **state)
+{
+    struct scene *scene = *state;
+    harness_close(scene->harness);
+    return 0;
+}
+
+void scene_start(struct scene *scene, const struct beam_node_options *options)
+{
+    struct beam_node_options all = *options;
+    all.release = scene_bundle(scene, "0.1.0");
+    scene->node = beam_node_start(scene->harness, &all);
+}
+
+void scene_load_hooks(struct scene *scene)
+{
+    const char *given = getenv("NZD_TEST_BEAM");
+    char absolute[4096];
+    if (!realpath(given ? given : "build/tests/beam", absolute))
+        harness_fail("the tests' BEAM modules are not built: make tests");
+    beam_node_eval(scene->node,
+                   "{module, _} = code:load_abs(\"%s/nzd_test_hook\")",
+                   absolute);
+}
+
+/* --- files --- */
+
+static void write_text(const char *path, const char *before, const char *format,
+                       va_list list)
+{
+    char *text;
+    FILE *file = fopen(path, "w");
+    if (!file || vasprintf(&text, format, list) < 0)
+        harness_fail("%s: %s", path, strerror(errno));
+    if (fprintf(file, "%s%s", before, text) < 0 || fclose(file) != 0)
+        harness_fail("write %s: %s", path, strerror(errno));
+    free(text);
+}
+
+void scene_config(struct scene *scene, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    write_text(scene->config, "", format, list);
+    va_end(list);
+}
+
+const char *scene_script(struct scene *scene, const char *name,
+                         const char *format, ...)
+{
+    const char *path = harness_path(scene->harness, "%s", name);
+    char before[256];
+    va_list list;
+    snprintf(before, sizeof before, "#!/bin/sh\ncd %s || exit 99\n",
+             harness_dir(scene->harness));
+    va_start(list, format);
+    write_text(path, before, format, list);
+    va_end(list);
+    chmod(path, 0700);
+    return path;
+}
+
+const char *scene_wait_file(struct scene *scene, const char *name)
+{
+    const char *path = harness_path(scene->harness, "%s", name);
+    double until = process_now_ms() + WAIT_MS;
+    for (;;) {
+        const char *text = harness_read_file(scene->harness, path);
+        if (text[0] && text[strlen(text) - 1] == '\n')
+            return text;
+        if (process_now_ms() > until)
+            harness_fail("%s was not written", path);
+        process_sleep_ms(5);
+    }
+}
+
+pid_t scene_wait_pid(struct scene *scene, const char *name)
+{
+    pid_t pid = (pid_t)strtol(scene_wait_file(scene, name), NULL, 10);
+    if (pid <= 1)
+        harness_fail("%s holds no pid", name);
+    return pid;
+}
+
+bool scene_is_gone(pid_t pid)
+{
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return true;
+    if (!fgets(line, sizeof line, file))
+        line[0] = '\0';
+    fclose(file);
+    const char *end = strrchr(line, ')');
+    return !end || end[2] == 'Z';
+}
+
+/* --- nzd --- */
+
+const char *scene_bundle(struct scene *scene, const char *version)
+{
+    return harness_fixture(scene->harness,
+                           harness_text(scene->harness, "counter-%s", version));
+}
+
+const char *const *scene_argv(struct scene *scene, const char *const *argv)
+{
+    const char **more = harness_alloc(scene->harness, 5 * sizeof *more);
+    more[0] = "--config";
+    more[1] = scene->config;
+    more[2] = "--journal";
+    more[3] = scene->journal;
+    return harness_concat(scene->harness, argv, more);
+}
+
+struct harness_run scene_run(struct scene *scene, const char *const *argv)
+{
+    return harness_run(scene->harness, scene_argv(scene, argv), NULL);
+}
+
+struct harness_run scene_apply(struct scene *scene, const char *version)
+{
+    return scene_nzd(scene, "apply", scene_bundle(scene, version));
+}
+
+/* --- what is --- */
+
+/* Of all modules of counter: those whose md5 in memory is not that of the
+ * release's file, those that are missing, those that are too many. */
+static const char *differing(struct scene *scene, const char *version)
+{
+    return harness_text(
+        scene->harness,
+        "begin "
+        "Files = filelib:wildcard(\"%s/lib/counter-*/ebin/*.beam\"), "
+        "Wanted = lists:sort([{M, D} || F <- Files, "
+        "{ok, {M, D}} <- [beam_lib:md5(F)]]), "
+        "Names = [counter_legacy, counter_rate, counter_text, counter_http, "
+        "counter_srv, counter_sup, counter_app, counter_check, counter_feed], "
+        "Found = lists:sort([{M, M:module_info(md5)} || M <- Names, "
+        "erlang:module_loaded(M)]), "
+        "{length(Wanted) > 5, Wanted -- Found, Found -- Wanted} end",
+        scene_bundle(scene, version));
+}
+
+void scene_check_runs(struct scene *scene, const char *version,
+                      const char *file, int line)
+{
+    struct beam_node *node = scene->node;
+    beam_node_check(node, differing(scene, version), "{true,[],[]}", file,
+                    line);
+    beam_node_check(node, "element(1, counter_srv:call())",
+                    harness_text(scene->harness, "\"%s\"", version), file,
+                    line);
+    beam_node_check(node,
+                    "[P || P <- erlang:processes(), "
+                    "process_info(P, status) =:= {status, suspended}]",
+                    "[]", file, line);
+}
+
+void scene_wait_removed(struct scene *scene)
+{
+    beam_node_wait_for(scene->node, "erlang:module_loaded(counter_legacy)",
+                       "false", 5000);
+}
+
+const char *scene_record(struct scene *scene, unsigned id, const char *state)
+{
+    struct harness_run run =
+        scene_nzd(scene, "journal", "show",
+                  harness_text(scene->harness, "%u", id), "--json");
+    assert_status(run, 0);
+    assert_contains(run.out, harness_text(scene->harness, "\"txn\":%u,", id));
+    assert_contains(run.out,
+                    harness_text(scene->harness, "\"state\":\"%s\"", state));
+    return run.out;
+}
+
+void scene_settled(struct scene *scene)
+{
+    struct harness_run run = scene_nzd(scene, "status", "--check");
+    assert_status(run, 0);
+    run = scene_nzd(scene, "journal", "verify");
+    assert_status(run, 0);
+    assert_contains(run.out, "is whole");
+}

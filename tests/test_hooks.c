@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scene.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* --- what a failed validation leaves --- */
+
+/* `why` is what is printed of the hook and kept in the record. */
+static void assert_rolled_back(struct scene *scene,
+                               const struct harness_run *run, unsigned id,
+                               const char *why)
+{
+    harness_check_status(run, 6, __FILE__, __LINE__);
+    assert_contains(run->out,
+                    harness_text(scene->harness,
+                                 "rolled back %u: counter 0.1.0 runs on %s, "
+                                 "as before\n",
+                                 id, beam_node_name(scene->node)));
+    assert_contains(run->out,
+                    harness_text(scene->harness, "  why   hook %s", why));
+    assert_runs(scene, "0.1.0");
+    const char *record = scene_record(scene, id, "rolled_back");
+    assert_contains(record, "\"exit\":6");
+    assert_contains(record, "\"label\":\"undo\"");
+    scene_settled(scene);
+}
+
+static void assert_committed(struct scene *scene, const struct harness_run *run,
+                             unsigned id)
+{
+    harness_check_status(run, 0, __FILE__, __LINE__);
+    assert_contains(run->out,
+                    harness_text(scene->harness, "committed %u:", id));
+    scene_wait_removed(scene);
+    assert_runs(scene, "0.2.0");
+    scene_record(scene, id, "committed");
+    scene_settled(scene);
+}
+
+/* The agent forgot what it had prepared: nothing of a transaction is left. */
+static void assert_aborted(struct scene *scene, const struct harness_run *run,
+                           unsigned id)
+{
+    harness_check_status(run, 5, __FILE__, __LINE__);
+    assert_contains(run->err, "untouched  no code was loaded");
+    assert_runs(scene, "0.1.0");
+    assert_eval(scene->node, "erlang:module_loaded(counter_rate)", "false");
+    assert_eval(scene->node,
+                "[M || M <- [counter_text, counter_http, counter_legacy], "
+                "erlang:check_old_code(M)]",
+                "[]");
+    const char *record = scene_record(scene, id, "aborted");
+    assert_contains(record, "\"exit\":5");
+    assert_contains(record, "\"armed\":null");
+    scene_settled(scene);
+}
+
+static void fails_with(struct scene *scene, const char *why)
+{
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_rolled_back(scene, &run, 1, why);
+}
+
+/* --- calls --- */
+
+static void call_returns_an_error(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s",
+                 SCENE_CALL("selftest", "post", "counter_check:run",
+                            "\"quick\", \"[{limit,50}]\""));
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_rolled_back(scene, &run, 1, "selftest returned {error,{limit,90}}");
+    assert_matches(run.err, "^hook post  selftest FAILED: returned "
+                            "\\{error,\\{limit,90\\}\\} ");
+    assert_matches(run.err, "^undo +2 modules back, md5s match ");
+
+    /* It failed before: unattended it is not tried again. */
+    run = scene_apply(scene, "0.2.0");
+    assert_status(run, 5);
+    assert_contains(run.err, "this bundle failed before, in transaction 1: "
+                             "hook selftest returned {error,{limit,90}}");
+    assert_runs(scene, "0.1.0");
+    scene_config(scene, "%s",
+                 SCENE_CALL("selftest", "post", "counter_check:run",
+                            "\"quick\", \"[{limit,100}]\""));
+    run = scene_nzd(scene, "apply", "--retry", scene_bundle(scene, "0.2.0"));
+    assert_committed(scene, &run, 2);
+}
+
+static void call_raises(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s",
+                 SCENE_CALL("raiser", "post", "counter_check:run",
+                            "\"crash\", \"boom\""));
+    fails_with(scene, "raiser returned {error,boom,[{counter_check,run,2");
+}
+
+static void call_is_not_there(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s",
+                 SCENE_CALL("absent", "post", "nzd_no_such_module:run", ""));
+    fails_with(scene, "absent returned {error,undef,[{nzd_no_such_module,run,");
+}
+
+static void call_exits(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s",
+                 SCENE_CALL("leaver", "post", "erlang:exit", "\"{gone,1}\""));
+    fails_with(scene, "leaver returned {exit,{gone,1},");
+}
+
+static void call_is_killed(void **state)
+{
+    struct scene *scene = *state;
+    scene_load_hooks(scene);
+    scene_config(scene, "%s",
+                 SCENE_CALL("suicide", "post", "nzd_test_hook:kill_self", ""));
+    fails_with(scene, "suicide returned {exit,killed}");
+}
+
+static void call_hangs(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "hook \"sleeper\" {\n phase = post\n"
+                        " call = \"counter_check:run\"\n"
+                        " args = {\"sleep\", \"infinity\"}\n"
+                        " timeout = 300ms\n}\n");
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_rolled_back(scene, &run, 1, "sleeper gave no answer within 300 ms");
+    assert_in_range(run.ms, 300, 4000);
+    assert_eval(scene->node,
+                "[P || P <- erlang:processes(), {_, {timer, sleep, 1}} <- "
+                "[process_info(P, current_function)]]",
+                "[]");
+}
+
+/* Anything but ok and true fails, also what looks well. */
+static void only_ok_and_true_pass(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(
+        scene, "%s%s%s", SCENE_CALL("one", "post", "erlang:is_atom", "\"a\""),
+        SCENE_CALL("two", "post", "counter_check:run", "\"quick\", \"[]\""),
+        SCENE_CALL("three", "post", "erlang:hd", "\"[{ok,1}]\""));
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_rolled_back(scene, &run, 1, "three returned {ok,1}");
+    assert_matches(run.err, "^hook post  one ok ");
+    assert_matches(run.err, "^hook post  two ok ");
+
+    scene_config(
+        scene, "%s%s%s", SCENE_CALL("zero", "pre", "erlang:is_list", "\"[]\""),
+        SCENE_CALL("one", "post", "erlang:is_atom", "\"a\""),
+        SCENE_CALL("two", "post", "counter_check:run", "\"quick\", \"[]\""));
+    run = scene_nzd(scene, "apply", "--retry", scene_bundle(scene, "0.2.0"));
+    assert_committed(scene, &run, 2);
+    assert_matches(run.err, "^hook pre   zero ok ");
+    assert_matches(run.err, "^hook post  one ok ");
+    assert_matches(run.err, "^hook post  two ok ");
+    run = scene_nzd(scene, "journal", "show", "2");
+    assert_contains(run.out, "| 100 checks passed\n");
+}
+
+/* --- what hooks print --- */
+
+static void assert_harmless(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    for (; *at; at++) {
+        bool control = *at < 0x20 && *at != '\n';
+        bool c1 = at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
+        bool turns =
+            at[0] == 0xE2 && at[1] == 0x80 && at[2] >= 0xAA && at[2] <= 0xAE;
+        if (control || c1 || turns || *at == 0x7F)
+            fail_msg("byte %02x came out in: %.200s", *at, text);
+    }
+}
+
+/* The output of the event of this label, as JSON tells it. */
+static size_t output_of(const char *record, const char *label,
+                        const char *begins)
+{
+    json_t *json = json_loads(record, 0, NULL);
+    size_t index, size = 0;
+    json_t *event;
+    assert_non_null(json);
+    json_array_foreach(json_object_get(json, "events"), index, event)
+    {
+        const char *text = json_string_value(json_object_get(event, "output"));
+        if (strcmp(json_string_value(json_object_get(event, "label")), label))
+            continue;
+        if (strncmp(text, begins, strlen(begins)) != 0)
+            fail_msg("output of %s: %.200s", label, text);
+        size = strlen(text);
+    }
+    json_decref(json);
+    return size;
+}
+
+static void call_prints_much(void **state)
+{
+    struct scene *scene = *state;
+    scene_load_hooks(scene);
+    scene_config(
+        scene, "%s",
+        SCENE_CALL("chatter", "post", "nzd_test_hook:chatter", "\"20000\""));
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_committed(scene, &run, 1);
+    size_t size =
+        output_of(scene_record(scene, 1, "committed"), "hook post", "1 said ");
+    assert_in_range(size, 2000, 12000);
+
+    run = scene_nzd(scene, "journal", "show", "1");
+    assert_status(run, 0);
+    assert_contains(run.out, "| 1 said ");
+    assert_harmless(run.out);
+    assert_in_range(strlen(run.out), 3000, 60000);
+    run = scene_nzd(scene, "journal", "show", "1", "--json");
+    assert_harmless(run.out);
+    assert_eval(scene->node, "erlang:memory(total) < 200000000", "true");
+}
+
+static void program_prints_much(void **state)
+{
+    struct scene *scene = *state;
+    const char *script = scene_script(
+        scene, "chatter",
+        "yes \"$(printf 'out \\033[31m\\033]0;t\\a\\r\\302\\2332J')\" | "
+        "head -c 3000000\nhead -c 100000 /dev/urandom >&2\n");
+    scene_config(scene, SCENE_PROGRAM("chatter", "post", "20s"), script);
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_committed(scene, &run, 1);
+    assert_in_range(run.peak_kb, 100, 200000);
+    size_t size =
+        output_of(scene_record(scene, 1, "committed"), "hook post", "out ");
+    assert_in_range(size, 2000, 12000);
+    run = scene_nzd(scene, "journal", "show", "1");
+    assert_status(run, 0);
+    assert_contains(run.out, "| out ");
+    assert_harmless(run.out);
+    assert_in_range(strlen(run.out), 3000, 60000);
+}
+
+/* What is printed of a hook that fails goes through the same sieve. */
+static void failure_is_harmless(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s",
+                 SCENE_CALL("rude", "post", "erlang:list_to_binary",
+                            "\"[27, $[, $3, $1, $m, 7, 13, 10, 127]\""));
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 6);
+    assert_harmless(run.out);
+    assert_harmless(run.err);
+    run = scene_nzd(scene, "journal", "show", "1");
+    assert_harmless(run.out);
+    run = scene_nzd(scene, "journal", "show");
+    assert_harmless(run.out);
+    run = scene_nzd(scene, "status");
+    assert_status(run, 0);
+    assert_harmless(run.out);
+    assert_runs(scene, "0.1.0");
+}
+
+/* --- before armed --- */
+
+static void pre_hook_fails(void **state)
+{
+    struct scene *scene = *state;
+    const char *late = scene_script(scene, "late", "echo ran >late.ran\n");
+    const char *format = "%s" SCENE_PROGRAM("later", "pre", "5s")
+        SCENE_PROGRAM("post", "post", "5s");
+    scene_config(scene, format,
+                 SCENE_CALL("disk", "pre", "counter_check:run",
+                            "\"quick\", \"[{limit,10}]\""),
+                 late, late);
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_aborted(scene, &run, 1);
+    assert_contains(run.err, "nzd: hook disk returned {error,{limit,80}}\n");
+    assert_string_equal(
+        harness_read_file(scene->harness,
+                          harness_path(scene->harness, "late.ran")),
+        "");
+
+    /* It was not the bundle's fault: no --retry is needed. */
+    scene_config(scene, "%s", "");
+    run = scene_apply(scene, "0.2.0");
+    assert_committed(scene, &run, 2);
+}
+
+static void pre_program_fails(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, SCENE_PROGRAM("room", "pre", "5s"),
+                 scene_script(scene, "room", "echo no room; exit 3\n"));
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_aborted(scene, &run, 1);
+    assert_matches(run.err, "^nzd: hook room .*/room exited with 3$");
+    assert_contains(scene_record(scene, 1, "aborted"),
+                    "\"output\":\"no room\\n\"");
+}
+
+/* --- programs --- */
+
+static void program_is_told(void **state)
+{
+    struct scene *scene = *state;
+    const char *tell =
+        scene_script(scene, "tell",
+                     "echo \"$NZD_PHASE,$NZD_TXN,$NZD_NODE,$NZD_BUNDLE,"
+                     "$NZD_OUTCOME,$(ls /proc/self/fd | tr '\\n' ' '),"
+                     "$(cat | wc -c)\" >>told\necho said to stdout\n"
+                     "echo said to stderr >&2\n");
+    const char *format = SCENE_PROGRAM("a", "pre", "5s")
+        SCENE_PROGRAM("b", "post", "5s") SCENE_PROGRAM("c", "outcome", "5s");
+    scene_config(scene, format, tell, tell, tell);
+    const char *bundle = scene_bundle(scene, "0.2.0");
+    struct harness_run run = scene_nzd(scene, "apply", bundle);
+    assert_committed(scene, &run, 1);
+    const char *node = beam_node_name(scene->node);
+    /* 3 is the folder that ls itself reads. */
+    assert_string_equal(
+        scene_wait_file(scene, "told"),
+        harness_text(scene->harness,
+                     "pre,1,%s,%s,,0 1 2 3 ,0\npost,1,%s,%s,,0 1 2 3 ,0\n"
+                     "outcome,1,%s,%s,committed,0 1 2 3 ,0\n",
+                     node, bundle, node, bundle, node, bundle));
+    const char *record = scene_record(scene, 1, "committed");
+    output_of(record, "hook pre", "said to stdout\nsaid to stderr\n");
+    output_of(record, "hook post", "said to stdout\nsaid to stderr\n");
+    run = scene_nzd(scene, "journal", "show", "1");
+    assert_matches(run.out, "^ +\\+[0-9.]+ m?s +hook post b ok ");
+    assert_contains(run.out, "| said to stdout\n");
+    assert_contains(run.out, "| said to stderr\n");
+}
+
+static void program_exits(void **state)
+{
+    struct scene *scene = *state;
+    const char *script = scene_script(scene, "one", "echo why; exit 1\n");
+    scene_config(scene, SCENE_PROGRAM("one", "post", "5s"), script);
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_rolled_back(
+        scene, &run, 1,
+        harness_text(scene->harness, "one %s exited with 1", script));
+    output_of(scene_record(scene, 1, "rolled_back"), "hook post", "why\n");
+}
+
+static void program_dies(void **state)
+{
+    struct scene *scene = *state;
+    const char *script = scene_script(scene, "dies", "kill -9 $$\n");
+    scene_config(scene, SCENE_PROGRAM("dies", "post", "5s"), script);
+    fails_with(scene, harness_text(scene->harness, "dies %s died of signal 9",
+                                   script));
+}
+
+static void program_is_missing(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, SCENE_PROGRAM("absent", "post", "5s"),
+                 "/nonexistent/program");
+    fails_with(scene, "absent /nonexistent/program cannot be started: No such "
+                      "file or directory");
+    const char *plain = scene_script(scene, "plain", "exit 0\n");
+    assert_int_equal(chmod(plain, 0600), 0);
+    scene_config(scene, SCENE_PROGRAM("plain", "post", "5s"), plain);
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--retry", scene_bundle(scene, "0.2.0"));
+    assert_rolled_back(scene, &run, 2,
+                       harness_text(scene->harness,
+                                    "plain %s cannot be started: Permission "
+                                    "denied",
+                                    plain));
+}
+
+/* Its group, what ignores TERM, and what went to a session of its own. */
+static void program_is_ended_in_time(void **state)
+{
+    struct scene *scene = *state;
+    const char *script = scene_script(
+        scene, "slow",
+        "sleep 1000 & echo $! >child\n"
+        "setsid sh -c 'sleep 1000 & echo $! >grandchild; wait' &\n"
+        "(trap '' TERM; echo ready >ready; while :; do sleep 1; done) &\n"
+        "echo $! >deaf\necho $$ >self\necho waiting\nwait\n");
+    scene_config(scene, SCENE_PROGRAM("slow", "post", "700ms"), script);
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_rolled_back(scene, &run, 1,
+                       harness_text(scene->harness,
+                                    "slow %s did not end within 700 ms",
+                                    script));
+    assert_in_range(run.ms, 700, 8000);
+    assert_true(scene_is_gone(scene_wait_pid(scene, "self")));
+    assert_true(scene_is_gone(scene_wait_pid(scene, "child")));
+    assert_true(scene_is_gone(scene_wait_pid(scene, "grandchild")));
+    assert_true(scene_is_gone(scene_wait_pid(scene, "deaf")));
+    output_of(scene_record(scene, 1, "rolled_back"), "hook post", "waiting\n");
+}
+
+/* Longer than the node waits for a tick of ours. */
+static void link_outlives_a_long_program(void **state)
+{
+    struct scene *scene = *state;
+    struct beam_node_options options = {.name = "ticking", .net_ticktime = 4};
+    beam_node_stop(scene->node);
+    scene_start(scene, &options);
+    assert_eval(scene->node, "net_kernel:get_net_ticktime()", "4");
+    scene_config(scene, SCENE_PROGRAM("long", "post", "20s"),
+                 scene_script(scene, "long", "sleep 7\n"));
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_committed(scene, &run, 1);
+    assert_in_range(run.ms, 7000, 20000);
+}
+
+/* --- outcome hooks --- */
+
+static void outcome_cannot_fail(void **state)
+{
+    struct scene *scene = *state;
+    const char *tell = scene_script(
+        scene, "tell", "echo \"$NZD_TXN $NZD_OUTCOME\" >>told\nexit 1\n");
+    const char *format = "%s" SCENE_PROGRAM("teller", "outcome", "5s")
+        SCENE_PROGRAM("absent", "outcome", "5s") "%s";
+    scene_config(scene, format,
+                 SCENE_CALL("raiser", "outcome", "counter_check:run",
+                            "\"crash\", \"boom\""),
+                 tell, "/nonexistent/program", "");
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_committed(scene, &run, 1);
+    assert_matches(run.err, "^hook outcome raiser FAILED: ");
+    assert_matches(run.err, "^hook outcome teller FAILED: .* exited with 1 ");
+    assert_matches(run.err, "^hook outcome absent FAILED: ");
+    assert_string_equal(scene_wait_file(scene, "told"), "1 committed\n");
+
+    scene_config(scene, format,
+                 SCENE_CALL("raiser", "outcome", "counter_check:run",
+                            "\"crash\", \"boom\""),
+                 tell, "/nonexistent/program",
+                 SCENE_CALL("selftest", "post", "counter_check:run",
+                            "\"quick\", \"[{limit,1}]\""));
+    run = scene_apply(scene, "0.3.0");
+    assert_status(run, 6);
+    assert_runs(scene, "0.2.0");
+    assert_string_equal(scene_wait_file(scene, "told"),
+                        "1 committed\n2 rolled_back\n");
+    scene_record(scene, 2, "rolled_back");
+    scene_settled(scene);
+}
+
+/* --- hooks of the bundle --- */
+
+static const char *bundle_with_hook(struct scene *scene, const char *text)
+{
+    const char *bundle = harness_path(scene->harness, "bundle");
+    harness_remove(scene->harness, bundle);
+    harness_copy(scene->harness, scene_bundle(scene, "0.2.0"), bundle);
+    const char *const argv[] = {
+        "mkdir", harness_text(scene->harness, "%s/nzd", bundle), NULL};
+    struct harness_run run = harness_run(scene->harness, argv, NULL);
+    assert_status(run, 0);
+    harness_write_file(
+        harness_text(scene->harness, "%s/nzd/hooks.conf", bundle), text);
+    return bundle;
+}
+
+static void bundle_brings_hooks(void **state)
+{
+    struct scene *scene = *state;
+    const char *bundle = bundle_with_hook(
+        scene, "hook \"evil\" {\n phase = post\n command = {\"/bin/true\"}\n"
+               "}\n");
+    struct harness_run run = scene_nzd(scene, "apply", bundle);
+    assert_status(run, 3);
+    assert_contains(run.err, "programs are started only where the "
+                             "configuration of the host says so");
+    assert_contains(run.err, "untouched");
+    assert_runs(scene, "0.1.0");
+
+    bundle =
+        bundle_with_hook(scene, SCENE_CALL("own", "post", "counter_check:run",
+                                           "\"quick\", \"[{limit,89}]\""));
+    run = scene_nzd(scene, "apply", bundle);
+    assert_rolled_back(scene, &run, 1, "own returned {error,{limit,90}}");
+    bundle =
+        bundle_with_hook(scene, SCENE_CALL("own", "post", "counter_check:run",
+                                           "\"quick\", \"[{limit,90}]\""));
+    run = scene_nzd(scene, "apply", "--retry", bundle);
+    assert_committed(scene, &run, 2);
+    assert_matches(run.err, "^hook post  own ok ");
+}
+
+/* --- checks that need no hook --- */
+
+static void ends_after_the_switch(struct scene *scene, const char *how,
+                                  const char *waited, const char *why)
+{
+    scene_load_hooks(scene);
+    beam_node_eval(scene->node, "{ok, _} = nzd_test_hook:start_worker(%s)",
+                   how);
+    scene_config(scene,
+                 "hook \"wait\" {\n phase = post\n"
+                 " call = \"nzd_test_hook:wait_gone\"\n args = {\"%s\"}\n"
+                 " timeout = 5s\n}\n",
+                 waited);
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 6);
+    assert_contains(run.out, why);
+    assert_contains(scene_record(scene, 1, "rolled_back"), why);
+    assert_eval(scene->node,
+                "{counter_text:version(), "
+                "erlang:module_loaded(counter_rate)}",
+                "{\"0.1.0\",false}");
+    scene_settled(scene);
+}
+
+static void supervised_process_stays_away(void **state)
+{
+    ends_after_the_switch(*state, "crash", "nzd_test_worker",
+                          "registered name nzd_test_worker gone after the "
+                          "switch");
+}
+
+static void application_stops(void **state)
+{
+    ends_after_the_switch(*state, "stop_application", "counter_sup",
+                          "application counter, registered name");
+}
+
+/* --- signals --- */
+
+static struct harness_run interrupt(struct scene *scene, const char *waits,
+                                    int number)
+{
+    struct harness_job *job =
+        scene_begin(scene, "apply", scene_bundle(scene, "0.2.0"));
+    scene_wait_file(scene, waits);
+    kill(harness_job_pid(job), number);
+    struct harness_run run = harness_end(scene->harness, job, 15000);
+    if (run.timed_out)
+        fail_msg("nzd did not end after signal %d:\n%s", number, run.err);
+    return run;
+}
+
+static const char *hanging_program(struct scene *scene)
+{
+    return scene_script(scene, "hang",
+                        "sleep 1000 & echo $! >sleeper\necho $$ >began\n"
+                        "wait\n");
+}
+
+static void configure_hanging_call(struct scene *scene, const char *phase)
+{
+    scene_load_hooks(scene);
+    scene_config(scene,
+                 "hook \"hang\" {\n phase = %s\n"
+                 " call = \"nzd_test_hook:hang\"\n"
+                 " args = {\"\\\"%s/began\\\"\"}\n timeout = 10m\n}\n",
+                 phase, harness_dir(scene->harness));
+}
+
+static void assert_program_ended(struct scene *scene)
+{
+    assert_true(scene_is_gone(scene_wait_pid(scene, "began")));
+    assert_true(scene_is_gone(scene_wait_pid(scene, "sleeper")));
+}
+
+static void assert_call_ended(struct scene *scene)
+{
+    beam_node_wait_for(scene->node,
+                       "[P || P <- erlang:processes(), "
+                       "{_, {timer, sleep, 1}} <- "
+                       "[process_info(P, current_function)]]",
+                       "[]", 2000);
+}
+
+static void signal_in_pre_program(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, SCENE_PROGRAM("hang", "pre", "60s"),
+                 hanging_program(scene));
+    struct harness_run run = interrupt(scene, "began", SIGTERM);
+    assert_aborted(scene, &run, 1);
+    assert_in_range(run.ms, 0, 8000);
+    assert_program_ended(scene);
+}
+
+static void signal_in_pre_call(void **state)
+{
+    struct scene *scene = *state;
+    configure_hanging_call(scene, "pre");
+    struct harness_run run = interrupt(scene, "began", SIGINT);
+    assert_aborted(scene, &run, 1);
+    assert_in_range(run.ms, 0, 8000);
+    assert_call_ended(scene);
+}
+
+static void signal_in_post_program(void **state)
+{
+    struct scene *scene = *state;
+    const char *script = hanging_program(scene);
+    scene_config(scene, SCENE_PROGRAM("hang", "post", "60s"), script);
+    struct harness_run run = interrupt(scene, "began", SIGINT);
+    assert_rolled_back(scene, &run, 1,
+                       harness_text(scene->harness,
+                                    "hang %s was ended by a signal to nzd",
+                                    script));
+    assert_in_range(run.ms, 0, 8000);
+    assert_program_ended(scene);
+}
+
+/* The agent is busy with the hook; it hears what matters more. */
+static void signal_in_post_call(void **state)
+{
+    struct scene *scene = *state;
+    configure_hanging_call(scene, "post");
+    struct harness_run run = interrupt(scene, "began", SIGTERM);
+    assert_status(run, 6);
+    assert_in_range(run.ms, 0, 8000);
+    assert_contains(run.out, "rolled back 1:");
+    assert_contains(run.out, "  why   interrupted by a signal");
+    assert_runs(scene, "0.1.0");
+    scene_record(scene, 1, "rolled_back");
+    scene_settled(scene);
+    assert_call_ended(scene);
+}
+
+/* What is committed stays so, and the agent hears that it is done. */
+static void signal_after_the_commit(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, SCENE_PROGRAM("hang", "outcome", "60s"),
+                 hanging_program(scene));
+    struct harness_run run = interrupt(scene, "began", SIGTERM);
+    assert_status(run, 0);
+    assert_lacks(run.err, "was not told");
+    assert_program_ended(scene);
+    assert_committed(scene, &run, 1);
+    scene_config(scene, "%s", "");
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+}
+
+#define real(test)                                                             \
+    cmocka_unit_test_setup_teardown(test, scene_setup, scene_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        real(call_returns_an_error),
+        real(call_raises),
+        real(call_is_not_there),
+        real(call_exits),
+        real(call_is_killed),
+        real(call_hangs),
+        real(only_ok_and_true_pass),
+        real(call_prints_much),
+        real(program_prints_much),
+        real(failure_is_harmless),
+        real(pre_hook_fails),
+        real(pre_program_fails),
+        real(program_is_told),
+        real(program_exits),
+        real(program_dies),
+        real(program_is_missing),
+        real(program_is_ended_in_time),
+        real(link_outlives_a_long_program),
+        real(outcome_cannot_fail),
+        real(bundle_brings_hooks),
+        real(supervised_process_stays_away),
+        real(application_stops),
+        real(signal_in_pre_program),
+        real(signal_in_pre_call),
+        real(signal_in_post_program),
+        real(signal_in_post_call),
+        real(signal_after_the_commit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
