@@ -1040,17 +1040,23 @@ flag(false, _Bit) -> 0.
 path_text(Path) when is_list(Path) -> text(Path);
 path_text(_Atom) -> <<>>.
 
-%% Modules that are not loaded, as the code path would give them.
+%% Modules that are not loaded, as the code path would give them; those that
+%% were loaded since the inventory was made, as they run.
 on_disk(Name) ->
     try binary_to_existing_atom(Name) of
         M ->
             case erlang:module_loaded(M) of
-                true -> [];
+                true -> [loaded_since(M, code:which(M))];
                 false -> on_disk_file(Name, M)
             end
     catch
         error:badarg -> on_disk_file(Name, Name)
     end.
+
+loaded_since(M, Path) when is_list(Path) ->
+    module(M, Path, #{M => app_of(Path)}, #{});
+loaded_since(M, Path) ->
+    module(M, Path, #{}, #{}).
 
 on_disk_file(Name, M) ->
     case code:where_is_file(binary_to_list(Name) ++ ".beam") of
