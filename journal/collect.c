@@ -78,12 +78,16 @@ static int load(struct nzd_store_txn *txn, const struct nzd_heads *heads,
     int rc;
 
     out->first = heads->first;
-    if (heads->last < heads->first || count > SIZE_MAX / sizeof(*out->held))
-        return nzd_err_set(err, NZD_EJOURNAL, "its counters do not hold");
+    if (heads->last < heads->first || count > SIZE_MAX / sizeof(*out->held)) {
+        nzd_err_set(err, NZD_EJOURNAL, "its counters do not hold");
+        return NZD_EJOURNAL;
+    }
     out->count = (size_t)count;
     out->held = calloc(out->count ? out->count : 1, sizeof(*out->held));
-    if (!out->held)
-        return nzd_err_memory(err);
+    if (!out->held) {
+        nzd_err_memory(err);
+        return NZD_EINTERNAL;
+    }
     rc = load_records(txn, out, err);
     return rc ? rc : load_events(txn, out, err);
 }

@@ -109,7 +109,7 @@ struct nzd_digest nzd_md5_end(struct nzd_md5 *md5)
 
 struct nzd_digest nzd_md5_of(const struct nzd_view *views, size_t count)
 {
-    struct nzd_md5 md5;
+    struct nzd_md5 md5 = {{0}};
 
     nzd_md5_init(&md5);
     for (size_t i = 0; i < count; i++)

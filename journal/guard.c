@@ -39,7 +39,7 @@ static void catch_deadly_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void run_child(const struct nzd_guard *guard, int to,
+static void run_child(const struct nzd_guard *guard, pid_t parent, int to,
                       int (*body)(void *context, struct nzd_err *err),
                       void *context)
 {
@@ -49,6 +49,8 @@ static void run_child(const struct nzd_guard *guard, int to,
     if (guard->lock >= 0)
         close(guard->lock);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
     catch_deadly_signals();
     setrlimit(RLIMIT_CPU, &limit);
     if (body(context, &err) == NZD_OK)
@@ -111,16 +113,17 @@ int nzd_guard_run(const struct nzd_guard *guard,
                   void *context, struct nzd_err *err)
 {
     struct nzd_err report = NZD_ERR_INIT;
+    pid_t parent = getpid();
+    pid_t child;
     int ends[2];
     int reported;
     int status;
-    pid_t child;
 
     if (pipe2(ends, O_CLOEXEC) != 0)
         return nzd_err_system(err, NZD_EINTERNAL, errno, "pipe");
     child = fork();
     if (child == 0)
-        run_child(guard, ends[1], body, context);
+        run_child(guard, parent, ends[1], body, context);
     close(ends[1]);
     if (child < 0) {
         close(ends[0]);

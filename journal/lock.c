@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #define POLL_US     20000
-#define HOLDER_SIZE 256 /* bytes of the text in the lock file */
+#define GRACE_US    200000 /* for a killed holder's child to let go */
+#define HOLDER_SIZE 256    /* bytes of the text in the lock file */
 
 struct holder {
     uint64_t pid;
@@ -158,6 +159,19 @@ static int wait_some(uint64_t deadline)
     return nanosleep(&pause, NULL) == 0 ? 0 : errno;
 }
 
+/*
+ * Who holds it is alive, or was killed: a child that it had just made has the
+ * lock for the instant until it closes it, and nobody is to be told then.
+ */
+static uint64_t patience(int fd, uint64_t began, uint64_t deadline)
+{
+    struct holder holder;
+
+    if (deadline > began + GRACE_US || read_holder(fd, &holder) == 0)
+        return deadline;
+    return began + GRACE_US;
+}
+
 /* Opens and tries once: 0, NZD_EBUSY without a message, or failed. */
 static int try_take(const char *path, int *fd, struct nzd_err *err)
 {
@@ -193,7 +207,7 @@ int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
         goto out;
     }
     while ((rc = try_take((char *)path.data, &fd, err)) == NZD_EBUSY) {
-        waited = wait_some(deadline);
+        waited = wait_some(patience(fd, now, deadline));
         if (waited)
             break;
     }

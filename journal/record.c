@@ -10,10 +10,11 @@
 
 /*
  * One walk over the fields of a record serves both directions, so that what
- * is written and what is read cannot part: with `out` the fields are written
- * and given back as they are, without it they are read.
+ * is written and what is read cannot part: `writing` puts the fields into `out`
+ * and gives them back as they are, else they are read from `in`.
  */
 struct codec {
+    bool writing;
     struct nzd_buf *out;
     struct nzd_reader in;
     bool no_memory;
@@ -22,7 +23,7 @@ struct codec {
 
 static uint32_t code_u32(struct codec *codec, uint32_t value)
 {
-    if (!codec->out)
+    if (!codec->writing)
         return nzd_read_u32(&codec->in);
     nzd_buf_u32(codec->out, value);
     return value;
@@ -30,7 +31,7 @@ static uint32_t code_u32(struct codec *codec, uint32_t value)
 
 static uint64_t code_u64(struct codec *codec, uint64_t value)
 {
-    if (!codec->out)
+    if (!codec->writing)
         return nzd_read_u64(&codec->in);
     nzd_buf_u64(codec->out, value);
     return value;
@@ -38,10 +39,10 @@ static uint64_t code_u64(struct codec *codec, uint64_t value)
 
 static uint8_t code_enum(struct codec *codec, int value, int first, int count)
 {
-    int found = codec->out ? value : nzd_read_u8(&codec->in);
+    int found = codec->writing ? value : nzd_read_u8(&codec->in);
 
     if (found >= first && found < count) {
-        if (codec->out)
+        if (codec->writing)
             nzd_buf_u8(codec->out, (uint8_t)found);
         return (uint8_t)found;
     }
@@ -54,7 +55,7 @@ static void code_bytes(struct codec *codec, uint8_t *bytes, size_t size)
 {
     struct nzd_view view;
 
-    if (codec->out) {
+    if (codec->writing) {
         nzd_buf_bytes(codec->out, bytes, size);
         return;
     }
@@ -96,7 +97,7 @@ static void code_text(struct codec *codec, char **text, size_t limit)
 {
     struct nzd_view view;
 
-    if (codec->out) {
+    if (codec->writing) {
         nzd_buf_block(codec->out, bounded(*text, limit));
         return;
     }
@@ -120,7 +121,7 @@ static void code_set(struct codec *codec, struct nzd_set *set)
 static void code_vm(struct codec *codec, struct nzd_vm *vm)
 {
     code_bytes(codec, vm->token, sizeof(vm->token));
-    if (codec->out) {
+    if (codec->writing) {
         vm->boot_id[sizeof(vm->boot_id) - 1] = '\0';
         nzd_buf_block(codec->out, nzd_view_text(vm->boot_id));
     } else {
@@ -219,7 +220,7 @@ int nzd_txn_encode(const struct nzd_txn *txn, struct nzd_buf *out,
                    struct nzd_err *err)
 {
     struct nzd_txn copy = *txn;
-    struct codec codec = {.out = out};
+    struct codec codec = {.writing = true, .out = out};
     size_t begin = nzd_value_begin(out, RECORD_VERSION);
 
     walk_txn(&codec, &copy);
@@ -230,7 +231,7 @@ int nzd_txn_decode(struct nzd_view value, struct nzd_txn *out,
                    struct nzd_err *err)
 {
     static const char what[] = "a transaction record";
-    struct codec codec = {.out = NULL};
+    struct codec codec = {.writing = false};
     int rc;
 
     memset(out, 0, sizeof(*out));
@@ -281,7 +282,7 @@ int nzd_module_row_encode(const struct nzd_module_row *row, struct nzd_buf *out,
                           struct nzd_err *err)
 {
     struct nzd_module_row copy = *row;
-    struct codec codec = {.out = out};
+    struct codec codec = {.writing = true, .out = out};
     size_t begin = nzd_value_begin(out, RECORD_VERSION);
 
     walk_module_row(&codec, &copy);
@@ -291,7 +292,7 @@ int nzd_module_row_encode(const struct nzd_module_row *row, struct nzd_buf *out,
 int nzd_module_row_decode(struct nzd_view value, struct nzd_module_row *out,
                           struct nzd_err *err)
 {
-    struct codec codec = {.out = NULL};
+    struct codec codec = {.writing = false};
     int rc;
 
     memset(out, 0, sizeof(*out));
@@ -308,7 +309,7 @@ int nzd_module_row_decode(struct nzd_view value, struct nzd_module_row *out,
 int nzd_module_row_blobs(struct nzd_view value, struct nzd_digest *old_blob,
                          struct nzd_digest *new_blob, struct nzd_err *err)
 {
-    struct codec codec = {.out = NULL};
+    struct codec codec = {.writing = false};
     int rc = nzd_value_open(value, RECORD_VERSION, module_row, &codec.in, err);
 
     if (rc)
@@ -351,7 +352,7 @@ int nzd_live_row_encode(const struct nzd_live_row *row, struct nzd_buf *out,
                         struct nzd_err *err)
 {
     struct nzd_live_row copy = *row;
-    struct codec codec = {.out = out};
+    struct codec codec = {.writing = true, .out = out};
     size_t begin = nzd_value_begin(out, RECORD_VERSION);
 
     walk_live_row(&codec, &copy);
@@ -361,7 +362,7 @@ int nzd_live_row_encode(const struct nzd_live_row *row, struct nzd_buf *out,
 int nzd_live_row_decode(struct nzd_view value, struct nzd_live_row *out,
                         struct nzd_err *err)
 {
-    struct codec codec = {.out = NULL};
+    struct codec codec = {.writing = false};
     int rc;
 
     memset(out, 0, sizeof(*out));
@@ -378,7 +379,7 @@ int nzd_live_row_decode(struct nzd_view value, struct nzd_live_row *out,
 int nzd_live_row_blob(struct nzd_view value, struct nzd_digest *blob,
                       struct nzd_err *err)
 {
-    struct codec codec = {.out = NULL};
+    struct codec codec = {.writing = false};
     int rc = nzd_value_open(value, RECORD_VERSION, live_row, &codec.in, err);
 
     if (rc)
@@ -417,7 +418,7 @@ int nzd_event_encode(const struct nzd_event *event, struct nzd_buf *out,
                      struct nzd_err *err)
 {
     struct nzd_event copy = *event;
-    struct codec codec = {.out = out};
+    struct codec codec = {.writing = true, .out = out};
     size_t begin = nzd_value_begin(out, RECORD_VERSION);
 
     walk_event(&codec, &copy);
@@ -428,7 +429,7 @@ int nzd_event_decode(struct nzd_view value, struct nzd_event *out,
                      struct nzd_err *err)
 {
     static const char what[] = "an event";
-    struct codec codec = {.out = NULL};
+    struct codec codec = {.writing = false};
     int rc;
 
     memset(out, 0, sizeof(*out));

@@ -70,13 +70,13 @@ static int open_store(const char *directory, const char *path, unsigned flags,
 {
     struct nzd_store *store = calloc(1, sizeof(*store));
     uint64_t map = options->read_only ? 0 : FIRST_MAP;
-    int rc = NZD_OK;
+    int rc = NZD_EINTERNAL;
     int dead;
 
     if (store)
         store->directory = strdup(directory);
     if (!store || !store->directory) {
-        rc = nzd_err_memory(err);
+        nzd_err_memory(err);
         goto out;
     }
     store->max_bytes = options->max_bytes;

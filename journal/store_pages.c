@@ -100,7 +100,8 @@ static size_t word_at(const uint8_t *at)
 
 static int bad(const struct pages *pages, size_t number, const char *what)
 {
-    return nzd_err_set(pages->err, NZD_EJOURNAL, "page %zu: %s", number, what);
+    nzd_err_set(pages->err, NZD_EJOURNAL, "page %zu: %s", number, what);
+    return NZD_EJOURNAL;
 }
 
 /* Each page belongs to one thing only. */
@@ -439,7 +440,7 @@ static size_t page_size_at(const uint8_t *meta)
 
 static uint64_t txn_at(const uint8_t *meta)
 {
-    return word_at(meta + META_SIZE - WORD);
+    return word_at(meta + (META_SIZE - WORD));
 }
 
 static int check_header(const struct pages *pages, size_t number)
@@ -489,14 +490,16 @@ static int check_trees(struct pages *pages, const uint8_t *meta)
     const uint8_t *trees = meta + 8 + 2 * WORD;
     int rc;
 
-    pages->count = word_at(meta + META_SIZE - 2 * WORD);
+    pages->count = word_at(meta + (META_SIZE - 2 * WORD));
     if (pages->count < 1 ||
         pages->count > pages->file.size / pages->page_size + SLACK)
         return bad(pages, 0, "it counts more pages than the file has");
     pages->count++;
     pages->seen = calloc(1, pages->count / 8 + 1);
-    if (!pages->seen)
-        return nzd_err_memory(pages->err);
+    if (!pages->seen) {
+        nzd_err_memory(pages->err);
+        return NZD_EINTERNAL;
+    }
     rc = check_tree(pages, tree_at(trees, FREE));
     if (rc == NZD_OK)
         rc = check_tree(pages, tree_at(trees + TREE_SIZE, MAIN));
@@ -507,7 +510,7 @@ static int check_trees(struct pages *pages, const uint8_t *meta)
 int nzd_store_pages(struct nzd_view file, uint64_t txn, struct nzd_err *err)
 {
     struct pages pages = {.file = file, .txn = txn, .err = err};
-    uint8_t meta[META_SIZE];
+    uint8_t meta[META_SIZE] = {0};
     int rc = check_headers(&pages);
 
     if (rc)

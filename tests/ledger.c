@@ -71,7 +71,7 @@ void ledger_open_fails(struct ledger *ledger, enum nzd_journal_mode mode,
 struct nzd_digest ledger_put(struct ledger *ledger, const char *text)
 {
     struct nzd_view view = nzd_view_text(text);
-    struct nzd_digest digest;
+    struct nzd_digest digest = {{0}};
 
     ledger_ok(ledger, nzd_journal_put_blobs(ledger->journal, &view, 1, &digest,
                                             NULL, &ledger->err));

@@ -120,7 +120,7 @@ static void test_read_only_handle(void **state)
 {
     struct ledger *ledger = *state;
     struct nzd_view view = nzd_view_text("x");
-    struct nzd_digest digest;
+    struct nzd_digest digest = {{0}};
 
     reopen(ledger);
     ledger_apply_one(ledger, "m", "old", "new");
@@ -608,7 +608,7 @@ static void test_growth(void **state)
     size_t size = 5 << 20;
     uint32_t *noise = calloc(1, size);
     struct nzd_view view = nzd_view_of(noise, size);
-    struct nzd_digest digest;
+    struct nzd_digest digest = {{0}};
     struct nzd_journal_stat stat_;
     struct nzd_buf out = {0};
 

@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -449,12 +450,78 @@ static void test_damaged_blob(void **state)
     ledger_verify(ledger);
 }
 
+/* --- kill -9 --- */
+
+static void apply_for_ever(struct ledger *ledger)
+{
+    struct change change = {"m", NULL, NULL};
+    char before[32] = "0";
+    char after[32];
+
+    if (nzd_journal_open(ledger->directory, NZD_JOURNAL_CREATE,
+                         &ledger->options, &ledger->journal,
+                         &ledger->err) != NZD_OK)
+        _exit(1);
+    for (int i = 0;; i++) {
+        (void)snprintf(after, sizeof(after), "%d", i);
+        change.before = before;
+        change.after = after;
+        (void)ledger_begin(ledger, NZD_STATE_ARMED, &change, 1);
+        (void)ledger_move(ledger, NZD_STATE_COMMITTED);
+        memcpy(before, after, sizeof(before));
+    }
+}
+
+/* Whenever it is killed, the journal is whole or not there yet. */
+static void test_killed(void **state)
+{
+    struct ledger *ledger = *state;
+    uint64_t seed = 5;
+    int settled = 0;
+
+    ledger_close(ledger);
+    ledger->options.keep = 3;
+    for (int i = 0; i < 40; i++) {
+        struct timespec pause = {0, (long)(draw(&seed) % 25000000)};
+        struct nzd_txn txn;
+        int status = 0;
+        pid_t child;
+        int rc;
+
+        tree_run(&ledger->tree, "rm -rf a");
+        (void)fflush(NULL);
+        child = fork();
+        if (child == 0)
+            apply_for_ever(ledger);
+        assert_true(child > 0);
+        nanosleep(&pause, NULL);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        ledger_open(ledger, NZD_JOURNAL_CREATE);
+        ledger_verify(ledger);
+        rc = nzd_journal_open_txn(ledger->journal, &ledger->txn, &ledger->err);
+        if (rc == NZD_OK) {
+            txn = ledger->txn;
+            ledger_ok(ledger, ledger_move(ledger, NZD_STATE_ROLLED_BACK));
+            nzd_txn_clear(&txn);
+            settled++;
+        }
+        nzd_err_clear(&ledger->err);
+        ledger_apply_one(ledger, "n", "1", "2");
+        ledger_verify(ledger);
+        ledger_close(ledger);
+    }
+    print_message("40 kills, %d of them between armed and committed\n",
+                  settled);
+}
+
 /* --- full --- */
 
 /* Puts blobs of noise until it fails; how many went in. */
 static int put_until_full(struct ledger *ledger, size_t size, const char *part)
 {
-    struct nzd_digest digest;
+    struct nzd_digest digest = {{0}};
     int rc = NZD_OK;
     int count = 0;
 
@@ -672,6 +739,7 @@ int main(void)
         IN(test_lost_rows),
         IN(test_lost_event_and_txn),
         IN(test_damaged_blob),
+        IN(test_killed),
         IN(test_bound),
         IN(test_reserve_bound),
         IN(test_full_disk),
