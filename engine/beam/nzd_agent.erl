@@ -68,8 +68,9 @@
     lambdas = [] :: [tuple()],
     %% The same of the new code, for when an undo makes it the old one.
     new_lambdas = [] :: [tuple()],
-    %% The same of code that an earlier transaction left as old code.
-    past = [] :: [tuple()],
+    %% What the purger has left to do: modules whose old code is to go, modules
+    %% that were removed, [{Module, Md5, Lambdas}] of the code that goes.
+    chores = {[], [], []} :: {[module()], [module()], [tuple()]},
     kill = [] :: [term()],
     %% Who was ended by the operator's word, until nzd has asked.
     ended = [] :: [tuple()],
@@ -174,6 +175,8 @@ loop(State) ->
             loop(orphaned(State#state{client = none}));
         retry_undo when State#state.client =:= none ->
             loop(orphaned(State));
+        {chores, Purger, Chores} when Purger =:= State#state.purger ->
+            loop(State#state{chores = Chores});
         _Stale ->
             loop(State)
     end.
@@ -181,8 +184,8 @@ loop(State) ->
 attached(From, Ref, ?MODULE, State) ->
     From ! {Ref, ok},
     loop(State);
-attached(From, Ref, _Other, #state{phase = idle, purger = Purger}) ->
-    stop_purger(Purger),
+attached(From, Ref, _Other, #state{phase = idle} = State) ->
+    _ = stop_purger(State),
     From ! {Ref, replace},
     unregister(?SERVER),
     exit(normal);
@@ -200,7 +203,7 @@ speaks(Client, #state{client = Old} = State) ->
 
 %% The link is lost and nobody speaks for the transaction.
 orphaned(#state{phase = open} = State) ->
-    save(reset(stop_hook(State)));
+    save(start_purger(reset(stop_hook(State))));
 orphaned(#state{phase = switched} = State) ->
     case undo(stop_hook(State)) of
         {{ok, _, _}, State1} ->
@@ -266,12 +269,11 @@ open(From, {_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
 ->
     case own(Owner, proplists:get_bool(adopt, Options)) of
         ok ->
-            stop_purger(State#state.purger),
-            Opened = (reset(speaks(From, stop_hook(State))))#state{
+            Stopped = stop_purger(stop_hook(State)),
+            Opened = (reset(speaks(From, Stopped)))#state{
                 phase = open,
                 txn = Txn,
                 epoch = Epoch,
-                purger = none,
                 kill = proplists:get_value(kill, Options, []),
                 apps = running(),
                 names = supervised_names()
@@ -377,9 +379,14 @@ act(keep, #state{phase = switched} = State) ->
 act(keep, #state{phase = keeping} = State) ->
     {ok, State};
 act(done, #state{phase = keeping} = State) ->
-    #state{old = Old, removed = Removed, lambdas = Lambdas} = State,
-    Purger = start_purger(maps:keys(Old) -- Removed, Removed, Lambdas),
-    {ok, save((reset(State))#state{purger = Purger, past = Lambdas})};
+    #state{old = Old, added = Added, removed = Removed} = State,
+    {Stale, Gone, Past} = State#state.chores,
+    Chores = {
+        lists:usort(Stale ++ maps:keys(Old) ++ Added),
+        lists:usort(((Gone -- maps:keys(Old)) -- Added) ++ Removed),
+        State#state.lambdas ++ Past
+    },
+    {ok, save(start_purger((reset(State))#state{chores = Chores}))};
 %% Where a later load finds the code in force: first on the code path.
 act({paths, Folder, Root}, State) ->
     Prefix = unicode:characters_to_list(Root),
@@ -401,12 +408,12 @@ act(undo, #state{phase = switched} = State) ->
     {Answer, State1} = undo(State),
     {Answer, save(State1)};
 act(undo, #state{phase = undone} = State) ->
-    {{ok, 0, []}, State};
+    {{ok, 0, []}, start_purger(stop_purger(State))};
 %% Nothing was loaded: forget it.
 act(forget, #state{phase = Phase} = State) when
     Phase =:= open; Phase =:= undone; Phase =:= idle
 ->
-    {ok, save(reset(State))};
+    {ok, save(start_purger(reset(stop_purger(State))))};
 act(_Request, State) ->
     {{error, {phase, State#state.phase}}, State}.
 
@@ -439,7 +446,7 @@ attributes(Bin) ->
 
 switch(#state{new = New, late = Late} = State) ->
     Modules = [M || {M, _} <- New] ++ [M || {M, _, _} <- Late],
-    case make_room(Modules, State#state.past, State) of
+    case make_room(Modules, element(3, State#state.chores), State) of
         {ok, Ready} ->
             Begin = erlang:monotonic_time(),
             Loaded = finish(New),
@@ -506,7 +513,7 @@ make_room(Modules, Lambdas, State) ->
     Full = [M || M <- Modules, erlang:check_old_code(M)],
     Held = [
         Hold
-     || {M, _, _} = Hold <- closures([L || {M, _, _} = L <- Lambdas, lists:member(M, Full)]),
+     || {M, _, _} = Hold <- swept([L || {M, _, _} = L <- Lambdas, lists:member(M, Full)]),
         not lists:member(<<"all">>, State#state.kill),
         not lists:member(atom_to_binary(M), State#state.kill)
     ],
@@ -533,9 +540,9 @@ make_room_among(Full, State, Tries) ->
     end.
 
 past_holders(Modules, State) ->
-    closures([
+    swept([
         L
-     || {M, _, _} = L <- State#state.past,
+     || {M, _, _} = L <- element(3, State#state.chores),
         lists:member(M, Modules),
         erlang:check_old_code(M)
     ]).
@@ -593,13 +600,11 @@ undo_load(Prepared, Late, Begin, State) ->
             case load_late(Late) of
                 ok ->
                     Took = since(Begin),
-                    {Left, Purger} = drop_new(State),
-                    {{ok, Took, Left}, State#state{
+                    {Left, Dropped} = drop_new(State),
+                    {{ok, Took, Left}, Dropped#state{
                         phase = undone,
                         old_prepared = [],
-                        new = [],
-                        past = State#state.new_lambdas,
-                        purger = Purger
+                        new = []
                     }};
                 Error ->
                     {Error, State#state{old_prepared = []}}
@@ -635,14 +640,14 @@ runs(M, Md5, Attrs) ->
 
 %% The undone code goes softly, and then the modules it had added; what
 %% is still held after a second goes later, and is named.
-drop_new(#state{added = Added, new_lambdas = Lambdas} = State) ->
-    Changed = [M || M <- maps:keys(State#state.old), erlang:check_old_code(M)],
-    case drop_rounds(Changed, Added, Lambdas, 20) of
-        {[], []} ->
-            {[], none};
-        {Left, Stay} ->
-            {Stay, start_purger(Left, Stay, Lambdas)}
-    end.
+drop_new(#state{added = Added, chores = {Stale, Gone, Past}} = State0) ->
+    State = stop_purger(State0),
+    Changed = lists:usort(maps:keys(State#state.old) ++ Stale),
+    Lambdas = State#state.new_lambdas ++ Past,
+    {Left, Stay} = drop_rounds(Changed, lists:usort(Added ++ Gone), Lambdas, 20),
+    Chores = {Left, Stay, Lambdas},
+    {[M || M <- Stay, lists:member(M, Added)],
+        start_purger(State#state{chores = Chores})}.
 
 drop_rounds(Changed, Added, Lambdas, Rounds) ->
     case purge_round(Changed, Added, Lambdas) of
@@ -667,18 +672,26 @@ delete(M) ->
 
 %%% --- after the commit -------------------------------------------------
 
-start_purger(Changed, Removed, Lambdas) ->
-    spawn_opt(?MODULE, purge_init, [{Changed, Removed, Lambdas}], [
-        {priority, low}
-    ]).
+start_purger(#state{chores = {[], [], _}} = State) ->
+    State#state{chores = {[], [], []}, purger = none};
+start_purger(#state{chores = Chores} = State) ->
+    Purger = spawn_opt(?MODULE, purge_init, [Chores], [{priority, low}]),
+    State#state{purger = Purger}.
 
-stop_purger(none) ->
-    ok;
-stop_purger(Pid) ->
+%% What it has not done yet stays in `chores`.
+stop_purger(#state{purger = none} = State) ->
+    State;
+stop_purger(#state{purger = Pid} = State) ->
     Ref = monitor(process, Pid),
     exit(Pid, kill),
     receive
-        {'DOWN', Ref, process, Pid, _} -> ok
+        {'DOWN', Ref, process, Pid, _} -> last_chores(Pid, State#state{purger = none})
+    end.
+
+last_chores(Pid, State) ->
+    receive
+        {chores, Pid, Chores} -> last_chores(Pid, State#state{chores = Chores})
+    after 0 -> State
     end.
 
 %% Old code goes softly, never under a held closure; then what was removed.
@@ -687,12 +700,16 @@ purge_init({Changed, Removed, Lambdas}) ->
     purge_loop(Changed, Removed, Lambdas, 50, 1).
 
 purge_loop(Changed, Removed, Lambdas, Wait, Round) ->
-    case purge_round(Changed, Removed, Lambdas) of
+    {Left, Stay} = purge_round(Changed, Removed, Lambdas),
+    _ = [
+        catch ?SERVER ! {chores, self(), {Left, Stay, Lambdas}}
+     || Round =:= 1 orelse {Left, Stay} =/= {Changed, Removed}
+    ],
+    case {Left, Stay} of
         {[], []} ->
             ok;
-        {Left, Stay} ->
-            %% A closure may be garbage on the heap of an idle process.
-            _ = [garbage_collect(P) || Round rem 16 =:= 4, P <- processes()],
+        _ ->
+            _ = [sweep() || Round =:= 4 orelse Round =:= 8 orelse Round rem 16 =:= 0],
             timer:sleep(Wait),
             purge_loop(Left, Stay, Lambdas, min(Wait * 2, 10000), Round + 1)
     end.
@@ -714,6 +731,32 @@ purge_round(Changed, Removed, Lambdas) ->
     {Left, Stay}.
 
 %%% --- who is in the way ------------------------------------------------
+
+%% A closure may be garbage on the heap of an idle process: nobody is named
+%% for that. Swept at most once a second, whoever asks.
+swept(Lambdas) ->
+    Now = erlang:monotonic_time(second),
+    case closures(Lambdas) of
+        [] ->
+            [];
+        _ ->
+            _ = [sweep() || put(swept, Now) =/= Now],
+            closures(Lambdas)
+    end.
+
+%% Has every process collect; one that cannot now is not waited for.
+sweep() ->
+    {Pid, Ref} = spawn_monitor(fun() ->
+        All = [P || P <- processes(), P =/= self()],
+        _ = [garbage_collect(P, [{async, P}]) || P <- All],
+        _ = [receive {garbage_collect, P, _} -> ok end || P <- All]
+    end),
+    receive
+        {'DOWN', Ref, process, Pid, _} -> ok
+    after 500 ->
+        exit(Pid, kill),
+        demonitor(Ref, [flush])
+    end.
 
 %% Who holds closures: a fun of each lambda is built from its external form,
 %% its reference count tells. Counted in a process of its own, whose heap
@@ -917,10 +960,11 @@ inside(P, Modules, Set) ->
 
 question(_From, _Ref, hello, State) ->
     {hello, hello(State)};
-question(_From, _Ref, inventory, _State) ->
-    {inventory, apps(), modules()};
-question(_From, _Ref, {on_disk, Names}, _State) ->
-    {on_disk, lists:flatmap(fun on_disk/1, Names)};
+question(_From, _Ref, inventory, #state{chores = {_, Gone, _}}) ->
+    {inventory, apps(), [leaving(Row, Gone) || Row <- modules()]};
+question(_From, _Ref, {on_disk, Names}, #state{chores = {_, Gone, _}}) ->
+    Leaving = [atom_to_binary(M) || M <- Gone],
+    {on_disk, lists:flatmap(fun on_disk/1, Names -- Leaving)};
 question(From, Ref, {object, Names}, _State) ->
     _ = [From ! {nzd, Ref, object(N)} || N <- Names],
     ok;
@@ -1033,6 +1077,10 @@ module(M, Path, Owner, Dirs) ->
             flag(Path =:= preloaded, 8),
     {M, App, M:module_info(md5), term_to_binary(M:module_info(attributes)),
         path_text(Path), Flags}.
+
+%% Removed by a committed transaction, and still there.
+leaving({M, App, Md5, Attributes, Path, Flags}, Gone) ->
+    {M, App, Md5, Attributes, Path, Flags bor flag(lists:member(M, Gone), 128)}.
 
 flag(true, Bit) -> Bit;
 flag(false, _Bit) -> 0.
