@@ -28,8 +28,10 @@ static int move(struct nzd_settle *s, enum nzd_state state, struct nzd_err *err)
         s->txn->took_us = begin - s->timeline->opened_us;
         s->txn->outcome = nzd_err_exit(NZD_EROLLEDBACK);
     }
-    if (s->why && !s->txn->why)
+    if (s->why && !(s->txn->why && s->txn->why[0])) {
+        free(s->txn->why);
         s->txn->why = strdup(s->why);
+    }
     durable.events = s->timeline->items;
     durable.event_count = s->timeline->count;
     int code = nzd_journal_move(s->journal, &durable, err);
