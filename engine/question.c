@@ -100,6 +100,20 @@ static int ask_on_disk(struct nzd_question *q, struct nzd_err *err)
     return code;
 }
 
+/* A module that a commit removed is not there, though its file is: a bundle
+ * that holds it adds it again. */
+static int forget_removed(void *context, const struct nzd_live_row *row)
+{
+    struct nzd_inventory *old = context;
+    struct nzd_module *module = nzd_inventory_module(old, row->module);
+    if (!nzd_digest_is_zero(&row->md5) || !module ||
+        module->flags & NZD_MODULE_LOADED)
+        return 0;
+    struct nzd_module *end = old->modules + old->module_count--;
+    memmove(module, module + 1, (size_t)(end - module - 1) * sizeof *module);
+    return 0;
+}
+
 static int ask_priv(struct nzd_question *q, struct nzd_err *err)
 {
     const char **names = calloc(q->new.app_count + 1, sizeof *names);
@@ -193,6 +207,9 @@ int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
         code = read_bundle(context, q, path, err);
     if (!code)
         code = ask_on_disk(q, err);
+    if (!code && journal)
+        code = nzd_journal_each_live(journal, &q->base.identity, forget_removed,
+                                     &q->old, err);
     if (!code)
         code = ask_priv(q, err);
     if (!code)
