@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "question_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,15 +145,28 @@ int nzd_question_old_code(struct nzd_question *q, struct nzd_journal *journal,
 
 /* --- a generation of the journal as the new side -------------------------- */
 
+/* Committed transactions over the base, newest first. */
+struct generations {
+    uint64_t *ids;
+    uint32_t count;
+    uint32_t after; /* so many of them are after `to` */
+    uint64_t to;
+    const struct nzd_digest *base;
+    struct nzd_err *err;
+};
+
 /*
  * The new side of a rollback is what the node holds now, with every module in
- * force put to what the journal says, and then every module that a
- * transaction after generation `to` touched to what it was before the first
- * of them.
+ * force put to what the journal says; then every module that a transaction
+ * after generation `to` touched to what it was before the first of them; then
+ * what the transactions up to `to` made of theirs. The last counts most: what
+ * a node ran before a transaction was not what was in force, where the VM had
+ * been restarted or code was loaded by hand.
  */
 struct target {
     struct nzd_question *q;
     struct nzd_journal *journal;
+    const struct generations *generations;
     struct nzd_err *err;
 };
 
@@ -190,9 +204,9 @@ static int set_target(struct target *target, const struct code_side *side)
             return code;
         module = nzd_inventory_module(new, side->module);
     }
-    module->md5 = side->md5;
+    module->md5 = side->md5; /* zero: it is not there */
     module->attrs = side->attrs;
-    module->content = side->blob; /* zero: it is not there */
+    module->content = side->blob; /* zero: its bytes are not held */
     module->bytes = side->bytes;
     module->flags |= NZD_QUESTION_TARGET;
     return 0;
@@ -214,6 +228,40 @@ static int each_undone(void *context, const struct nzd_module_row *row)
     return set_target(context, &side);
 }
 
+static int each_redone(void *context, const struct nzd_module_row *row)
+{
+    struct code_side side = {row->module,   row->application, row->new_path,
+                             row->new_md5,  row->new_attrs,   row->new_blob,
+                             row->new_bytes};
+    return set_target(context, &side);
+}
+
+static int not_held(struct target *target, const char *module)
+{
+    struct nzd_err *err = target->err;
+    const struct nzd_base *base = &target->q->base;
+    nzd_err_set(err, NZD_EREFUSED,
+                "generation %" PRIu64 " is not held any more: the journal has "
+                "dropped the code that %s had in it",
+                target->generations->to, module);
+    if (base->path[0])
+        nzd_err_next(err, "`nzd apply %s` puts the base's code in force",
+                     base->path);
+    return NZD_EREFUSED;
+}
+
+/* The base is reached only where the journal still knows the way. */
+static int each_of_base(void *context, const struct nzd_live_row *row)
+{
+    struct target *target = context;
+    const struct nzd_module *module =
+        nzd_inventory_module(&target->q->new, row->module);
+    if (module && nzd_digest_equal(&module->md5, &row->base_md5) &&
+        nzd_digest_equal(&module->attrs, &row->base_attrs))
+        return 0;
+    return not_held(target, row->module);
+}
+
 static int copy_modules(struct nzd_question *q, struct nzd_err *err)
 {
     for (uint32_t i = 0; i < q->old.module_count; i++) {
@@ -232,6 +280,49 @@ static int copy_modules(struct nzd_question *q, struct nzd_err *err)
     return nzd_inventory_sort(&q->new, err);
 }
 
+/* Bytes of the same code under another row: a row of code that was not loaded
+ * by nzd names none. */
+struct blob_search {
+    const struct nzd_module *module;
+    struct nzd_digest blob;
+};
+
+static int match_blob(void *context, const struct nzd_module_row *row)
+{
+    struct blob_search *search = context;
+    const struct nzd_module *module = search->module;
+    if (strcmp(row->module, module->name) != 0)
+        return 0;
+    if (nzd_digest_equal(&row->old_md5, &module->md5) &&
+        nzd_digest_equal(&row->old_attrs, &module->attrs) &&
+        !nzd_digest_is_zero(&row->old_blob))
+        search->blob = row->old_blob;
+    if (nzd_digest_equal(&row->new_md5, &module->md5) &&
+        nzd_digest_equal(&row->new_attrs, &module->attrs) &&
+        !nzd_digest_is_zero(&row->new_blob))
+        search->blob = row->new_blob;
+    return 0;
+}
+
+static int fetch_code(struct target *target, const struct nzd_module *module,
+                      struct nzd_buf *bytes)
+{
+    const struct generations *all = target->generations;
+    struct blob_search search = {.module = module, .blob = module->content};
+    int code = 0;
+    for (uint32_t i = 0;
+         i < all->count && nzd_digest_is_zero(&search.blob) && !code; i++)
+        code = nzd_journal_each_module(target->journal, all->ids[i], match_blob,
+                                       &search, target->err);
+    if (!code && nzd_digest_is_zero(&search.blob))
+        code = not_held(target, module->name);
+    nzd_buf_reset(bytes);
+    if (!code)
+        code = nzd_journal_get_blob(target->journal, &search.blob, bytes,
+                                    target->err);
+    return code;
+}
+
 /* Takes out what generation `to` does not hold and what equals the node, and
  * spools the rest from its blobs. */
 static int fetch_targets(struct target *target, struct nzd_err *err)
@@ -244,15 +335,13 @@ static int fetch_targets(struct target *target, struct nzd_err *err)
         struct nzd_module module = q->new.modules[i];
         bool wanted = module.flags & NZD_QUESTION_TARGET;
         module.flags &= ~NZD_QUESTION_TARGET;
-        if (wanted && nzd_digest_is_zero(&module.content))
+        if (wanted && nzd_digest_is_zero(&module.md5))
             continue;
         const struct nzd_module *runs =
             nzd_inventory_module(&q->old, module.name);
         if (wanted && !(runs && nzd_digest_equal(&runs->md5, &module.md5) &&
                         nzd_digest_equal(&runs->attrs, &module.attrs))) {
-            struct nzd_digest blob = module.content;
-            nzd_buf_reset(&bytes);
-            code = nzd_journal_get_blob(target->journal, &blob, &bytes, err);
+            code = fetch_code(target, &module, &bytes);
             if (!code)
                 code = detail_module(&q->new.arena, &module,
                                      nzd_buf_view(&bytes), err);
@@ -267,37 +356,60 @@ static int fetch_targets(struct target *target, struct nzd_err *err)
     return code;
 }
 
-struct generations {
-    uint64_t ids[4096];
-    uint32_t count;
-    uint64_t to;
-    const struct nzd_digest *base;
-};
-
-/* Committed transactions over the base after `to`, newest first. */
 static int note_generation(void *context, const struct nzd_txn *txn)
 {
     struct generations *all = context;
-    if (txn->id > all->to && txn->state == NZD_STATE_COMMITTED &&
-        nzd_digest_equal(&txn->base, all->base) &&
-        all->count < sizeof all->ids / sizeof all->ids[0])
-        all->ids[all->count++] = txn->id;
+    if (txn->state != NZD_STATE_COMMITTED ||
+        !nzd_digest_equal(&txn->base, all->base))
+        return 0;
+    if (all->count % 64 == 0) {
+        size_t size = (all->count + 64u) * sizeof *all->ids;
+        uint64_t *ids = realloc(all->ids, size);
+        if (!ids)
+            return nzd_err_memory(all->err);
+        all->ids = ids;
+    }
+    all->ids[all->count++] = txn->id;
+    all->after += txn->id > all->to;
     return 0;
 }
 
+/* As the transaction that made it calls it, or the one that left it. */
 static void name_target(struct nzd_question *q, struct nzd_journal *journal,
-                        uint64_t to)
+                        const struct generations *all)
 {
     struct nzd_txn txn;
-    const char *version = q->base.version;
-    char *kept = NULL;
-    if (to && !nzd_journal_txn(journal, to, &txn, NULL)) {
-        kept =
-            nzd_arena_text(&q->plan.arena, txn.to_version ? txn.to_version : "",
-                           txn.to_version ? strlen(txn.to_version) : 0);
-        nzd_txn_clear(&txn);
-    }
-    q->plan.to_version = kept ? kept : version;
+    const char *version = NULL;
+    bool made = all->after < all->count && all->ids[all->after] == all->to;
+    q->plan.to_version = q->base.version;
+    if (!all->to || (!made && !all->after) ||
+        nzd_journal_txn(journal, all->ids[made ? all->after : all->after - 1],
+                        &txn, NULL))
+        return;
+    version = made ? txn.to_version : txn.from_version;
+    if (version && version[0])
+        version = nzd_arena_text(&q->plan.arena, version, strlen(version));
+    if (version && version[0])
+        q->plan.to_version = version;
+    nzd_txn_clear(&txn);
+}
+
+static int walk(struct target *target)
+{
+    const struct generations *all = target->generations;
+    struct nzd_journal *journal = target->journal;
+    struct nzd_err *err = target->err;
+    const struct nzd_digest *base = &target->q->base.identity;
+    int code = nzd_journal_each_live(journal, base, each_in_force, target, err);
+    for (uint32_t i = 0; i < all->after && !code; i++)
+        code = nzd_journal_each_module(journal, all->ids[i], each_undone,
+                                       target, err);
+    for (uint32_t i = all->count; i > all->after && !code; i--)
+        code = nzd_journal_each_module(journal, all->ids[i - 1], each_redone,
+                                       target, err);
+    if (!code && !all->to)
+        code = nzd_journal_each_live(journal, base, each_of_base, target, err);
+    return code;
 }
 
 int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
@@ -305,32 +417,25 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
                             struct nzd_err *err)
 {
     (void)context;
-    struct target target = {.q = q, .journal = journal, .err = err};
-    struct generations *all = calloc(1, sizeof *all);
-    if (!all)
-        return nzd_err_memory(err);
-    all->to = to;
-    all->base = &q->base.identity;
+    struct generations all = {.to = to, .base = &q->base.identity, .err = err};
+    struct target target = {
+        .q = q, .journal = journal, .generations = &all, .err = err};
     nzd_inventory_init(&q->new);
     int code = nzd_question_open_spool(q, journal, err);
     if (!code)
         code = copy_modules(q, err);
     if (!code)
-        code = nzd_journal_each_txn(journal, note_generation, all, err);
+        code = nzd_journal_each_txn(journal, note_generation, &all, err);
     if (!code)
-        code = nzd_journal_each_live(journal, &q->base.identity, each_in_force,
-                                     &target, err);
-    for (uint32_t i = 0; i < all->count && !code; i++)
-        code = nzd_journal_each_module(journal, all->ids[i], each_undone,
-                                       &target, err);
-    free(all);
+        code = walk(&target);
     if (!code)
         code = fetch_targets(&target, err);
     if (!code)
         code = nzd_question_plan(q, journal, err);
-    if (code)
-        return code;
-    nzd_question_name_running(q, journal);
-    name_target(q, journal, to);
-    return 0;
+    if (!code)
+        nzd_question_name_running(q, journal);
+    if (!code)
+        name_target(q, journal, &all);
+    free(all.ids);
+    return code;
 }
