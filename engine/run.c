@@ -137,6 +137,8 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
         nzd_err_clear(err);
         code = 0;
     }
+    if (code == NZD_ENOTFOUND && run->kind == NZD_TXN_ROLLBACK)
+        err->code = code = NZD_EREFUSED;
     if (!code && mode != NZD_JOURNAL_READ)
         code = nzd_settle_open(context, t->journal, &q->target, err);
     if (!code)
