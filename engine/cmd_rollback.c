@@ -32,9 +32,14 @@ static int find_generation(struct nzd_context *context, struct nzd_question *q,
                            "newest is %" PRIu64,
                            *to, newest);
     code = nzd_journal_txn(journal, *to, &wanted, NULL);
-    if (code)
+    /* The last commit knows what it replaced, held or not. */
+    if (code == NZD_ENOTFOUND && !context->options.has_to)
+        return 0;
+    if (code == NZD_ENOTFOUND)
         return nzd_err_set(err, NZD_EUSAGE,
                            "generation %" PRIu64 " is not held any more", *to);
+    if (code)
+        return nzd_journal_txn(journal, *to, &wanted, err);
     bool committed = wanted.state == NZD_STATE_COMMITTED &&
                      nzd_digest_equal(&wanted.base, &q->base.identity);
     nzd_txn_clear(&wanted);
