@@ -81,7 +81,25 @@ static int read_bundle(struct nzd_context *context, struct nzd_question *q,
     return code;
 }
 
-/* Modules of the bundle that the node has on disk but not in memory. */
+/* A boot of the bundle in embedded mode would load it. */
+static bool is_loaded_at_boot(const struct nzd_inventory *inventory,
+                              const struct nzd_module *module)
+{
+    const struct nzd_app *app = nzd_inventory_app(inventory, module->app);
+    const struct nzd_term *list = NULL;
+    if (app && app->spec)
+        list = nzd_term_get(nzd_term_at(app->spec, 2), "modules");
+    for (uint32_t i = 0; i < nzd_term_length(list); i++)
+        if (nzd_term_is_atom(nzd_term_at(list, i), module->name))
+            return true;
+    return false;
+}
+
+/*
+ * Modules of the bundle that the node has on disk but not in memory. An
+ * interactive VM loads them when they are called; an embedded one never does,
+ * so what it should hold and does not is missing, file or not.
+ */
 static int ask_on_disk(struct nzd_question *q, struct nzd_err *err)
 {
     uint32_t count = 0;
@@ -89,7 +107,9 @@ static int ask_on_disk(struct nzd_question *q, struct nzd_err *err)
     if (!names)
         return nzd_err_memory(err);
     for (uint32_t i = 0; i < q->new.module_count; i++)
-        if (!nzd_inventory_module(&q->old, q->new.modules[i].name))
+        if (!nzd_inventory_module(&q->old, q->new.modules[i].name) &&
+            !(q->hello.embedded &&
+              is_loaded_at_boot(&q->new, &q->new.modules[i])))
             names[count++] = q->new.modules[i].name;
     int code = 0;
     if (count)
@@ -198,10 +218,21 @@ void nzd_question_name_running(struct nzd_question *q,
     nzd_txn_clear(&in_force);
 }
 
+void nzd_question_drop_leaving(struct nzd_question *q)
+{
+    struct nzd_inventory *old = &q->old;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < old->module_count; i++)
+        if (!(old->modules[i].flags & NZD_MODULE_LEAVING))
+            old->modules[kept++] = old->modules[i];
+    old->module_count = kept;
+}
+
 int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
                         struct nzd_journal *journal, const char *path,
                         struct nzd_err *err)
 {
+    nzd_question_drop_leaving(q);
     int code = nzd_question_open_spool(q, journal, err);
     if (!code)
         code = read_bundle(context, q, path, err);

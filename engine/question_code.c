@@ -420,6 +420,7 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
     struct generations all = {.to = to, .base = &q->base.identity, .err = err};
     struct target target = {
         .q = q, .journal = journal, .generations = &all, .err = err};
+    nzd_question_drop_leaving(q);
     nzd_inventory_init(&q->new);
     int code = nzd_question_open_spool(q, journal, err);
     if (!code)

@@ -9,14 +9,18 @@
 /* Of a module of the new side: set from the journal, its content is a blob. */
 #define NZD_QUESTION_TARGET 0x80000000u
 
-int nzd_question_open_spool(struct nzd_question *q,
-                            struct nzd_journal *journal, struct nzd_err *err);
+int nzd_question_open_spool(struct nzd_question *q, struct nzd_journal *journal,
+                            struct nzd_err *err);
 /* Diff, old code, judgement, callers, users, digest. */
 int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
                       struct nzd_err *err);
 /* Details and spools the running code of all steps that have an old side. */
 int nzd_question_old_code(struct nzd_question *q, struct nzd_journal *journal,
                           struct nzd_err *err);
+/* A module that an earlier commit removed is not there for a plan, even while
+ * it waits for the last old code to go: else it would go after the plan that
+ * holds it is committed. */
+void nzd_question_drop_leaving(struct nzd_question *q);
 void nzd_question_name_running(struct nzd_question *q,
                                struct nzd_journal *journal);
 

@@ -15,13 +15,14 @@
 
 struct nzd_spool;
 
-#define NZD_MODULE_LOADED       1u  /* node: it is in memory */
-#define NZD_MODULE_OLD_CODE     2u  /* node: erlang:check_old_code/1 */
-#define NZD_MODULE_STICKY       4u  /* node: in a sticky directory */
-#define NZD_MODULE_PRELOADED    8u  /* node: part of the emulator */
-#define NZD_MODULE_CONSOLIDATED 16u /* from releases/VSN/consolidated */
-#define NZD_MODULE_DETAILED     32u /* `beam` holds calls and lambdas */
-#define NZD_MODULE_SPOOLED      64u /* its bytes are in the spool */
+#define NZD_MODULE_LOADED       1u   /* node: it is in memory */
+#define NZD_MODULE_OLD_CODE     2u   /* node: erlang:check_old_code/1 */
+#define NZD_MODULE_STICKY       4u   /* node: in a sticky directory */
+#define NZD_MODULE_PRELOADED    8u   /* node: part of the emulator */
+#define NZD_MODULE_CONSOLIDATED 16u  /* from releases/VSN/consolidated */
+#define NZD_MODULE_DETAILED     32u  /* `beam` holds calls and lambdas */
+#define NZD_MODULE_LEAVING      128u /* node: removed, goes when it can */
+#define NZD_MODULE_SPOOLED      64u  /* its bytes are in the spool */
 
 struct nzd_module {
     const char *name;

@@ -175,6 +175,8 @@ loop(State) ->
             loop(orphaned(State#state{client = none}));
         retry_undo when State#state.client =:= none ->
             loop(orphaned(State));
+        {chores, Purger, {[], [], _}} when Purger =:= State#state.purger ->
+            loop(State#state{chores = {[], [], []}, purger = none});
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
             loop(State#state{chores = Chores});
         _Stale ->
@@ -384,7 +386,7 @@ act(done, #state{phase = keeping} = State) ->
     Chores = {
         lists:usort(Stale ++ maps:keys(Old) ++ Added),
         lists:usort(((Gone -- maps:keys(Old)) -- Added) ++ Removed),
-        State#state.lambdas ++ Past
+        replaced(maps:keys(Old), State#state.lambdas, Past)
     },
     {ok, save(start_purger((reset(State))#state{chores = Chores}))};
 %% Where a later load finds the code in force: first on the code path.
@@ -643,7 +645,7 @@ runs(M, Md5, Attrs) ->
 drop_new(#state{added = Added, chores = {Stale, Gone, Past}} = State0) ->
     State = stop_purger(State0),
     Changed = lists:usort(maps:keys(State#state.old) ++ Stale),
-    Lambdas = State#state.new_lambdas ++ Past,
+    Lambdas = replaced(maps:keys(State#state.old), State#state.new_lambdas, Past),
     {Left, Stay} = drop_rounds(Changed, lists:usort(Added ++ Gone), Lambdas, 20),
     Chores = {Left, Stay, Lambdas},
     {[M || M <- Stay, lists:member(M, Added)],
@@ -671,6 +673,10 @@ delete(M) ->
     end.
 
 %%% --- after the commit -------------------------------------------------
+
+%% A module has one old version: of those that changed, the one just replaced.
+replaced(Modules, Lambdas, Past) ->
+    [L || {M, _, _} = L <- Past, not lists:member(M, Modules)] ++ Lambdas.
 
 start_purger(#state{chores = {[], [], _}} = State) ->
     State#state{chores = {[], [], []}, purger = none};
@@ -762,7 +768,7 @@ sweep() ->
 %% its reference count tells. Counted in a process of its own, whose heap
 %% holds none of them; what nobody holds is seen on a fun of ours.
 closures(Lambdas) ->
-    {_, Ref} = spawn_monitor(fun() -> exit({held, held(Lambdas)}) end),
+    {_, Ref} = spawn_monitor(fun() -> exit({held, held(lists:usort(Lambdas))}) end),
     receive
         {'DOWN', Ref, process, _, {held, Held}} -> Held;
         {'DOWN', Ref, process, _, _} -> []
