@@ -14,9 +14,22 @@
 #define RECONNECT_US 10000000u
 #define BLOCKED_US   10000000u
 
+/* The record as it is now, and the events since the last move. */
+static int write_down(struct nzd_settle *s, struct nzd_err *err)
+{
+    struct nzd_move durable = {
+        .txn = s->txn,
+        .events = s->timeline->items,
+        .event_count = s->timeline->count,
+    };
+    int code = nzd_journal_move(s->journal, &durable, err);
+    if (!code)
+        nzd_timeline_written(s->timeline);
+    return code;
+}
+
 static int move(struct nzd_settle *s, enum nzd_state state, struct nzd_err *err)
 {
-    struct nzd_move durable = {.txn = s->txn};
     enum nzd_state before = s->txn->state;
     uint64_t begin = nzd_clock_us();
     nzd_timeline_add(s->timeline, NZD_EVENT_MOVE,
@@ -32,16 +45,12 @@ static int move(struct nzd_settle *s, enum nzd_state state, struct nzd_err *err)
         free(s->txn->why);
         s->txn->why = strdup(s->why);
     }
-    durable.events = s->timeline->items;
-    durable.event_count = s->timeline->count;
-    int code = nzd_journal_move(s->journal, &durable, err);
-    if (code) {
+    int code = write_down(s, err);
+    if (code)
         s->txn->state = before;
-        return code;
-    }
-    nzd_timeline_written(s->timeline);
-    nzd_log_move(s->txn);
-    return 0;
+    else
+        nzd_log_move(s->txn);
+    return code;
 }
 
 /* --- what became of the VM --------------------------------------------------
@@ -188,6 +197,24 @@ static int undo_once(struct nzd_settle *s, struct nzd_node *node,
     return code;
 }
 
+/* Who blocks, and who was ended meanwhile, is kept for whoever goes on. */
+static int leave_blocked(struct nzd_settle *s, struct nzd_err *err)
+{
+    struct nzd_err unwritten = NZD_ERR_INIT;
+    nzd_timeline_add(s->timeline, NZD_EVENT_NOTE, "blocked", BLOCKED_US, "%s",
+                     err->message);
+    if (write_down(s, &unwritten))
+        nzd_output_warn(&s->context->output, "not recorded: %s",
+                        unwritten.message);
+    err->code = NZD_EUNSETTLED;
+    nzd_err_prefix(err, "the undo is blocked");
+    nzd_err_next(err,
+                 "transaction %" PRIu64 " stays undoing; the next nzd command "
+                 "tries again",
+                 s->txn->id);
+    return NZD_EUNSETTLED;
+}
+
 /* Who blocks may leave: tried again for a while. */
 static int undo(struct nzd_settle *s, struct nzd_node *node,
                 struct nzd_err *err)
@@ -206,14 +233,8 @@ static int undo(struct nzd_settle *s, struct nzd_node *node,
         }
         nzd_link_wait(nzd_node_link(node), -1, 100000, NULL);
     }
-    if (code == NZD_EREFUSED) {
-        err->code = code = NZD_EUNSETTLED;
-        nzd_err_prefix(err, "the undo is blocked");
-        nzd_err_next(err,
-                     "transaction %" PRIu64 " stays undoing; the next "
-                     "nzd command tries again",
-                     s->txn->id);
-    }
+    if (code == NZD_EREFUSED)
+        code = leave_blocked(s, err);
     if (!code)
         code = nzd_rows_prove_old(node, s->journal, s->txn->id, left, err);
     if (code)

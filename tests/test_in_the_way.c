@@ -365,17 +365,18 @@ static void a_loop_of_counter_is_named(void **state)
     answer_settled(way->harness, node);
 }
 
-/* A server that never rests is not one that stays. */
+/* A server that never rests, and hardly ever is outside of its callbacks, is
+ * not one that stays. */
 static void busy_is_not_resident(void **state)
 {
     struct way *way = *state;
     beam_node_eval(way->node, "{ok, _} = way_srv:start()");
     struct beam_load *load =
-        beam_load_start(way->node, 4, 0, "way_srv", "work", "[2000]");
-    beam_load_wait(load, 20);
-    struct harness_run run = apply(way, 2, "--drain", "10s");
+        beam_load_start(way->node, 4, 0, "way_srv", "work", "[50000]");
+    beam_load_wait(load, 5);
+    struct harness_run run = apply(way, 2, "--drain", "2s");
     assert_status(run, 0);
-    beam_load_wait(load, 20);
+    beam_load_wait(load, 5);
     struct beam_load_result result = beam_load_stop(load);
     assert_int_equal(result.undef + result.fail + result.killed, 0);
     assert_matches(result.results, "\\{2,[0-9]+\\}");
@@ -533,19 +534,25 @@ static void resident_outlives_a_commit(void **state)
     answer_settled(way->harness, way->node);
 }
 
-/* It came after the last look: the undo waits, for the next nzd if need be. */
+/* It came after the last look, and the operator's word is of another: the undo
+ * waits, for the next nzd if need be. */
 static void a_blocked_undo_is_finished_later(void **state)
 {
     struct way *way = *state;
+    const char *pid = begin(way, "left", "way_hold:wait()");
     harness_write_file(
         way->config, HOOK("enter", "pre", "way_same:enter", "\"late\"") FAILS);
-    struct harness_run run = apply(way, 2, "--drain", "0ms");
+    struct harness_run run = apply(way, 2, "--kill", "left");
     assert_status(run, 10);
     assert_contains(run.err, "the undo is blocked: ");
     assert_contains(run.err, " late is in old code of way_hold");
     assert_contains(run.err, "next nzd command");
     assert_txn(way->harness, way->node, 1, "undoing");
-    alive(way, "late", true);
+    assert_txn(way->harness, way->node, 1, "undoing");
+    event(way, 1, "ended", pid);
+    event(way, 1, "blocked", " late is in old code of way_hold");
+    alive(way, "left", false);
+
     /* Not in between: all of the new code still runs. */
     runs(way, 2);
     run = harness_nzd(way->harness, way->node, "status", "--check", NULL);
@@ -555,6 +562,7 @@ static void a_blocked_undo_is_finished_later(void **state)
     run = harness_nzd(way->harness, way->node, "recover", NULL);
     assert_status(run, 0);
     assert_txn(way->harness, way->node, 1, "rolled_back");
+    event(way, 1, "ended", pid);
     runs(way, 1);
     harness_write_file(way->config, "");
     run = apply(way, 2, "--retry");
