@@ -196,7 +196,10 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
     };
     nzd_timeline_open(&t.timeline);
     int code = run_plan(context, run, &t, &err);
-    bool nothing = !code && q.plan.verdict == NZD_LEVEL_NOTHING;
+    /* --min asks for more than nothing: the checks refuse it. */
+    bool nothing = !code && q.plan.verdict == NZD_LEVEL_NOTHING &&
+                   !(context->options.has_min &&
+                     context->options.min > NZD_CHECK_CARRIED_OUT);
     if (!code && !nothing) {
         show_plan_step(context, &q, nzd_clock_us() - t.timeline.opened_us);
         code = context->options.dry_run ? check_only(context, &t, &err)
