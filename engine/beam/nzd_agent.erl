@@ -1062,8 +1062,12 @@ modules() ->
         is_list(D)
     ]),
     [
-        module(M, Path, Owner, Dirs)
-     || {M, Path} <- code:all_loaded(), M =/= ?MODULE, not is_agent(M)
+        Row
+     || {M, Path} <- code:all_loaded(),
+        M =/= ?MODULE,
+        not is_agent(M),
+        Row <- [module(M, Path, Owner, Dirs)],
+        element(3, Row) =/= none
     ].
 
 is_agent(M) ->
@@ -1081,8 +1085,17 @@ module(M, Path, Owner, Dirs) ->
             flag(erlang:check_old_code(M), 2) bor
             flag(code:is_sticky(M), 4) bor
             flag(Path =:= preloaded, 8),
-    {M, App, M:module_info(md5), term_to_binary(M:module_info(attributes)),
+    {M, App, info(M, md5), term_to_binary(info(M, attributes)),
         path_text(Path), Flags}.
+
+%% What M:module_info(Key) asks. A call of a module that has just gone would
+%% raise, or load it again from its file.
+info(M, Key) ->
+    try
+        erlang:get_module_info(M, Key)
+    catch
+        error:badarg -> none
+    end.
 
 %% Removed by a committed transaction, and still there.
 leaving({M, App, Md5, Attributes, Path, Flags}, Gone) ->
@@ -1325,9 +1338,9 @@ callback(P) ->
     end.
 
 md5_of(M) ->
-    case erlang:module_loaded(M) of
-        true -> {M, M:module_info(md5), term_to_binary(M:module_info(attributes))};
-        false -> {M, none, none}
+    case info(M, md5) of
+        none -> {M, none, none};
+        Md5 -> {M, Md5, term_to_binary(info(M, attributes))}
     end.
 
 %%% --- always-on checks -------------------------------------------------
