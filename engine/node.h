@@ -75,6 +75,9 @@ struct nzd_hello {
 };
 int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,
                    struct nzd_err *err);
+/* NZD_EBUSY: the node belongs to the journal of this uuid. */
+int nzd_node_foreign(const struct nzd_node *node,
+                     const struct nzd_digest *owner, struct nzd_err *err);
 
 /* Applications and loaded modules, sorted. `out` is initialised here. */
 int nzd_node_inventory(struct nzd_node *node, struct nzd_inventory *out,

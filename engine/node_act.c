@@ -11,20 +11,25 @@ static const struct nzd_term *reason_of(const struct nzd_term *answer)
                                                   : NULL;
 }
 
+int nzd_node_foreign(const struct nzd_node *node,
+                     const struct nzd_digest *owner, struct nzd_err *err)
+{
+    char hex[NZD_DIGEST_HEX];
+    nzd_digest_hex(hex, owner);
+    nzd_err_set(err, NZD_EBUSY, "%s belongs to another journal, %.8s",
+                nzd_node_name(node), hex);
+    nzd_err_next(err, "use that journal (--journal DIR), or --adopt to take "
+                      "the node over");
+    return NZD_EBUSY;
+}
+
 static int busy_node(struct nzd_node *node, const struct nzd_term *reason,
                      struct nzd_err *err)
 {
     struct nzd_digest owner;
-    char hex[NZD_DIGEST_HEX];
     if (nzd_term_is_tagged(reason, "owner", 2) &&
-        nzd_node_digest(nzd_term_at(reason, 1), &owner)) {
-        nzd_digest_hex(hex, &owner);
-        nzd_err_set(err, NZD_EBUSY, "%s belongs to another journal, %.8s",
-                    nzd_node_name(node), hex);
-        nzd_err_next(err, "use that journal (--journal DIR), or --adopt to "
-                          "take the node over");
-        return NZD_EBUSY;
-    }
+        nzd_node_digest(nzd_term_at(reason, 1), &owner))
+        return nzd_node_foreign(node, &owner, err);
     if (nzd_term_is_tagged(reason, "busy", 3)) {
         int64_t txn = 0;
         nzd_term_integer(nzd_term_at(reason, 1), &txn);

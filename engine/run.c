@@ -120,6 +120,21 @@ static int show_nothing(struct nzd_context *context,
 /* --- the command
  * ------------------------------------------------------------------ */
 
+/* Before anything is planned: what a foreign node runs this journal cannot
+ * know. */
+static int check_owner(const struct nzd_context *context,
+                       const struct nzd_journal *journal,
+                       const struct nzd_question *q, struct nzd_err *err)
+{
+    struct nzd_digest owner;
+    if (!q->hello.has_owner || context->options.adopt ||
+        (journal &&
+         !memcmp(q->hello.owner, nzd_journal_uuid(journal), NZD_DIGEST_SIZE)))
+        return 0;
+    memcpy(owner.bytes, q->hello.owner, NZD_DIGEST_SIZE);
+    return nzd_node_foreign(q->node, &owner, err);
+}
+
 static int open_all(struct nzd_context *context, const struct nzd_run *run,
                     struct nzd_transaction *t, struct nzd_err *err)
 {
@@ -143,6 +158,8 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
         code = nzd_settle_open(context, t->journal, &q->target, err);
     if (!code)
         code = nzd_question_connect(context, q, err);
+    if (!code)
+        code = check_owner(context, t->journal, q, err);
     if (!code && mode != NZD_JOURNAL_READ)
         code = nzd_settle_agent(t->journal, q, err);
     if (!code)
