@@ -36,9 +36,9 @@ int nzd_cmd_recover(struct nzd_context *context)
     if (code)
         nzd_output_error(&context->output, &err);
     else if (context->output.json)
-        nzd_output_json(&context->output,
-                        json_pack("{s:s, s:s}", "event", "outcome", "state",
-                                  "settled"));
+        nzd_output_json(
+            &context->output,
+            json_pack("{s:s, s:s}", "event", "outcome", "state", "settled"));
     else
         nzd_output_line(&context->output, "settled: nothing is open");
     nzd_question_clear(&q);
