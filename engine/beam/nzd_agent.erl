@@ -40,6 +40,8 @@
 %% milliseconds between them.
 -define(LOOKS, 4).
 -define(LOOK_GAP, 15).
+%% Questions to processes, one for each module, that are open at a time.
+-define(CHECKS, 8192).
 %% Frames that process_info(P, current_stacktrace) shows at most.
 -define(FRAMES, 8).
 %% Heap of a process whose stack is still printed, values and all.
@@ -811,21 +813,35 @@ references(M, Md5, Arity, Index, Count, Uniq) ->
 %% {PidText, Name, Module, Function, Arity}: processes that the VM itself
 %% finds in the old code of these modules.
 in_old_code(Modules) ->
-    With = [M || M <- Modules, erlang:check_old_code(M)],
-    [
-        who(P, M, frame(P, M))
-     || With =/= [],
-        P <- erlang:processes(),
-        P =/= self(),
-        M <- With,
-        in_old(P, M)
-    ].
+    case [M || M <- Modules, erlang:check_old_code(M)] of
+        [] ->
+            [];
+        With ->
+            Those = [P || P <- erlang:processes(), P =/= self()],
+            Found = find_in_old(Those, With, max(1, ?CHECKS div length(With))),
+            [who(P, M, frame(P, M)) || {P, M} <- Found]
+    end.
 
-in_old(P, M) ->
-    try
-        erlang:check_process_code(P, M)
-    catch
-        error:_ -> false
+%% Many at a time: a busy process answers only when it is scheduled, all that
+%% it was asked until then at once.
+find_in_old([], _With, _AtOnce) ->
+    [];
+find_in_old(Those, With, AtOnce) ->
+    {Now, Later} = lists:split(min(AtOnce, length(Those)), Those),
+    Tag = make_ref(),
+    Asked = [
+        erlang:check_process_code(P, M, [{async, {Tag, P, M}}])
+     || P <- Now,
+        M <- With
+    ],
+    found_in_old(Tag, length(Asked)) ++ find_in_old(Later, With, AtOnce).
+
+found_in_old(_Tag, 0) ->
+    [];
+found_in_old(Tag, Left) ->
+    receive
+        {check_process_code, {Tag, P, M}, true} -> [{P, M} | found_in_old(Tag, Left - 1)];
+        {check_process_code, {Tag, _, _}, _} -> found_in_old(Tag, Left - 1)
     end.
 
 frame(P, M) ->
