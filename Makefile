@@ -73,7 +73,7 @@ tests: $(NZD) $(TESTS) $(CTL) points
 
 # nzd with the points of the crash sweep; see journal/point.h.
 points:
-	@$(MAKE) --no-print-directory POINTS=1 BUILD=build/points build/points/nzd
+	@$(MAKE) --no-print-directory SAN= POINTS=1 BUILD=build/points build/points/nzd
 
 # The whole sweep: every point, to the full depth. `make check` samples it.
 crash: tests fixtures

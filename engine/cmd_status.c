@@ -124,8 +124,8 @@ static void show_drift(struct status *status)
                             drift->from_journal ? "journal" : "file", expected);
         else if (nzd_digest_is_zero(&drift->expected))
             nzd_output_line(output,
-                            "  %-16s was removed and goes when no old code "
-                            "that knows it is left",
+                            "  %-16s was removed; it goes when nothing that "
+                            "is loaded names it",
                             drift->module);
         else
             nzd_output_line(output, "  %-16s runs %.8s, %s %.8s", drift->module,

@@ -2,6 +2,7 @@
 #include "node_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A term with an error reason inside {error, Reason}. */
@@ -177,6 +178,31 @@ static int asked_ok(struct nzd_node *node, const char *what,
     return code;
 }
 
+/* A loaded module outside the plan imports it (a gap the operator accepted):
+ * then it stays. */
+static bool is_still_named(const struct nzd_plan *plan, const char *module)
+{
+    for (uint32_t i = 0; i < plan->gap_count; i++)
+        if (!plan->gaps[i].in_flight &&
+            strcmp(plan->gaps[i].module, module) == 0)
+            return true;
+    return false;
+}
+
+static void put_leaving(struct nzd_buf *out, const struct nzd_plan *plan)
+{
+    const char **names = calloc(plan->step_count + 1, sizeof *names);
+    uint32_t count = 0;
+    for (uint32_t i = 0; names && i < plan->step_count; i++)
+        if (plan->steps[i].change == NZD_STEP_REMOVED &&
+            !is_still_named(plan, plan->steps[i].name))
+            names[count++] = plan->steps[i].name;
+    out->failed = out->failed || !names;
+    if (names)
+        nzd_node_put_atoms(out, names, count);
+    free(names);
+}
+
 int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
                       struct nzd_err *err)
 {
@@ -184,7 +210,7 @@ int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
     nzd_etf_tuple(request, 5);
     nzd_etf_atom(request, "sets");
     nzd_node_put_steps(request, plan, 1u << NZD_STEP_ADDED);
-    nzd_node_put_steps(request, plan, 1u << NZD_STEP_REMOVED);
+    put_leaving(request, plan);
     nzd_node_put_lambdas(request, plan, false);
     nzd_node_put_lambdas(request, plan, true);
     return asked_ok(node, "sets", err);

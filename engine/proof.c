@@ -101,8 +101,10 @@ int nzd_proof_make(struct nzd_question *q, struct nzd_journal *journal,
     memset(out, 0, sizeof *out);
     nzd_inventory_init(&all.files);
     all.done = calloc(q->old.module_count + 1, sizeof *all.done);
-    int code = all.done ? 0 : nzd_err_memory(err);
-    if (!code && journal)
+    if (!all.done)
+        return nzd_err_memory(err);
+    int code = 0;
+    if (journal)
         code = nzd_journal_each_live(journal, &q->base.identity, judge_live,
                                      &all, err);
     if (!code)

@@ -116,7 +116,7 @@ static int take_object(void *context, uint32_t index,
 static int list_old(struct old_code *all, struct nzd_err *err)
 {
     struct nzd_plan *plan = &all->q->plan;
-    all->modules = calloc(plan->step_count + 1, sizeof *all->modules);
+    all->modules = calloc(plan->step_count + 1, sizeof(struct nzd_module *));
     all->names = calloc(plan->step_count + 1, sizeof *all->names);
     if (!all->modules || !all->names)
         return nzd_err_memory(err);

@@ -45,7 +45,8 @@ static char *path_of_added(const struct nzd_inventory *old,
     char *copy = NULL;
     for (uint32_t i = 0; i < old->module_count; i++) {
         const char *slash = strrchr(old->modules[i].path, '/');
-        if (!slash || !step->app[0] || strcmp(old->modules[i].app, step->app))
+        if (!slash || !step->app[0] ||
+            strcmp(old->modules[i].app, step->app) != 0)
             continue;
         nzd_buf_bytes(&path, old->modules[i].path,
                       (size_t)(slash - old->modules[i].path) + 1);
@@ -74,7 +75,7 @@ static int fill_row(const struct nzd_inventory *old,
         set_old(row, step->old);
     if (step->new)
         set_new(row, step->new);
-    if (step->change == NZD_STEP_CHANGED)
+    if (step->change == NZD_STEP_CHANGED && step->old)
         row->new_path = strdup(step->old->path);
     else if (step->change == NZD_STEP_ADDED)
         row->new_path = path_of_added(old, step);

@@ -272,11 +272,13 @@ static const char *with_attribute(struct harness *harness)
     const char *copy = harness_path(harness, "attribute");
     const char *source = harness_path(harness, "counter_text.erl");
     harness_copy(harness, harness_fixture(harness, "counter-0.1.0"), copy);
+    static const char script[] =
+        "sed 's/^-module(counter_text)\\./&\\n-vsn(\"other\")./' \"$1\" >\"$2\""
+        " && erlc +deterministic -o \"$3/lib/counter-0.1.0/ebin\" \"$2\"";
     const char *const argv[] = {
         "sh",
         "-c",
-        "sed 's/^-module(counter_text)\\./&\\n-vsn(\"other\")./' \"$1\" >\"$2\""
-        " && erlc +deterministic -o \"$3/lib/counter-0.1.0/ebin\" \"$2\"",
+        script,
         "sh",
         "tests/fixtures/counter/base/apps/counter/src/counter_text.erl",
         source,
@@ -339,7 +341,7 @@ static void a_removed_module_waits(void **state)
                 "\"0.1.0\"");
     struct harness_run run = harness_nzd(harness, node, "status", NULL);
     assert_status(run, 0);
-    assert_matches(run.out, "^  counter_legacy +was removed and goes when ");
+    assert_matches(run.out, "^  counter_legacy +was removed; it goes when ");
     beam_node_eval(node, "holder ! stop");
     beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 20000);
     answer_settled(harness, node);

@@ -1077,19 +1077,31 @@ modules() ->
         D <- [code:lib_dir(A)],
         is_list(D)
     ]),
+    Loaded = [{M, P} || {M, P} <- code:all_loaded(), M =/= ?MODULE, not is_agent(M)],
+    Sticky = lists:foldl(fun note_sticky/2, #{}, Loaded),
     [
         Row
-     || {M, Path} <- code:all_loaded(),
-        M =/= ?MODULE,
-        not is_agent(M),
-        Row <- [module(M, Path, Owner, Dirs)],
+     || {M, Path} <- Loaded,
+        Row <- [module(M, Path, maps:get(folder(Path), Sticky), Owner, Dirs)],
         element(3, Row) =/= none
     ].
+
+%% Folders are sticky, so one module of each is asked for: an answer of the
+%% code server comes late where the node is busy.
+note_sticky({M, Path}, Sticky) ->
+    Folder = folder(Path),
+    case Sticky of
+        #{Folder := _} -> Sticky;
+        _ -> Sticky#{Folder => code:is_sticky(M)}
+    end.
+
+folder(Path) when is_list(Path) -> filename:dirname(Path);
+folder(Atom) -> Atom.
 
 is_agent(M) ->
     lists:prefix("nzd_agent_", atom_to_list(M)).
 
-module(M, Path, Owner, Dirs) ->
+module(M, Path, Sticky, Owner, Dirs) ->
     App =
         case Owner of
             #{M := A} -> A;
@@ -1099,7 +1111,7 @@ module(M, Path, Owner, Dirs) ->
     Flags =
         1 bor
             flag(erlang:check_old_code(M), 2) bor
-            flag(code:is_sticky(M), 4) bor
+            flag(Sticky, 4) bor
             flag(Path =:= preloaded, 8),
     {M, App, info(M, md5), term_to_binary(info(M, attributes)),
         path_text(Path), Flags}.
@@ -1137,9 +1149,9 @@ on_disk(Name) ->
     end.
 
 loaded_since(M, Path) when is_list(Path) ->
-    module(M, Path, #{M => app_of(Path)}, #{});
+    module(M, Path, code:is_sticky(M), #{M => app_of(Path)}, #{});
 loaded_since(M, Path) ->
-    module(M, Path, #{}, #{}).
+    module(M, Path, code:is_sticky(M), #{}, #{}).
 
 on_disk_file(Name, M) ->
     case code:where_is_file(binary_to_list(Name) ++ ".beam") of
