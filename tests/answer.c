@@ -148,9 +148,6 @@ void answer_settled(struct harness *harness, struct beam_node *node)
                        "[]", 10000);
     run = harness_nzd(harness, node, "status", "--check", NULL);
     assert_status(run, 0);
-    assert_eval(node,
-                "[P || P <- processes(), "
-                "process_info(P, status) =:= {status, suspended}]",
-                "[]");
+    beam_node_wait_unsuspended(node);
     assert_true(beam_node_alive(node));
 }

@@ -482,9 +482,29 @@ void beam_node_kill(struct beam_node *node)
     end_node(node);
 }
 
+void beam_node_wait_unsuspended(struct beam_node *node)
+{
+    beam_node_wait_for(node,
+                       "[P || P <- erlang:processes(), "
+                       "process_info(P, status) =:= {status, suspended}]",
+                       "[]", 3000);
+}
+
+/* All its threads have stopped. */
+static bool is_frozen(const struct beam_node *node)
+{
+    const char *stat = harness_read_file(
+        node->harness,
+        harness_text(node->harness, "/proc/%d/stat", (int)node->pid));
+    const char *state = strrchr(stat, ')');
+    return state && state[1] == ' ' && state[2] == 'T';
+}
+
 void beam_node_freeze(struct beam_node *node)
 {
     kill(node->pid, SIGSTOP);
+    for (int i = 0; i < 500 && !is_frozen(node); i++)
+        usleep(2000);
 }
 
 void beam_node_thaw(struct beam_node *node)

@@ -70,6 +70,10 @@ void beam_node_check(struct beam_node *node, const char *expression,
 void beam_node_wait_for(struct beam_node *node, const char *expression,
                         const char *expected, int limit_ms);
 
+/* Fails when a process stays suspended; the VM's own are, for moments, while
+ * code is purged. */
+void beam_node_wait_unsuspended(struct beam_node *node);
+
 /* Requests in the background. */
 struct beam_load_result {
     uint64_t ok;         /* calls that returned */

@@ -183,10 +183,7 @@ void scene_check_runs(struct scene *scene, const char *version,
     beam_node_check(node, "element(1, counter_srv:call())",
                     harness_text(scene->harness, "\"%s\"", version), file,
                     line);
-    beam_node_check(node,
-                    "[P || P <- erlang:processes(), "
-                    "process_info(P, status) =:= {status, suspended}]",
-                    "[]", file, line);
+    beam_node_wait_unsuspended(node);
 }
 
 void scene_wait_removed(struct scene *scene)

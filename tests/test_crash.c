@@ -204,11 +204,7 @@ static void verify(struct sweep *sweep, const char *after)
         printf("after %s:\n", after);
     assert_status(settled, 0);
     expect_version(sweep, version_in_force(sweep));
-    /* The VM's own code purger is, for moments. */
-    beam_node_wait_for(sweep->node,
-                       "[P || P <- processes(), {status, suspended} =:= "
-                       "process_info(P, status)]",
-                       "[]", 3000);
+    beam_node_wait_unsuspended(sweep->node);
     /* What was removed or undone goes within moments. */
     beam_node_wait_for(sweep->node,
                        "[M || {M, _} <- code:all_loaded(), "
