@@ -131,7 +131,8 @@ enum nzd_occupant_kind {
     NZD_OCCUPANT_RESIDENT,  /* in code that is about to become old */
     NZD_OCCUPANT_CLOSURE,   /* somebody holds closures of old code */
     NZD_OCCUPANT_HOLDER,    /* ... of current code: blocks nothing now */
-    NZD_OCCUPANT_USER       /* runs a changed callback module */
+    NZD_OCCUPANT_USER,      /* runs a changed callback module */
+    NZD_OCCUPANT_LAST_USER  /* runs a removed one, which stays for it */
 };
 struct nzd_occupant {
     enum nzd_occupant_kind kind;
@@ -151,7 +152,8 @@ struct nzd_occupant_list {
 int nzd_node_occupants(struct nzd_node *node, const struct nzd_plan *plan,
                        struct nzd_arena *arena, struct nzd_occupant_list *out,
                        struct nzd_err *err);
-/* Processes whose callback module has code_change and is changed. */
+/* Processes whose callback module is changed and has code_change, or is
+ * removed. */
 int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
                    struct nzd_arena *arena, struct nzd_occupant_list *out,
                    struct nzd_err *err);
@@ -178,8 +180,10 @@ int nzd_node_md5s(struct nzd_node *node, const char *const *names,
 int nzd_node_begin(struct nzd_node *node, const uint8_t uuid[16], bool adopt,
                    const char *const *kill, unsigned kill_count,
                    uint8_t token[16], struct nzd_err *err);
-/* Takes over with the session's fence (a higher epoch). `phase` of 16. */
-int nzd_node_takeover(struct nzd_node *node, char *phase, struct nzd_err *err);
+/* Takes over with the session's fence (a higher epoch). `phase` of 16.
+ * NZD_EBUSY: the node belongs to another journal. */
+int nzd_node_takeover(struct nzd_node *node, const uint8_t uuid[16],
+                      char *phase, struct nzd_err *err);
 
 /* Old and new code are sent without waiting; the answers are collected by
  * nzd_node_collect(), which names the first module that was refused. */

@@ -74,11 +74,17 @@ int nzd_node_begin(struct nzd_node *node, const uint8_t uuid[16], bool adopt,
     return code ? code : nzd_node_unexpected(node, "open", answer, err);
 }
 
-int nzd_node_takeover(struct nzd_node *node, char *phase, struct nzd_err *err)
+int nzd_node_takeover(struct nzd_node *node, const uint8_t uuid[16],
+                      char *phase, struct nzd_err *err)
 {
     const struct nzd_term *answer = NULL;
-    nzd_etf_atom(nzd_node_begin_request(node), "takeover");
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "takeover");
+    nzd_etf_binary(request, nzd_view_of(uuid, 16));
     int code = nzd_node_asked(node, &answer, err);
+    if (!code)
+        code = busy_node(node, reason_of(answer), err);
     if (code)
         return code;
     const struct nzd_term *name = nzd_term_at(answer, 1);

@@ -171,8 +171,8 @@ int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
         return nzd_err_memory(err);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const struct nzd_module *new = plan->steps[i].new;
-        if (plan->steps[i].change == NZD_STEP_CHANGED &&
-            new->beam &&new->beam->has_code_change)
+        if (!new ||
+            (plan->steps[i].old && new->beam &&new->beam->has_code_change))
             names[count++] = plan->steps[i].name;
     }
     nzd_etf_tuple(request, 2);
@@ -184,8 +184,12 @@ int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
         return code;
     if (!nzd_term_is_tagged(answer, "users", 2))
         return nzd_node_unexpected(node, "users", answer, err);
-    return nzd_node_read_occupants(nzd_term_at(answer, 1), NZD_OCCUPANT_USER,
+    code = nzd_node_read_occupants(nzd_term_at(answer, 1), NZD_OCCUPANT_USER,
                                    arena, out, err);
+    for (uint32_t i = 0; i < out->count; i++)
+        if (!nzd_inventory_module(plan->new, out->items[i].module))
+            out->items[i].kind = NZD_OCCUPANT_LAST_USER;
+    return code;
 }
 
 /* --- callers of what is removed ---------------------------------------- */

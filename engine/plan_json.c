@@ -76,7 +76,8 @@ static void append_processes(json_t *list,
     for (uint32_t i = 0; i < occupants->count; i++) {
         const struct nzd_occupant *who = &occupants->items[i];
         char mfa[2200];
-        if (who->kind == NZD_OCCUPANT_USER)
+        if (who->kind == NZD_OCCUPANT_USER ||
+            who->kind == NZD_OCCUPANT_LAST_USER)
             snprintf(mfa, sizeof mfa, "%s", who->module);
         else
             snprintf(mfa, sizeof mfa, "%s:%s/%" PRIu32, who->module,

@@ -18,6 +18,7 @@ const char *nzd_plan_occupant_kind(enum nzd_occupant_kind kind)
         [NZD_OCCUPANT_CLOSURE] = "closure",
         [NZD_OCCUPANT_HOLDER] = "holder",
         [NZD_OCCUPANT_USER] = "user",
+        [NZD_OCCUPANT_LAST_USER] = "last_user",
     };
     return names[kind];
 }
@@ -155,11 +156,15 @@ static void show_users(struct nzd_output *output,
         while (end < users->count &&
                !strcmp(users->items[end].module, users->items[i].module))
             end++;
+        bool last = users->items[i].kind == NZD_OCCUPANT_LAST_USER;
         nzd_output_line(output,
-                        "  %-12s %s %" PRIu32 " process%s   %s %s%s"
-                        "runs it, has code_change; its state stays as it is",
-                        "migrate", users->items[i].module, end - i,
-                        end - i > 1 ? "es" : "", users->items[i].pid,
+                        last ? "  %-12s %s %" PRIu32 " process%s   %s %s%s"
+                               "runs it; the module goes after it"
+                             : "  %-12s %s %" PRIu32 " process%s   %s %s%s"
+                               "runs it, has code_change; its state stays as "
+                               "it is",
+                        last ? "stays" : "migrate", users->items[i].module,
+                        end - i, end - i > 1 ? "es" : "", users->items[i].pid,
                         users->items[i].name,
                         users->items[i].name[0] ? " " : "");
         i = end;

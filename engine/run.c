@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int nzd_run_open_journal(struct nzd_context *context,
@@ -38,12 +39,18 @@ static void show_plan_step(struct nzd_context *context,
                     "%s %s -> %s, %" PRIu32 " modules, %s", plan->release,
                     plan->from_version, plan->to_version, plan->step_count,
                     nzd_level_name(plan->verdict));
-    for (uint32_t i = 0; i < q->users.count; i++)
-        nzd_output_step(&context->output, "migrate", 0, NULL,
-                        "%s %s runs %s, which has code_change; its state "
-                        "stays as it is",
-                        q->users.items[i].pid, q->users.items[i].name,
-                        q->users.items[i].module);
+    for (uint32_t i = 0; i < q->users.count; i++) {
+        const struct nzd_occupant *who = &q->users.items[i];
+        if (who->kind == NZD_OCCUPANT_LAST_USER)
+            nzd_output_step(&context->output, "stays", 0, NULL,
+                            "%s is removed, and goes after %s %s", who->module,
+                            who->pid, who->name);
+        else
+            nzd_output_step(&context->output, "migrate", 0, NULL,
+                            "%s %s runs %s, which has code_change; its state "
+                            "stays as it is",
+                            who->pid, who->name, who->module);
+    }
 }
 
 static void show_outcome_json(struct nzd_context *context,
@@ -92,10 +99,18 @@ static int show_rolled_back(struct nzd_context *context,
         show_outcome_json(context, t, exit_code);
         return exit_code;
     }
-    nzd_output_line(output,
-                    "%srolled back %" PRIu64 "%s: %s %s runs on %s, as before",
-                    nzd_color(output, 'y'), t->txn.id, nzd_color(output, '0'),
-                    t->txn.release, t->txn.from_version, t->txn.node);
+    if (t->restarted)
+        nzd_output_line(output,
+                        "%srolled back %" PRIu64 "%s: the VM of %s is gone, "
+                        "and the new code with it; it boots %s %s",
+                        nzd_color(output, 'y'), t->txn.id,
+                        nzd_color(output, '0'), t->txn.node, t->q->base.name,
+                        t->q->base.version);
+    else
+        nzd_output_line(
+            output, "%srolled back %" PRIu64 "%s: %s %s runs on %s, as before",
+            nzd_color(output, 'y'), t->txn.id, nzd_color(output, '0'),
+            t->txn.release, t->txn.from_version, t->txn.node);
     nzd_output_line(output, "  why   %s", err->message);
     nzd_output_line(output, "  more  nzd journal show %" PRIu64, t->txn.id);
     return exit_code;
@@ -135,6 +150,42 @@ static int check_owner(const struct nzd_context *context,
     return nzd_node_foreign(q->node, &owner, err);
 }
 
+struct other_node {
+    const struct nzd_target *target;
+    char *name; /* NULL: it is the target's */
+};
+
+/* The newest transaction tells whose journal it is. */
+static int compare_node(void *context, const struct nzd_txn *txn)
+{
+    struct other_node *other = context;
+    if (txn->node && txn->node[0] &&
+        strcmp(txn->node, other->target->node) != 0)
+        other->name = strdup(txn->node);
+    return 1;
+}
+
+/* A journal is of one node: two that shared one would settle each other's
+ * transactions. */
+static int check_whose(struct nzd_context *context, struct nzd_journal *journal,
+                       const struct nzd_target *target, struct nzd_err *err)
+{
+    struct other_node other = {.target = target};
+    if (!journal || context->options.adopt)
+        return 0;
+    int code = nzd_journal_each_txn(journal, compare_node, &other, err);
+    if (code < 0)
+        return code;
+    if (!other.name)
+        return 0;
+    nzd_err_set(err, NZD_EBUSY, "journal %s is that of %s, not of %s",
+                nzd_journal_directory(journal), other.name, target->node);
+    nzd_err_next(err, "give each node its own (--journal DIR); --adopt where "
+                      "the node was renamed");
+    free(other.name);
+    return NZD_EBUSY;
+}
+
 static int open_all(struct nzd_context *context, const struct nzd_run *run,
                     struct nzd_transaction *t, struct nzd_err *err)
 {
@@ -156,6 +207,8 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
         err->code = code = NZD_EREFUSED;
     if (!code && mode != NZD_JOURNAL_READ)
         code = nzd_settle_open(context, t->journal, &q->target, err);
+    if (!code)
+        code = check_whose(context, t->journal, &q->target, err);
     if (!code)
         code = nzd_question_connect(context, q, err);
     if (!code)

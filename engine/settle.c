@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "settle.h"
 
+#include "code_path.h"
 #include "interrupt.h"
 #include "node_rows.h"
 
@@ -80,6 +81,7 @@ static enum nzd_vm_fate fate_of_session(struct nzd_settle *s,
     struct nzd_hello hello;
     if (nzd_node_hello(node, &hello, err))
         return NZD_VM_UNKNOWN;
+    s->agent_epoch = hello.epoch;
     if (hello.has_token && !memcmp(hello.token, s->txn->vm.token, 16))
         return NZD_VM_SAME;
     return NZD_VM_RESTARTED;
@@ -144,7 +146,8 @@ static int take_over(struct nzd_settle *s, struct nzd_node *node,
     struct nzd_fence fence = {.txn = s->txn->id, .epoch = s->txn->epoch};
     memcpy(fence.token, s->txn->vm.token, 16);
     nzd_node_set_fence(node, &fence);
-    int code = nzd_node_takeover(node, phase, err);
+    int code =
+        nzd_node_takeover(node, nzd_journal_uuid(s->journal), phase, err);
     if (code)
         return code;
     nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "takeover", 0,
@@ -165,6 +168,9 @@ void nzd_settle_note_ended(struct nzd_context *context, struct nzd_node *node,
     struct nzd_err ignored = NZD_ERR_INIT;
     struct nzd_arena arena = {0};
     struct nzd_occupant_list ended = {0};
+    /* The answer would not be waited for; the undo asks again. */
+    if (nzd_interrupt_pending())
+        return;
     int code = nzd_node_ended(node, &arena, &ended, &ignored);
     for (uint32_t i = 0; !code && i < ended.count; i++) {
         const struct nzd_occupant *who = &ended.items[i];
@@ -256,16 +262,21 @@ static int undo_in_node(struct nzd_settle *s, struct nzd_node *node,
                         bool new_session, struct nzd_err *err)
 {
     int code = 0;
-    if (new_session)
+    /* The agent knows its own last epoch: one that was killed between the
+     * takeover and the move is followed all the same. */
+    if (new_session) {
+        if (s->agent_epoch > s->txn->epoch)
+            s->txn->epoch = s->agent_epoch;
         s->txn->epoch++;
-    code = move(s, NZD_STATE_UNDOING, err);
-    if (!code && new_session)
         code = take_over(s, node, err);
+    }
+    if (!code)
+        code = move(s, NZD_STATE_UNDOING, err);
     if (!code)
         code = undo(s, node, err);
     if (!code)
         code = move(s, NZD_STATE_ROLLED_BACK, err);
-    if (code && code != NZD_EJOURNAL) {
+    if (code && code != NZD_EJOURNAL && code != NZD_EBUSY) {
         err->code = code = NZD_EUNSETTLED;
         nzd_err_next(err,
                      "transaction %" PRIu64 " is not settled; the next "
@@ -304,6 +315,7 @@ int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
         break;
     case NZD_RECOVERY_ROLLED_BACK:
     case NZD_RECOVERY_JUDGE_BOOT:
+        s->restarted = true;
         nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "restarted", 0,
                          "the VM is another one: its memory is gone, and "
                          "the new code with it");
@@ -320,6 +332,27 @@ int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
     return code;
 }
 
+/* Only the node it was armed in can say what became of it. */
+static bool is_elsewhere(const struct nzd_txn *txn,
+                         const struct nzd_target *target)
+{
+    return txn->node && txn->node[0] && strcmp(txn->node, target->node) != 0;
+}
+
+static int elsewhere(const struct nzd_txn *txn, const struct nzd_target *target,
+                     struct nzd_err *err)
+{
+    nzd_err_set(err, NZD_EUNSETTLED,
+                "transaction %" PRIu64 " is %s on %s, not on %s", txn->id,
+                nzd_state_name(txn->state), txn->node, target->node);
+    nzd_err_untouched(err, "nothing was touched");
+    nzd_err_next(err,
+                 "nzd recover --node %s; or give this node a journal of "
+                 "its own (--journal DIR)",
+                 txn->node);
+    return NZD_EUNSETTLED;
+}
+
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
                     const struct nzd_target *target, struct nzd_err *err)
 {
@@ -330,6 +363,11 @@ int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
         return 0;
     if (code)
         return nzd_journal_open_txn(journal, &txn, err);
+    if (is_elsewhere(&txn, target)) {
+        code = elsewhere(&txn, target, err);
+        nzd_txn_clear(&txn);
+        return code;
+    }
     nzd_timeline_open(&timeline);
     nzd_output_step(&context->output, "recover", 0, NULL,
                     "transaction %" PRIu64 " was left %s", txn.id,
@@ -354,8 +392,9 @@ int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
 
 /* --- an agent that waits for a word -------------------------------------- */
 
-static int tell_agent(struct nzd_question *q, const struct nzd_txn *txn,
-                      uint64_t epoch, struct nzd_err *err)
+static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,
+                      const struct nzd_txn *txn, uint64_t epoch,
+                      struct nzd_err *err)
 {
     char phase[16];
     struct nzd_arena arena = {0};
@@ -365,11 +404,14 @@ static int tell_agent(struct nzd_question *q, const struct nzd_txn *txn,
     struct nzd_fence fence = {.txn = txn->id, .epoch = epoch};
     memcpy(fence.token, q->hello.token, 16);
     nzd_node_set_fence(q->node, &fence);
-    int code = nzd_node_takeover(q->node, phase, err);
+    int code =
+        nzd_node_takeover(q->node, nzd_journal_uuid(journal), phase, err);
     if (code)
         return code;
-    if (txn->state == NZD_STATE_COMMITTED)
-        return nzd_node_act(q->node, "done", err);
+    if (txn->state == NZD_STATE_COMMITTED) {
+        code = nzd_code_path_put(journal, q, &txn->base, txn->id, err);
+        return code ? code : nzd_node_act(q->node, "done", err);
+    }
     code = nzd_node_act(q->node, "resume_undo", err);
     if (!code)
         code = nzd_node_undo(q->node, &took, &left, &arena, &blockers, err);
@@ -395,7 +437,7 @@ int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
     bool ours = hello->has_token && !memcmp(hello->token, txn.vm.token, 16) &&
                 !nzd_state_is_open(txn.state);
     if (!code && ours)
-        code = tell_agent(q, &txn, epoch + 1, err);
+        code = tell_agent(journal, q, &txn, epoch + 1, err);
     if (!code && ours)
         q->hello.epoch = epoch + 1;
     nzd_txn_clear(&txn);

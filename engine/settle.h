@@ -21,6 +21,9 @@ struct nzd_settle {
     struct nzd_txn *txn;   /* as it is in the journal; updated */
     struct nzd_timeline *timeline;
     const char *why; /* recorded with the outcome */
+    /* Results. */
+    bool restarted; /* the VM is another one, or gone: nothing was undone */
+    uint64_t agent_epoch; /* the last one the agent knew */
 };
 
 /* Notes who was ended by the operator's word since the last time, and prints

@@ -2,9 +2,9 @@
 #include "transaction.h"
 
 #include "check.h"
+#include "code_path.h"
 #include "hook.h"
 #include "interrupt.h"
-#include "overlay.h"
 #include "settle.h"
 #include "snapshot.h"
 
@@ -400,6 +400,21 @@ static int reopen(struct nzd_transaction *t, struct nzd_err *err)
     return 0;
 }
 
+/* The commit may be on disk or not, and nobody can read which: putting the
+ * old code back now could contradict it. The agent keeps the new code until
+ * the next nzd that can read the journal tells it. */
+static int leave_undecided(struct nzd_transaction *t, struct nzd_err *err)
+{
+    t->undecided = true;
+    nzd_err_untouched(err, "the new code runs; whether it is committed stands "
+                           "in the journal, which cannot be read now");
+    nzd_err_next(err,
+                 "mend the journal's disk, then `nzd recover` settles "
+                 "transaction %" PRIu64 " as the journal says",
+                 t->txn.id);
+    return err->code;
+}
+
 static int commit(struct nzd_transaction *t, struct nzd_err *err)
 {
     struct nzd_err again = NZD_ERR_INIT;
@@ -408,45 +423,26 @@ static int commit(struct nzd_transaction *t, struct nzd_err *err)
     int code = nzd_transaction_move(t, NZD_STATE_COMMITTED, 0, err);
     if (code != NZD_EJOURNAL)
         return code;
-    if (reopen(t, &again) || t->txn.state != NZD_STATE_COMMITTED)
+    if (reopen(t, &again))
+        return leave_undecided(t, err);
+    if (t->txn.state != NZD_STATE_COMMITTED)
         return code;
     nzd_err_clear(err);
     return 0;
 }
 
-/* The old code is put back without a journal that could say so. */
-static int undo_unrecorded(struct nzd_transaction *t, struct nzd_err *err)
+/* What is settled needs no agent that remembers it. */
+static void forget(struct nzd_transaction *t)
 {
-    struct nzd_err undone = NZD_ERR_INIT;
-    struct nzd_arena arena = {0};
-    struct nzd_occupant_list blockers = {0};
-    uint64_t took = 0;
-    uint32_t left = 0;
-    int code = nzd_node_act(t->q->node, "resume_undo", &undone);
-    if (!code)
-        code =
-            nzd_node_undo(t->q->node, &took, &left, &arena, &blockers, &undone);
-    free(blockers.items);
-    nzd_arena_clear(&arena);
-    nzd_err_untouched(
-        err, code ? "the new code still runs: %s" : "the old code runs again%s",
-        code ? undone.message : "");
-    nzd_err_next(err,
-                 "mend the journal's disk; the next nzd command settles "
-                 "transaction %" PRIu64,
-                 t->txn.id);
-    return err->code;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (!nzd_link_is_dead(nzd_node_link(t->q->node)))
+        nzd_node_act(t->q->node, "forget", &ignored);
 }
 
 static int undo(struct nzd_transaction *t, struct nzd_err *err)
 {
     struct nzd_err why = *err;
     nzd_interrupt_clear();
-    if (!t->journal || nzd_journal_is_broken(t->journal)) {
-        struct nzd_err again = NZD_ERR_INIT;
-        if (!t->journal || reopen(t, &again))
-            return undo_unrecorded(t, err);
-    }
     struct nzd_settle settle = {
         .context = t->context,
         .journal = t->journal,
@@ -458,10 +454,15 @@ static int undo(struct nzd_transaction *t, struct nzd_err *err)
     };
     nzd_err_clear(err);
     int code = nzd_settle_txn(&settle, err);
+    if (code == NZD_EJOURNAL)
+        nzd_err_untouched(err, "the agent puts the old code back by itself "
+                               "when this nzd ends");
     if (code)
         return code;
+    t->restarted = settle.restarted;
     struct nzd_err ignored = NZD_ERR_INIT;
     run_hooks(t, NZD_HOOK_OUTCOME, "rolled_back", &ignored);
+    forget(t);
     nzd_err_set(err, NZD_EROLLEDBACK, "%s", why.message);
     return NZD_EROLLEDBACK;
 }
@@ -475,24 +476,15 @@ static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
         code = keep(t, err);
     if (!code)
         code = commit(t, err);
-    return code ? undo(t, err) : 0;
+    if (!code || t->undecided)
+        return code;
+    return undo(t, err);
 }
 
-/* An interactive VM loads from files whenever it is told to: they must be
- * those of the generation in force. */
-static void put_overlay(struct nzd_transaction *t)
+static void put_code_path(struct nzd_transaction *t)
 {
-    char folder[NZD_OVERLAY_PATH], root[NZD_OVERLAY_PATH];
     struct nzd_err err = NZD_ERR_INIT;
-    if (t->q->hello.embedded || !t->q->target.local)
-        return;
-    int code = nzd_overlay_make(t->journal, &t->txn.base, t->txn.id, folder,
-                                root, &err);
-    if (!code)
-        code = nzd_node_put_paths(t->q->node, folder, root, &err);
-    if (!code)
-        nzd_overlay_sweep(root, t->txn.id);
-    else
+    if (nzd_code_path_put(t->journal, t->q, &t->txn.base, t->txn.id, &err))
         nzd_output_warn(output_of(t),
                         "the code path was left as it is, a module loaded "
                         "again from its file comes from the base: %s",
@@ -502,7 +494,10 @@ static void put_overlay(struct nzd_transaction *t)
 static void done(struct nzd_transaction *t)
 {
     struct nzd_err err = NZD_ERR_INIT;
-    put_overlay(t);
+    /* It is committed: a signal that came until now changes nothing. */
+    nzd_interrupt_clear();
+    put_code_path(t);
+    nzd_interrupt_install();
     run_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
     nzd_err_clear(&err);
     /* A signal may end the hooks, not the word that the agent waits for. */

@@ -40,6 +40,8 @@ struct nzd_transaction {
     struct nzd_module_row *rows;
     uint32_t row_count;
     bool begun;
+    bool restarted; /* rolled back because the VM that ran it is gone */
+    bool undecided; /* the commit failed and the journal cannot be read */
 };
 
 /*

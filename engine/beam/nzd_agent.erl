@@ -29,7 +29,7 @@
 
 -export([start/1]).
 %% Spawned by name, so that no closure of ours outlives an agent.
--export([server_init/2, guard_init/1, purge_init/1, io_init/1]).
+-export([server_init/2, guard_init/2, guard_adopt/2, purge_init/1, io_init/1]).
 -export([hook_init/4, run_hook/4]).
 
 -define(SERVER, nzd).
@@ -85,9 +85,12 @@
 
 -spec start(pid()) -> {ok, pid()} | {error, term()}.
 start(Client) ->
+    start(Client, {[], [], []}).
+
+start(Client, Chores) ->
     case whereis(?SERVER) of
         undefined ->
-            Guard = spawn(?MODULE, guard_init, [self()]),
+            Guard = spawn(?MODULE, guard_init, [self(), Chores]),
             receive
                 {Guard, Server} -> attach(Server, Client)
             after 5000 -> {error, {busy, <<"the agent did not start">>}}
@@ -96,6 +99,7 @@ start(Client) ->
             attach(Server, Client)
     end.
 
+%% An agent of another nzd hands over what it had left to do.
 attach(Server, Client) ->
     Ref = monitor(process, Server),
     Server ! {attach, self(), Ref, Client, ?MODULE},
@@ -106,18 +110,23 @@ attach(Server, Client) ->
         {Ref, {error, Why}} ->
             demonitor(Ref, [flush]),
             {error, {busy, Why}};
-        {Ref, replace} ->
+        {Ref, {replace, Chores}} ->
             receive
-                {'DOWN', Ref, process, Server, _} -> start(Client)
+                {'DOWN', Ref, process, Server, _} -> start(Client, Chores)
             end;
         {'DOWN', Ref, process, Server, _} ->
             timer:sleep(20),
             start(Client)
     end.
 
--spec guard_init(pid()) -> no_return().
-guard_init(Starter) ->
-    guard_spawn(Starter, undefined).
+-spec guard_init(pid(), tuple()) -> no_return().
+guard_init(Starter, Chores) ->
+    guard_spawn(Starter, {new, Chores}).
+
+%% The server has lost its guard.
+-spec guard_adopt(pid(), #state{}) -> no_return().
+guard_adopt(Server, Saved) ->
+    guard_loop(Server, monitor(process, Server), Saved).
 
 guard_spawn(Starter, Saved) ->
     {Server, Ref} = spawn_monitor(?MODULE, server_init, [self(), Saved]),
@@ -142,21 +151,26 @@ guard_loop(Server, Ref, Saved) ->
             guard_spawn(none, Saved)
     end.
 
--spec server_init(pid(), undefined | #state{}) -> no_return().
+-spec server_init(pid(), {new, tuple()} | #state{}) -> no_return().
 server_init(Guard, Saved) ->
     true = register(?SERVER, self()),
     Guard ! {self(), registered},
     process_flag(trap_exit, true),
     case Saved of
-        undefined -> loop(#state{guard = Guard});
+        {new, Chores} -> loop(start_purger(#state{guard = Guard, chores = Chores}));
         #state{} -> loop(orphaned(Saved#state{guard = Guard, client = none}))
     end.
 
 %% The guard must hold it before the act that needs it begins.
 save(#state{guard = Guard} = State) ->
+    Ref = monitor(process, Guard),
     Guard ! {save, self(), State},
     receive
-        {saved, Guard} -> State
+        {saved, Guard} ->
+            demonitor(Ref, [flush]),
+            State;
+        {'DOWN', Ref, process, Guard, _} ->
+            save(State#state{guard = spawn(?MODULE, guard_adopt, [self(), State])})
     end.
 
 %%% --- server -----------------------------------------------------------
@@ -165,8 +179,8 @@ loop(State) ->
     receive
         {attach, From, Ref, _Client, Module} ->
             attached(From, Ref, Module, State);
-        {nzd, From, Ref, _Fence, {call, M, F, Args, Timeout}} ->
-            loop(start_hook(From, Ref, {M, F, Args, Timeout}, State));
+        {nzd, From, Ref, Fence, {call, M, F, Args, Timeout}} ->
+            loop(fenced_hook(From, Ref, Fence, {M, F, Args, Timeout}, State));
         {nzd, From, Ref, Fence, Request} ->
             {Answer, State1} = answer(From, Ref, Fence, Request, State),
             From ! {nzd, Ref, Answer},
@@ -177,10 +191,8 @@ loop(State) ->
             loop(orphaned(State#state{client = none}));
         retry_undo when State#state.client =:= none ->
             loop(orphaned(State));
-        {chores, Purger, {[], [], _}} when Purger =:= State#state.purger ->
-            loop(State#state{chores = {[], [], []}, purger = none});
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
-            loop(State#state{chores = Chores});
+            loop(did(Chores, State));
         _Stale ->
             loop(State)
     end.
@@ -188,9 +200,11 @@ loop(State) ->
 attached(From, Ref, ?MODULE, State) ->
     From ! {Ref, ok},
     loop(State);
-attached(From, Ref, _Other, #state{phase = idle} = State) ->
-    _ = stop_purger(State),
-    From ! {Ref, replace},
+attached(From, Ref, _Other, #state{phase = Phase} = State) when
+    Phase =:= idle; Phase =:= undone
+->
+    Stopped = stop_purger(stop_hook(State)),
+    From ! {Ref, {replace, Stopped#state.chores}},
     unregister(?SERVER),
     exit(normal);
 attached(From, Ref, _Other, State) ->
@@ -255,15 +269,29 @@ is_question(Request) ->
 
 fenced_act(From, Fence, {open, Owner, Options}, State) ->
     open(From, Fence, Owner, Options, State);
-fenced_act(From, Fence, takeover, State) ->
-    takeover(From, Fence, State);
-fenced_act(_From, {Token, Txn, Epoch}, Request, State) ->
-    Ours = persistent_term:get(?TOKEN, none),
-    case State of
-        #state{txn = Txn, epoch = Epoch} when Token =:= Ours ->
-            act(Request, stop_hook(State));
-        _ ->
-            {{error, fenced}, State}
+fenced_act(From, Fence, {takeover, Owner}, State) ->
+    case persistent_term:get(?OWNER, Owner) of
+        Owner -> takeover(From, Fence, State);
+        Other -> {{error, {owner, Other}}, State}
+    end;
+fenced_act(_From, Fence, Request, State) ->
+    case speaks_for(Fence, State) of
+        true -> act(Request, stop_hook(State));
+        false -> {{error, fenced}, State}
+    end.
+
+speaks_for({Token, Txn, Epoch}, #state{txn = Txn, epoch = Epoch}) ->
+    Token =:= persistent_term:get(?TOKEN, none);
+speaks_for(_Fence, _State) ->
+    false.
+
+fenced_hook(From, Ref, Fence, Call, State) ->
+    case speaks_for(Fence, State) of
+        true ->
+            start_hook(From, Ref, Call, State);
+        false ->
+            From ! {nzd, Ref, {error, fenced}},
+            State
     end.
 
 %%% --- acts of a transaction --------------------------------------------
@@ -395,8 +423,11 @@ act(done, #state{phase = keeping} = State) ->
 act({paths, Folder, Root}, State) ->
     Prefix = unicode:characters_to_list(Root),
     _ = [code:del_path(P) || P <- code:get_path(), is_below(P, Prefix)],
-    _ = [code:add_patha(unicode:characters_to_list(Folder)) || Folder =/= <<>>],
-    {ok, State};
+    Added = [code:add_patha(unicode:characters_to_list(Folder)) || Folder =/= <<>>],
+    case Added -- [true] of
+        [] -> {ok, State};
+        [Error] -> {Error, State}
+    end;
 %% What an undo after a takeover lacks when the agent has forgotten.
 act(resume_undo, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= keeping; Phase =:= undone
@@ -643,36 +674,51 @@ runs(M, Md5, Attrs) ->
         lists:sort(M:module_info(attributes)) =:= lists:sort(Attrs).
 
 %% The undone code goes softly, and then the modules it had added; what
-%% is still held after a second goes later, and is named.
+%% is still held after half a second goes later, and is named.
 drop_new(#state{added = Added, chores = {Stale, Gone, Past}} = State0) ->
     State = stop_purger(State0),
-    Changed = lists:usort(maps:keys(State#state.old) ++ Stale),
-    Lambdas = replaced(maps:keys(State#state.old), State#state.new_lambdas, Past),
-    {Left, Stay} = drop_rounds(Changed, lists:usort(Added ++ Gone), Lambdas, 20),
-    Chores = {Left, Stay, Lambdas},
-    {[M || M <- Stay, lists:member(M, Added)],
-        start_purger(State#state{chores = Chores})}.
+    Changed = maps:keys(State#state.old),
+    Chores = {
+        lists:usort(Changed ++ Stale),
+        lists:usort(Added ++ Gone),
+        replaced(Changed, State#state.new_lambdas, Past)
+    },
+    Purging = start_purger(State#state{chores = Chores}),
+    Deadline = erlang:monotonic_time(millisecond) + 500,
+    #state{chores = {_, Stay, _}} = Left = purged_by(Deadline, Purging),
+    {[M || M <- Stay, lists:member(M, Added)], Left}.
 
-drop_rounds(Changed, Added, Lambdas, Rounds) ->
-    case purge_round(Changed, Added, Lambdas) of
-        {[], []} ->
-            {[], []};
-        {Left, Stay} when Rounds > 0 ->
-            timer:sleep(50),
-            drop_rounds(Left, Stay, Lambdas, Rounds - 1);
-        Held ->
-            Held
+purged_by(_Deadline, #state{purger = none} = State) ->
+    State;
+purged_by(Deadline, #state{purger = Purger} = State) ->
+    receive
+        {chores, Purger, Chores} -> purged_by(Deadline, did(Chores, State))
+    after max(0, Deadline - erlang:monotonic_time(millisecond)) -> State
     end.
+
+%% What the purger says is left.
+did({[], [], _}, State) -> State#state{chores = {[], [], []}, purger = none};
+did(Chores, State) -> State#state{chores = Chores}.
 
 delete(M) ->
     case erlang:module_loaded(M) of
         false ->
             true;
         true ->
-            (not erlang:check_old_code(M) orelse code:soft_purge(M)) andalso
+            nobody_needs(M) andalso
+                (not erlang:check_old_code(M) orelse code:soft_purge(M)) andalso
                 code:delete(M) andalso
                 (code:soft_purge(M) orelse true)
     end.
+
+%% A server whose callbacks are in the module has no frame in it while it
+%% waits; its next message would be its end.
+nobody_needs(M) ->
+    users([M]) =:= [] andalso
+        not lists:any(
+            fun(P) -> P =/= self() andalso inside(P, [M], #{M => true}) =/= none end,
+            processes()
+        ).
 
 %%% --- after the commit -------------------------------------------------
 
