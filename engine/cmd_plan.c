@@ -2,6 +2,7 @@
 #include "check.h"
 #include "plan_view.h"
 #include "run.h"
+#include "settle.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -91,6 +92,8 @@ static int ask(struct nzd_context *context, struct nzd_question *q,
             code = 0;
         }
     }
+    if (!code)
+        code = nzd_settle_none_open(*journal, err);
     if (!code)
         code = nzd_question_connect(context, q, err);
     if (!code)

@@ -21,8 +21,12 @@ static int find_generation(struct nzd_context *context, struct nzd_question *q,
     if (code)
         return nzd_journal_in_force(journal, &q->base.identity, &in_force, err);
     uint64_t newest = in_force.id;
-    *to = context->options.has_to ? context->options.to
-                                  : in_force.from_generation;
+    /* After a restart the base runs: the last commit is undone already, and
+     * the journal is told. */
+    if (context->options.has_to)
+        *to = context->options.to;
+    else
+        *to = nzd_question_runs(q, &in_force) ? in_force.from_generation : 0;
     nzd_txn_clear(&in_force);
     if (*to == 0)
         return 0;

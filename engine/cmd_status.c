@@ -172,7 +172,7 @@ static void show_running(struct status *status)
                         "  %-15s the VM was restarted since, and "
                         "booted the base",
                         "why");
-    if (generation)
+    if (generation && !status->open.id)
         nzd_output_line(output,
                         "  %-15s nzd rollback --to %" PRIu64
                         " puts generation %" PRIu64 " back",
@@ -185,8 +185,8 @@ static void show_last(struct status *status)
     char ago[40];
     if (status->open.id)
         nzd_output_line(output,
-                        "open       %s%" PRIu64 " is %s%s: the next "
-                        "nzd that writes settles it",
+                        "open       %s%" PRIu64 " is %s%s: an nzd is at "
+                        "work, or was interrupted; nzd recover settles it",
                         nzd_color(output, 'y'), status->open.id,
                         nzd_state_name(status->open.state),
                         nzd_color(output, '0'));

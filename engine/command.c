@@ -232,7 +232,7 @@ static int finish(struct nzd_context *context, int status)
     if (nzd_output_flush(&context->output))
         return status;
     fputs("nzd: not all of the answer could be written\n", stderr);
-    return status ? status : nzd_err_exit(NZD_EINTERNAL);
+    return status || context->changed ? status : nzd_err_exit(NZD_EINTERNAL);
 }
 
 /* What is only text: 0 or 1. -1: there is a command to run. */

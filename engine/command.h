@@ -45,6 +45,7 @@ struct nzd_context {
     struct nzd_options options;
     struct nzd_config config;
     struct nzd_output output;
+    bool changed; /* the status says what was done, printed or not */
 };
 
 /* Everything main() does; the exit status. */

@@ -80,6 +80,12 @@ static int ask_files(struct proving *all, struct nzd_err *err)
 static int judge_file(struct proving *all, uint32_t index)
 {
     const struct nzd_module *runs = &all->q->old.modules[index];
+    if (!all->done[index] && runs->flags & NZD_MODULE_LEAVING) {
+        all->proof->total++;
+        all->proof->removed_count++;
+        return add_drift(all->proof, runs->name, &runs->md5, NULL, true,
+                         all->err);
+    }
     const struct nzd_module *file =
         nzd_inventory_module(&all->files, runs->name);
     if (all->done[index] || !file)

@@ -203,6 +203,13 @@ int nzd_question_open_spool(struct nzd_question *q, struct nzd_journal *journal,
                           &q->spool, err);
 }
 
+bool nzd_question_runs(const struct nzd_question *q,
+                       const struct nzd_txn *in_force)
+{
+    return q->hello.has_token &&
+           memcmp(q->hello.token, in_force->vm.token, 16) == 0;
+}
+
 /* The version that the code in force came as, not that of the base. */
 void nzd_question_name_running(struct nzd_question *q,
                                struct nzd_journal *journal)
@@ -211,8 +218,8 @@ void nzd_question_name_running(struct nzd_question *q,
     if (!journal ||
         nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
         return;
-    if (in_force.to_version && in_force.to_version[0] && q->hello.has_token &&
-        !memcmp(q->hello.token, in_force.vm.token, 16))
+    if (in_force.to_version && in_force.to_version[0] &&
+        nzd_question_runs(q, &in_force))
         q->plan.from_version = nzd_arena_text(
             &q->plan.arena, in_force.to_version, strlen(in_force.to_version));
     nzd_txn_clear(&in_force);

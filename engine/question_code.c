@@ -412,6 +412,18 @@ static int walk(struct target *target)
     return code;
 }
 
+/* A VM that was restarted since the last commit runs generation 0. */
+static bool is_there(const struct nzd_question *q, struct nzd_journal *journal,
+                     uint64_t to)
+{
+    struct nzd_txn in_force;
+    if (to || nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
+        return false;
+    bool runs = nzd_question_runs(q, &in_force);
+    nzd_txn_clear(&in_force);
+    return !runs;
+}
+
 int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
                             struct nzd_journal *journal, uint64_t to,
                             struct nzd_err *err)
@@ -427,7 +439,7 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
         code = copy_modules(q, err);
     if (!code)
         code = nzd_journal_each_txn(journal, note_generation, &all, err);
-    if (!code)
+    if (!code && !is_there(q, journal, to))
         code = walk(&target);
     if (!code)
         code = fetch_targets(&target, err);
@@ -435,6 +447,8 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
         code = nzd_question_plan(q, journal, err);
     if (!code)
         nzd_question_name_running(q, journal);
+    if (!code && q->base.name[0])
+        q->plan.release = q->base.name;
     if (!code)
         name_target(q, journal, &all);
     free(all.ids);

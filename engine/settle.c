@@ -390,6 +390,26 @@ int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
     return code;
 }
 
+int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err)
+{
+    struct nzd_txn txn;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    int code =
+        journal ? nzd_journal_open_txn(journal, &txn, &ignored) : NZD_ENOTFOUND;
+    if (code == NZD_ENOTFOUND)
+        return 0;
+    if (code) {
+        *err = ignored;
+        return code;
+    }
+    nzd_err_set(err, NZD_EBUSY, "transaction %" PRIu64 " is %s on %s", txn.id,
+                nzd_state_name(txn.state), txn.node);
+    nzd_err_next(err, "wait for the nzd that is at work, or, where it was "
+                      "interrupted, nzd recover");
+    nzd_txn_clear(&txn);
+    return NZD_EBUSY;
+}
+
 /* --- an agent that waits for a word -------------------------------------- */
 
 static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,

@@ -44,6 +44,10 @@ int nzd_settle_txn(struct nzd_settle *settle, struct nzd_err *err);
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
                     const struct nzd_target *target, struct nzd_err *err);
 
+/* For who only asks: NZD_EBUSY while a transaction is open, since what the
+ * node runs then may still be undone. `journal` may be NULL. */
+int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err);
+
 /*
  * An agent that was not told how its transaction ended, because nzd was killed
  * right after the last durable move, is told now: done where the journal says

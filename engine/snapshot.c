@@ -100,6 +100,19 @@ static bool is_step(const struct nzd_plan *plan, const char *module)
     return false;
 }
 
+/* The node holds of it what the base does: the same code, or nothing where
+ * the base has nothing. */
+static bool is_base_again(const struct nzd_module *runs,
+                          const struct nzd_live_row *live)
+{
+    if (!runs)
+        return nzd_digest_is_zero(&live->base_md5) &&
+               !nzd_digest_is_zero(&live->blob);
+    return nzd_digest_equal(&runs->md5, &live->base_md5) &&
+           nzd_digest_equal(&runs->attrs, &live->base_attrs) &&
+           !nzd_digest_equal(&runs->md5, &live->md5);
+}
+
 /*
  * Only the base's own code can be restated without bytes: its row then
  * leaves what is in force. Anything else that drifted stays as the journal
@@ -111,10 +124,7 @@ static int restate(void *context, const struct nzd_live_row *live)
     struct nzd_transaction *t = all->t;
     const struct nzd_module *runs =
         nzd_inventory_module(&t->q->old, live->module);
-    if (!runs || !nzd_digest_equal(&runs->md5, &live->base_md5) ||
-        !nzd_digest_equal(&runs->attrs, &live->base_attrs) ||
-        nzd_digest_equal(&runs->md5, &live->md5) ||
-        is_step(&t->q->plan, live->module))
+    if (is_step(&t->q->plan, live->module) || !is_base_again(runs, live))
         return 0;
     if (t->row_count == all->room) {
         uint32_t room = all->room + 64;
@@ -126,16 +136,27 @@ static int restate(void *context, const struct nzd_live_row *live)
     }
     struct nzd_module_row *row = &t->rows[t->row_count++];
     memset(row, 0, sizeof *row);
-    row->change = NZD_MODULE_CHANGED;
+    row->change = runs ? NZD_MODULE_CHANGED : NZD_MODULE_REMOVED;
     row->module = strdup(live->module);
     row->application = strdup(live->application);
-    row->old_md5 = row->new_md5 = runs->md5;
-    row->old_attrs = row->new_attrs = runs->attrs;
-    row->old_path = strdup(runs->path);
-    row->new_path = strdup(runs->path);
+    if (runs) {
+        row->old_md5 = row->new_md5 = runs->md5;
+        row->old_attrs = row->new_attrs = runs->attrs;
+    }
+    row->old_path = strdup(runs ? runs->path : "");
+    row->new_path = strdup(runs ? runs->path : "");
     return row->module && row->application && row->old_path && row->new_path
                ? 0
                : nzd_err_memory(all->err);
+}
+
+void nzd_snapshot_clear_rows(struct nzd_transaction *t)
+{
+    for (uint32_t i = 0; i < t->row_count; i++)
+        nzd_module_row_clear(&t->rows[i]);
+    free(t->rows);
+    t->rows = NULL;
+    t->row_count = 0;
 }
 
 int nzd_snapshot_rows(struct nzd_transaction *t, struct nzd_err *err)

@@ -14,6 +14,9 @@
  * a committed generation is always what the node really runs. */
 int nzd_snapshot_rows(struct nzd_transaction *t, struct nzd_err *err);
 
+/* Forgets the rows. */
+void nzd_snapshot_clear_rows(struct nzd_transaction *t);
+
 /* Sends old and new code to the agent, old code first, without waiting. */
 int nzd_snapshot_send(struct nzd_transaction *t, struct nzd_err *err);
 

@@ -24,11 +24,7 @@ static struct nzd_output *output_of(struct nzd_transaction *t)
 
 void nzd_transaction_clear(struct nzd_transaction *t)
 {
-    for (uint32_t i = 0; i < t->row_count; i++)
-        nzd_module_row_clear(&t->rows[i]);
-    free(t->rows);
-    t->rows = NULL;
-    t->row_count = 0;
+    nzd_snapshot_clear_rows(t);
     nzd_timeline_clear(&t->timeline);
     nzd_txn_clear(&t->txn);
 }
@@ -139,7 +135,8 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
     describe_vm(t);
     int code = nzd_journal_in_force(t->journal, &txn->base, &in_force, NULL);
     if (code == 0) {
-        txn->from_generation = in_force.id;
+        txn->from_generation =
+            nzd_question_runs(q, &in_force) ? in_force.id : 0;
         nzd_txn_clear(&in_force);
     }
     return code && code != NZD_ENOTFOUND
