@@ -121,9 +121,10 @@ int nzd_node_objects(struct nzd_node *node, const char *const *names,
                      uint32_t count, nzd_object_fn each, void *context,
                      struct nzd_err *err);
 
-/* Loaded code outside `plan` that calls what the plan removes: into its
- * gaps. */
+/* Loaded code outside `plan`, but for the modules of `except`, whose file
+ * calls what the plan removes: into its gaps. */
 int nzd_node_callers(struct nzd_node *node, struct nzd_plan *plan,
+                     const char *const *except, uint32_t except_count,
                      struct nzd_err *err);
 
 enum nzd_occupant_kind {

@@ -34,7 +34,6 @@ bool nzd_node_digest(const struct nzd_term *term, struct nzd_digest *out);
 int nzd_node_attributes(const struct nzd_term *term, struct nzd_digest *out,
                         struct nzd_err *err);
 /* Names of the steps whose change is a bit of `changes`. */
-#define NZD_STEPS_ALL 7u
 #define NZD_STEPS_OLD ((1u << NZD_STEP_CHANGED) | (1u << NZD_STEP_REMOVED))
 void nzd_node_put_steps(struct nzd_buf *out, const struct nzd_plan *plan,
                         unsigned changes);

@@ -219,7 +219,20 @@ static int add_gap(struct nzd_plan *plan, const struct nzd_term *row,
     return nzd_plan_add_gap(plan, &gap, err);
 }
 
+static void put_except(struct nzd_buf *out, const struct nzd_plan *plan,
+                       const char *const *except, uint32_t count)
+{
+    nzd_etf_list(out, plan->step_count + count);
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        nzd_etf_atom(out, plan->steps[i].name);
+    for (uint32_t i = 0; i < count; i++)
+        nzd_etf_atom(out, except[i]);
+    if (plan->step_count + count)
+        nzd_etf_nil(out);
+}
+
 int nzd_node_callers(struct nzd_node *node, struct nzd_plan *plan,
+                     const char *const *except, uint32_t except_count,
                      struct nzd_err *err)
 {
     const struct nzd_term *answer = NULL;
@@ -232,7 +245,7 @@ int nzd_node_callers(struct nzd_node *node, struct nzd_plan *plan,
     nzd_etf_tuple(request, 3);
     nzd_etf_atom(request, "callers");
     put_targets(request, targets, count);
-    nzd_node_put_steps(request, plan, NZD_STEPS_ALL);
+    put_except(request, plan, except, except_count);
     code = nzd_node_asked(node, &answer, err);
     if (code)
         return code;

@@ -180,7 +180,7 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
     if (!code)
         code = nzd_plan_judge(&q->plan, err);
     if (!code && q->plan.removed + q->plan.changed)
-        code = nzd_node_callers(q->node, &q->plan, err);
+        code = nzd_question_callers(q, journal, err);
     if (!code && q->plan.changed + q->plan.removed)
         code = nzd_node_users(q->node, &q->plan, &q->arena, &q->users, err);
     if (!code)

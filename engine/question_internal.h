@@ -17,6 +17,9 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
 /* Details and spools the running code of all steps that have an old side. */
 int nzd_question_old_code(struct nzd_question *q, struct nzd_journal *journal,
                           struct nzd_err *err);
+/* Loaded code outside the plan that calls what it removes: gaps. */
+int nzd_question_callers(struct nzd_question *q, struct nzd_journal *journal,
+                         struct nzd_err *err);
 /* A module that an earlier commit removed is not there for a plan, even while
  * it waits for the last old code to go: else it would go after the plan that
  * holds it is committed. */

@@ -457,6 +457,39 @@ static void a_caller_outside_is_named(void **state)
     assert_eval(verdict->node, "outside:say()", "\"hello\"");
 }
 
+/* Its file does not call it: what an earlier apply put in force does. */
+static void a_caller_in_force_is_named(void **state)
+{
+    struct verdict *verdict = *state;
+    struct harness *harness = verdict->harness;
+    start(verdict, fixture(verdict, "counter-0.1.0"));
+    shell(
+        verdict,
+        harness_text(
+            harness,
+            "src=$PWD/tests/fixtures/counter/base/apps/counter/src; cd %s && "
+            "cp -r %s one && cp -r one two && "
+            "printf '%%s\\n' '-module(counter_legacy).' '-export([count/1]).'"
+            " 'count(N) -> (counter_text:formatter())(N).' >counter_legacy.erl "
+            "&& sed -e 's/formatter.0, //' -e '/^formatter() ->/,$d' "
+            "-e '/^cost/,$d' -e 's/, cost.0//' $src/counter_text.erl "
+            ">counter_text.erl && "
+            "erlc -o one/lib/counter-0.1.0/ebin counter_legacy.erl && "
+            "cp one/lib/counter-0.1.0/ebin/counter_legacy.beam "
+            "two/lib/counter-0.1.0/ebin && "
+            "sed -n '/^cost/,$p' $src/counter_text.erl >>counter_text.erl && "
+            "sed -i 's/render.1, greeting.0/&, cost\\/0/' counter_text.erl && "
+            "erlc -o two/lib/counter-0.1.0/ebin counter_text.erl",
+            harness_dir(harness), fixture(verdict, "counter-0.1.0")));
+    struct harness_run run =
+        nzd(verdict, "apply", harness_path(harness, "one"));
+    assert_status(run, 0);
+    run = nzd(verdict, "apply", harness_path(harness, "two"));
+    assert_status(run, 5);
+    assert_contains(run.err, "counter_legacy calls counter_text:formatter/0, "
+                             "which the new code does not have");
+}
+
 /* The same of a module that goes as a whole. */
 static void a_caller_of_a_removed_module_is_named(void **state)
 {
@@ -590,6 +623,7 @@ int main(void)
         real(damaged_code_is_refused),
         real(a_call_in_flight_is_named),
         real(a_caller_outside_is_named),
+        real(a_caller_in_force_is_named),
         real(a_caller_of_a_removed_module_is_named),
         real(no_bundles),
         real(a_failure_is_not_repeated),
