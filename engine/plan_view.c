@@ -195,18 +195,23 @@ static void show_in_the_way(struct nzd_output *output,
                             const struct nzd_plan_view *view)
 {
     const struct nzd_occupant_list *list = &view->question->occupants;
-    bool blocking = false;
+    bool blocking = false, held = false;
     for (uint32_t i = 0; i < list->count; i++) {
         const struct nzd_occupant *who = &list->items[i];
         if (who->kind == NZD_OCCUPANT_HOLDER) {
-            if (output->verbose)
-                show_occupant(output, "held", who);
+            show_occupant(output, "held", who);
+            held = true;
             continue;
         }
         bool ends = nzd_occupant_may_be_killed(who, view->options);
         blocking = blocking || !ends;
         show_occupant(output, ends ? "would end" : "in the way", who);
     }
+    if (held)
+        nzd_output_line(output,
+                        "  %-12s calls of these fail for a moment in an undo; "
+                        "a load does not touch them",
+                        "");
     if (blocking)
         nzd_output_line(output,
                         "  %-12s apply waits for them (--drain), then "

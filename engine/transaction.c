@@ -506,6 +506,25 @@ static void done(struct nzd_transaction *t)
 }
 
 /* Whom the operator's word lets end is said before anything is touched. */
+/* Between the purge and the load of an undo a closure of the code that comes
+ * back is nobody's: a call of it then fails. That is said beforehand. */
+static void announce_holders(struct nzd_transaction *t)
+{
+    for (uint32_t i = 0; i < t->q->occupants.count; i++) {
+        const struct nzd_occupant *who = &t->q->occupants.items[i];
+        if (who->kind != NZD_OCCUPANT_HOLDER)
+            continue;
+        nzd_timeline_add(&t->timeline, NZD_EVENT_NOTE, "held", 0,
+                         "%" PRIu32 " of %s (%s): calls of it fail for a "
+                         "moment in an undo",
+                         who->count, who->module, who->function);
+        nzd_output_step(output_of(t), "held", 0, NULL,
+                        "%" PRIu32 " of %s (%s): calls of it fail for a "
+                        "moment in an undo",
+                        who->count, who->module, who->function);
+    }
+}
+
 static void announce_ends(struct nzd_transaction *t)
 {
     for (uint32_t i = 0; i < t->q->occupants.count; i++) {
@@ -536,6 +555,7 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
     nzd_timeline_add(&t->timeline, NZD_EVENT_OPEN, "open", 0,
                      "verdict %s, limit %s", nzd_level_name(t->txn.verdict),
                      nzd_level_name(t->txn.max));
+    announce_holders(t);
     announce_ends(t);
     code = up_to_armed(t, err);
     if (!code)

@@ -41,10 +41,21 @@ kill_marked()
     done
 }
 
+# What nzd of root lays out in RAM is named by its journal.
+overlays()
+{
+    ls -d /run/nzd/overlay/* 2>/dev/null
+}
+before=$(overlays)
+
 clean_up()
 {
     trap - EXIT INT TERM HUP
     kill_marked
+    overlays | while read -r overlay; do
+        printf '%s\n' "$before" | grep -qxF "$overlay" || rm -rf "$overlay"
+    done
+    rmdir -p /run/nzd/overlay 2>/dev/null
     awk -v under="$scratch/" 'index($2, under) == 1 { print $2 }' \
         /proc/self/mounts | sort -r | while read -r mount; do
         umount -l "$mount"
