@@ -185,10 +185,9 @@ static void show_last(struct status *status)
     char ago[40];
     if (status->open.id)
         nzd_output_line(output,
-                        "open       %s%" PRIu64 " is %s%s: an nzd is at "
-                        "work, or was interrupted; nzd recover settles it",
-                        nzd_color(output, 'y'), status->open.id,
-                        nzd_state_name(status->open.state),
+                        "open       %s%" PRIu64 " is %s%s: nzd is at work, "
+                        "or was cut short; see nzd recover",
+                        status->open.id, nzd_state_name(status->open.state),
                         nzd_color(output, '0'));
     if (!status->last.id || !status->last.ended_us)
         return;
