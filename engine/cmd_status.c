@@ -187,7 +187,8 @@ static void show_last(struct status *status)
         nzd_output_line(output,
                         "open       %s%" PRIu64 " is %s%s: nzd is at work, "
                         "or was cut short; see nzd recover",
-                        status->open.id, nzd_state_name(status->open.state),
+                        nzd_color(output, 'y'), status->open.id,
+                        nzd_state_name(status->open.state),
                         nzd_color(output, '0'));
     if (!status->last.id || !status->last.ended_us)
         return;
