@@ -178,8 +178,8 @@ void scene_check_runs(struct scene *scene, const char *version,
                       const char *file, int line)
 {
     struct beam_node *node = scene->node;
-    beam_node_check(node, differing(scene, version), "{true,[],[]}", file,
-                    line);
+    /* What was removed may take a moment to go. */
+    beam_node_wait_for(node, differing(scene, version), "{true,[],[]}", 5000);
     beam_node_check(node, "element(1, counter_srv:call())",
                     harness_text(scene->harness, "\"%s\"", version), file,
                     line);

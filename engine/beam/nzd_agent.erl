@@ -418,7 +418,9 @@ act(done, #state{phase = keeping} = State) ->
         lists:usort(((Gone -- maps:keys(Old)) -- Added) ++ Removed),
         replaced(maps:keys(Old), State#state.lambdas, Past)
     },
-    {ok, save(start_purger((reset(State))#state{chores = Chores}))};
+    %% In a quiet node it is all gone before nzd says that it is done.
+    Purging = start_purger((reset(State))#state{chores = Chores}),
+    {ok, save(purged_within(300, Purging))};
 %% Where a later load finds the code in force: first on the code path.
 act({paths, Folder, Root}, State) ->
     Prefix = unicode:characters_to_list(Root),
@@ -683,10 +685,12 @@ drop_new(#state{added = Added, chores = {Stale, Gone, Past}} = State0) ->
         lists:usort(Added ++ Gone),
         replaced(Changed, State#state.new_lambdas, Past)
     },
-    Purging = start_purger(State#state{chores = Chores}),
-    Deadline = erlang:monotonic_time(millisecond) + 500,
-    #state{chores = {_, Stay, _}} = Left = purged_by(Deadline, Purging),
+    Left = purged_within(500, start_purger(State#state{chores = Chores})),
+    {_, Stay, _} = Left#state.chores,
     {[M || M <- Stay, lists:member(M, Added)], Left}.
+
+purged_within(Time, State) ->
+    purged_by(erlang:monotonic_time(millisecond) + Time, State).
 
 purged_by(_Deadline, #state{purger = none} = State) ->
     State;
