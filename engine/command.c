@@ -47,7 +47,7 @@ static const struct command commands[] = {
      EVERYWHERE | ON_A_NODE | CHANGING, 1, 1, nzd_cmd_apply},
     {"plan", "BUNDLE | OLD NEW", "what would happen and why; touches nothing",
      "With one bundle against what the node runs, with two without a node.\n"
-     "Exit 5 when the verdict is above --max.\n",
+     "Exit 5 when the verdict is above a --max that is given.\n",
      EVERYWHERE | ON_A_NODE | PLANNING, 1, 2, nzd_cmd_plan},
     {"rollback", "[--to N]", "undo the last commit, or go to generation N", "",
      EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_TO), 0, 0,
@@ -103,8 +103,9 @@ static void help_of(const struct command *command, struct nzd_buf *out)
 {
     uint32_t own = command->allowed & ~EVERYWHERE;
 
-    nzd_buf_printf(out, "usage: nzd %s %s [OPTION...]\n\n%s\n", command->name,
-                   command->usage, command->summary);
+    nzd_buf_printf(out, "usage: nzd %s%s%s [OPTION...]\n\n%s\n", command->name,
+                   command->usage[0] ? " " : "", command->usage,
+                   command->summary);
     if (command->more[0])
         nzd_buf_printf(out, "\n%s", command->more);
     if (own) {

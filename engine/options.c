@@ -15,7 +15,7 @@ static const struct {
 } rows[NZD_OPTION_COUNT] = {
     [NZD_OPTION_DRY_RUN] = {"dry-run", 0, NULL, "plan and check only"},
     [NZD_OPTION_MAX] = {"max", 0, "LEVEL",
-                        "refuse above hot, migrate, restart-app, ..."},
+                        "most disruptive verdict allowed (migrate)"},
     [NZD_OPTION_MIN] = {"min", 0, "LEVEL", "do at least this much"},
     [NZD_OPTION_DRAIN] = {"drain", 0, "TIME",
                           "wait for processes in old code (5s)"},

@@ -37,8 +37,9 @@ static void show_plan_step(struct nzd_context *context,
 {
     const struct nzd_plan *plan = &q->plan;
     nzd_output_step(&context->output, "plan", took, NULL,
-                    "%s %s -> %s, %" PRIu32 " modules, %s", plan->release,
+                    "%s %s -> %s, %" PRIu32 " module%s, %s", plan->release,
                     plan->from_version, plan->to_version, plan->step_count,
+                    plan->step_count == 1 ? "" : "s",
                     nzd_level_name(plan->verdict));
     for (uint32_t i = 0; i < q->users.count; i++) {
         const struct nzd_occupant *who = &q->users.items[i];
