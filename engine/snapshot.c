@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_BYTES (1u << 20)
+#define BATCH_BYTES (512u << 10)
 #define BATCH_BLOBS 256u
 
 /*

@@ -20,7 +20,7 @@ void nzd_snapshot_clear_rows(struct nzd_transaction *t);
 /* Sends old and new code to the agent, old code first, without waiting. */
 int nzd_snapshot_send(struct nzd_transaction *t, struct nzd_err *err);
 
-/* Stores both sides as blobs, about 1 MiB a batch; fills the rows' digests
+/* Stores both sides as blobs, about 512 KiB a batch; fills the rows' digests
  * and t->txn.written. Durable when it returns 0. */
 int nzd_snapshot_store(struct nzd_transaction *t, struct nzd_err *err);
 
