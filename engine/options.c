@@ -199,6 +199,11 @@ static int take_kill(const char *value, struct nzd_options *out,
     if (out->kill_count == NZD_KILL_MAX)
         return nzd_err_set(err, NZD_EUSAGE, "more than %d times --kill",
                            NZD_KILL_MAX);
+    /* The journal keeps what may be killed as words: none may be two. */
+    if (strpbrk(value, " \t\n"))
+        return nzd_err_set(err, NZD_EUSAGE,
+                           "--kill takes one PID, NAME, MODULE or all, "
+                           "without white space; repeat it for more");
     return take_text(NZD_OPTION_KILL, value, &out->kill[out->kill_count++],
                      err);
 }

@@ -132,6 +132,11 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
     txn->source = copy(t->source);
     txn->operator_name = operator_name();
     txn->options = kill_words(&t->context->options);
+    /* A word that is cut could name somebody else. */
+    if (txn->options && strlen(txn->options) > NZD_RECORD_TEXT_MAX)
+        return nzd_err_set(err, NZD_EUSAGE,
+                           "all --kill together take more than %d bytes",
+                           NZD_RECORD_TEXT_MAX);
     describe_vm(t);
     int code = nzd_journal_in_force(t->journal, &txn->base, &in_force, NULL);
     if (code == 0) {

@@ -136,6 +136,18 @@ static void json_counts_behind_a_mistake(void **state)
     assert_string_equal(err.message, "unknown option --nope");
 }
 
+/* It would be two words for whoever recovers: "a" and "all". */
+static void kill_is_one_word(void **state)
+{
+    struct nzd_command_line line;
+    struct nzd_err err = NZD_ERR_INIT;
+    char *argv[] = {"nzd", "apply", "x", "--kill", "a kill=all", NULL};
+    (void)state;
+    assert_int_equal(nzd_options_parse(5, argv, &line, &err), NZD_EUSAGE);
+    assert_non_null(strstr(err.message, "without white space"));
+    assert_int_equal(line.options.kill_count, 0);
+}
+
 static void kill_is_bounded(void **state)
 {
     struct nzd_command_line line;
@@ -177,6 +189,7 @@ int main(void)
         cmocka_unit_test(nothing_is_an_answer_too),
         cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(json_counts_behind_a_mistake),
+        cmocka_unit_test(kill_is_one_word),
         cmocka_unit_test(kill_is_bounded),
         cmocka_unit_test(near_words),
     };
