@@ -178,16 +178,29 @@ static bool is_marked(pid_t pid, const char *mark)
     return memmem(environment, size, mark, strlen(mark) + 1) != NULL;
 }
 
-static unsigned kill_marked_once(const char *mark)
+static bool is_program(pid_t pid, const char *program)
+{
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/%d/exe", (int)pid);
+    ssize_t size = readlink(link, path, sizeof path - 1);
+    if (size < 0)
+        return false;
+    path[size] = '\0';
+    return strcmp(path, program) == 0;
+}
+
+/* Sends `sig` to each; with 0 they are only counted. */
+static unsigned signal_marked(const char *mark, const char *program, int sig)
 {
     unsigned found = 0;
     DIR *proc = opendir("/proc");
     struct dirent *entry;
     while (proc && (entry = readdir(proc))) {
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid <= 1 || pid == getpid() || !is_marked(pid, mark))
+        if (pid <= 1 || pid == getpid() || !is_marked(pid, mark) ||
+            (program && !is_program(pid, program)))
             continue;
-        kill(pid, SIGKILL);
+        kill(pid, sig);
         found++;
     }
     if (proc)
@@ -197,6 +210,11 @@ static unsigned kill_marked_once(const char *mark)
 
 void process_kill_marked(const char *mark)
 {
-    for (int i = 0; i < 400 && kill_marked_once(mark); i++)
+    for (int i = 0; i < 400 && signal_marked(mark, NULL, SIGKILL); i++)
         process_sleep_ms(5);
+}
+
+unsigned process_count_marked(const char *mark, const char *program)
+{
+    return signal_marked(mark, program, 0);
 }

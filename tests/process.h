@@ -45,6 +45,8 @@ void process_kill(pid_t pid);
  * environment, whatever group or session it went to; waits until they are
  * gone. */
 void process_kill_marked(const char *mark);
+/* How many of them run this program (an absolute path). */
+unsigned process_count_marked(const char *mark, const char *program);
 
 /* Milliseconds of the monotonic clock, and a rest. */
 double process_now_ms(void);

@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# crash.sh [PROGRAM...]: the proofs of crash safety, in full, two at a time:
+# all of build/tests/test_crash*, or those that are named. Ends with a table of
+# points, runs and violations. See journal/nzd-journal.5 for what they prove.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+report=$(mktemp) || exit 1
+trap 'rm -f "$report"' EXIT
+export NZD_CRASH=full NZD_CRASH_REPORT=$report TEST_TIMEOUT=${TEST_TIMEOUT:-3600}
+[ $# -gt 0 ] || set -- build/tests/test_crash build/tests/test_crash_*[!.]
+programs=()
+for program in "$@"; do
+    [ -x "$program" ] && [ "${program%.?}" = "$program" ] && programs+=("$program")
+done
+
+begin=$SECONDS
+tests/run.sh build "${programs[@]}"
+status=$?
+
+awk -F'\t' '
+BEGIN { printf "\n%-44s %7s %7s %11s\n", "", "POINTS", "RUNS", "VIOLATIONS" }
+{
+    printf "%-44s %7d %7d %11d\n", $1, $2, $3, $4
+    points += $2; runs += $3; violations += $4
+}
+END { printf "%-44s %7d %7d %11d\n", "all", points, runs, violations }' "$report"
+printf '%d min %d s\n' $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60))
+exit $status
