@@ -20,6 +20,7 @@
 #include "../staging/plan.h"
 #include "discover.h"
 #include "link.h"
+#include "recall.h"
 
 struct nzd_node;
 
@@ -178,8 +179,14 @@ int nzd_node_md5s(struct nzd_node *node, const char *const *names,
 /* Opens transaction `fence.txn` in the agent; the VM's token comes back.
  * NZD_EBUSY: the node belongs to another journal, or another transaction is
  * open there. */
-int nzd_node_begin(struct nzd_node *node, const uint8_t uuid[16], bool adopt,
-                   const char *const *kill, unsigned kill_count,
+struct nzd_node_begin {
+    const uint8_t *uuid; /* 16 bytes, of the journal */
+    bool adopt;
+    const char *const *kill;
+    unsigned kill_count;
+    const struct nzd_recall *recall; /* for when this nzd is lost */
+};
+int nzd_node_begin(struct nzd_node *node, const struct nzd_node_begin *begin,
                    uint8_t token[16], struct nzd_err *err);
 /* Takes over with the session's fence (a higher epoch). `phase` of 16.
  * NZD_EBUSY: the node belongs to another journal. */

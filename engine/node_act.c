@@ -44,24 +44,48 @@ static int busy_node(struct nzd_node *node, const struct nzd_term *reason,
     return 0;
 }
 
-int nzd_node_begin(struct nzd_node *node, const uint8_t uuid[16], bool adopt,
-                   const char *const *kill, unsigned kill_count,
+/* {recover, Words, [{Name, Value}]} */
+static void put_recall(struct nzd_buf *request, const struct nzd_recall *recall)
+{
+    unsigned pairs = recall->environment_count / 2;
+    nzd_etf_tuple(request, 3);
+    nzd_etf_atom(request, "recover");
+    nzd_node_put_texts(request, recall->words, recall->count);
+    nzd_etf_list(request, pairs);
+    for (unsigned i = 0; i < pairs; i++) {
+        nzd_etf_tuple(request, 2);
+        nzd_etf_binary(request, nzd_view_text(recall->environment[2 * i]));
+        nzd_etf_binary(request, nzd_view_text(recall->environment[2 * i + 1]));
+    }
+    if (pairs)
+        nzd_etf_nil(request);
+}
+
+static void put_begin(struct nzd_buf *request,
+                      const struct nzd_node_begin *begin)
+{
+    bool offered = begin->recall->count > 0;
+    nzd_etf_tuple(request, 3);
+    nzd_etf_atom(request, "open");
+    nzd_etf_binary(request, nzd_view_of(begin->uuid, 16));
+    nzd_etf_list(request, offered ? 3 : 2);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "adopt");
+    nzd_etf_atom(request, begin->adopt ? "true" : "false");
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "kill");
+    nzd_node_put_texts(request, begin->kill, begin->kill_count);
+    if (offered)
+        put_recall(request, begin->recall);
+    nzd_etf_nil(request);
+}
+
+int nzd_node_begin(struct nzd_node *node, const struct nzd_node_begin *begin,
                    uint8_t token[16], struct nzd_err *err)
 {
     const struct nzd_term *answer = NULL;
-    struct nzd_buf *request = nzd_node_begin_request(node);
     struct nzd_digest got;
-    nzd_etf_tuple(request, 3);
-    nzd_etf_atom(request, "open");
-    nzd_etf_binary(request, nzd_view_of(uuid, 16));
-    nzd_etf_list(request, 2);
-    nzd_etf_tuple(request, 2);
-    nzd_etf_atom(request, "adopt");
-    nzd_etf_atom(request, adopt ? "true" : "false");
-    nzd_etf_tuple(request, 2);
-    nzd_etf_atom(request, "kill");
-    nzd_node_put_texts(request, kill, kill_count);
-    nzd_etf_nil(request);
+    put_begin(nzd_node_begin_request(node), begin);
     int code = nzd_node_asked(node, &answer, err);
     if (code)
         return code;

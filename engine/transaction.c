@@ -159,11 +159,27 @@ static int interrupted(struct nzd_err *err)
     return nzd_err_set(err, NZD_EREFUSED, "interrupted by a signal");
 }
 
+static int open_in_agent(struct nzd_transaction *t, uint8_t token[16],
+                         struct nzd_err *err)
+{
+    const struct nzd_options *options = &t->context->options;
+    struct nzd_recall recall;
+    struct nzd_node_begin begin = {
+        .uuid = nzd_journal_uuid(t->journal),
+        .adopt = options->adopt,
+        .kill = options->kill,
+        .kill_count = options->kill_count,
+        .recall = &recall,
+    };
+    nzd_recall_make(t->context, &t->q->target,
+                    nzd_journal_directory(t->journal), &recall);
+    return nzd_node_begin(t->q->node, &begin, token, err);
+}
+
 /* The agent opens the transaction under the number it will get, and a new
  * epoch; the token of the VM comes back. */
 static int begin(struct nzd_transaction *t, struct nzd_err *err)
 {
-    const struct nzd_options *options = &t->context->options;
     struct nzd_journal_stat stat;
     struct nzd_fence fence = {0};
     uint64_t epoch = 0;
@@ -177,9 +193,7 @@ static int begin(struct nzd_transaction *t, struct nzd_err *err)
     fence.txn = t->txn.id = stat.last + 1;
     fence.epoch = t->txn.epoch = epoch + 1;
     nzd_node_set_fence(t->q->node, &fence);
-    code =
-        nzd_node_begin(t->q->node, nzd_journal_uuid(t->journal), options->adopt,
-                       options->kill, options->kill_count, fence.token, err);
+    code = open_in_agent(t, fence.token, err);
     if (code)
         return code;
     nzd_node_set_fence(t->q->node, &fence);

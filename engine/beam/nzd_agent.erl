@@ -23,8 +23,12 @@
 %%   idle      nothing is open                           nothing to do
 %%   open      code is prepared, nothing is loaded        forget it
 %%   switched  new code runs, the old one is at hand      undo
-%%   keeping   nzd was promised that new code stays       wait for a takeover
+%%   keeping   nzd was promised that new code stays       run `nzd recover`,
+%%                                                        wait for a takeover
 %%   undone    old code runs again                        wait for a takeover
+%%
+%% `open` brings the command line of `nzd recover` where the VM may run it. It
+%% is run again, ever more rarely, until somebody has taken over.
 -module(nzd_agent).
 
 -export([start/1]).
@@ -44,6 +48,9 @@
 -define(CHECKS, 8192).
 %% Frames that process_info(P, current_stacktrace) shows at most.
 -define(FRAMES, 8).
+%% Milliseconds before `nzd recover` is run once more, and at most.
+-define(RECALL_WAIT, 1000).
+-define(RECALL_WAIT_MAX, 300000).
 %% Heap of a process whose stack is still printed, values and all.
 -define(PRINTED_WORDS, (1 bsl 20)).
 
@@ -78,6 +85,11 @@
     ended = [] :: [tuple()],
     apps = [] :: [atom()],
     names = [] :: [atom()],
+    %% {[Program | Arguments], [{Name, Value}]} that settles the transaction.
+    recall = none :: none | {[binary()], [{binary(), binary()}]},
+    %% It runs.
+    recalled = none :: none | port(),
+    recall_wait = ?RECALL_WAIT :: pos_integer(),
     purger = none :: none | pid()
 }).
 
@@ -158,7 +170,9 @@ server_init(Guard, Saved) ->
     process_flag(trap_exit, true),
     case Saved of
         {new, Chores} -> loop(start_purger(#state{guard = Guard, chores = Chores}));
-        #state{} -> loop(orphaned(Saved#state{guard = Guard, client = none}))
+        #state{} ->
+            Alone = Saved#state{guard = Guard, client = none, recalled = none},
+            loop(orphaned(Alone))
     end.
 
 %% The guard must hold it before the act that needs it begins.
@@ -191,6 +205,10 @@ loop(State) ->
             loop(orphaned(State#state{client = none}));
         retry_undo when State#state.client =:= none ->
             loop(orphaned(State));
+        {Port, {exit_status, _}} when Port =:= State#state.recalled ->
+            loop(recall_ended(State));
+        retry_recall when State#state.client =:= none ->
+            loop(recall(State));
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
             loop(did(Chores, State));
         _Stale ->
@@ -231,7 +249,37 @@ orphaned(#state{phase = switched} = State) ->
             State1
     end;
 orphaned(State) ->
+    recall(State#state{recall_wait = ?RECALL_WAIT}).
+
+%% Has the transaction settled by a program outside, whose journal says how.
+recall(#state{phase = keeping, recalled = none, recall = {Words, Env}} = State) ->
+    [Program | Arguments] = [native(W) || W <- Words],
+    Options = [
+        {args, Arguments},
+        {env, [{native(Name), native(Value)} || {Name, Value} <- Env]},
+        {cd, "/"},
+        exit_status,
+        stderr_to_stdout,
+        hide
+    ],
+    try
+        State#state{recalled = open_port({spawn_executable, Program}, Options)}
+    catch
+        error:_ -> recall_ended(State)
+    end;
+recall(State) ->
     State.
+
+native(Bytes) ->
+    case unicode:characters_to_list(Bytes) of
+        Text when is_list(Text) -> Text;
+        _ -> binary_to_list(Bytes)
+    end.
+
+%% Whether it could or not is seen by who speaks now.
+recall_ended(#state{recall_wait = Wait} = State) ->
+    erlang:send_after(Wait, self(), retry_recall),
+    State#state{recalled = none, recall_wait = min(2 * Wait, ?RECALL_WAIT_MAX)}.
 
 reset(State) ->
     State#state{
@@ -245,7 +293,8 @@ reset(State) ->
         lambdas = [],
         new_lambdas = [],
         kill = [],
-        ended = []
+        ended = [],
+        recall = none
     }.
 
 answer(From, Ref, Fence, Request, State) ->
@@ -307,6 +356,7 @@ open(From, {_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
                 txn = Txn,
                 epoch = Epoch,
                 kill = proplists:get_value(kill, Options, []),
+                recall = command(lists:keyfind(recover, 1, Options)),
                 apps = running(),
                 names = supervised_names()
             },
@@ -316,6 +366,9 @@ open(From, {_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
     end;
 open(_From, _Fence, _Owner, _Options, State) ->
     {{error, {busy, State#state.txn, State#state.phase}}, State}.
+
+command({recover, [_ | _] = Words, Env}) -> {Words, Env};
+command(false) -> none.
 
 own(Owner, Adopt) ->
     case persistent_term:get(?OWNER, none) of
