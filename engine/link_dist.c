@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,8 +24,6 @@
  * the stream at a time limit.
  */
 
-#define NAME_TRIES 4
-
 struct dist {
     const struct nzd_link_options *options;
     uint64_t deadline; /* of the handshake */
@@ -35,8 +32,9 @@ struct dist {
     bool ended;         /* by the node */
     uint8_t seen[1024]; /* what the node said in it, from the start */
     size_t seen_size;
-    char name[256]; /* ours */
+    char host[NZD_HOST_NAME]; /* ours */
     ei_cnode self;
+    struct nzd_buf pid; /* `self` as a term */
     struct nzd_wire wire;
 };
 
@@ -178,7 +176,7 @@ static ei_socket_callbacks callbacks = {
 /* --- what the node said in the handshake --- */
 
 struct said {
-    char status[32]; /* "ok", "not_allowed" ..., "" none */
+    char status[32]; /* "named:...", "not_allowed" ..., "" none */
     bool challenged;
     char name[256]; /* as it calls itself, "" unknown */
 };
@@ -245,13 +243,14 @@ static int blame(const struct dist *dist, struct nzd_err *err)
     if (strcmp(said.status, "not_allowed") == 0)
         return nzd_err_set(err, NZD_ENODE,
                            "%s allows only certain nodes (net_kernel:allow/1), "
-                           "and %s is none of them",
-                           node, dist->name);
+                           "and host %s is not among them",
+                           node, dist->host);
     if (said.challenged && (dist->ended || dist->sys))
         return blame_cookie(dist, err);
-    if (said.status[0] && strncmp(said.status, "ok", 2) != 0)
-        return nzd_err_set(err, NZD_ENODE, "%s refuses the name %s (%s)", node,
-                           dist->name, said.status);
+    if (said.status[0] && strncmp(said.status, "ok", 2) != 0 &&
+        strncmp(said.status, "named", 5) != 0)
+        return nzd_err_set(err, NZD_ENODE, "%s refuses host %s (%s)", node,
+                           dist->host, said.status);
     return nzd_err_set(err, NZD_ENODE,
                        "%s does not speak Erlang's distribution protocol as "
                        "we do (over TLS, or too old)",
@@ -288,35 +287,22 @@ static void own_host(const struct dist *dist, char out[NZD_HOST_NAME])
     }
 }
 
-/* A node may still know an earlier link of this process, and a process of the
- * same pid in another container: each link has a name of its own. */
-static int choose_name(struct dist *dist, struct nzd_err *err)
+/*
+ * The node names us: it hands out a name that no other link has, and gives it
+ * again, with another creation, once that link is gone. A name of our own
+ * would be one more atom in the node for each link, for ever, or would have to
+ * be guessed free.
+ */
+static int introduce(struct dist *dist, struct nzd_err *err)
 {
-    static unsigned count;
-    char host[NZD_HOST_NAME] = "";
-    char alive[64];
-    unsigned creation = 0;
     struct in_addr unused = {0};
 
-    own_host(dist, host);
-    if (count == 0)
-        (void)snprintf(alive, sizeof(alive), "nzd_%ld", (long)getpid());
-    else
-        (void)snprintf(alive, sizeof(alive), "nzd_%ld_%u", (long)getpid(),
-                       count);
-    count++;
-    if (snprintf(dist->name, sizeof(dist->name), "%s@%s", alive, host) >=
-        (int)sizeof(dist->name))
-        return nzd_err_set(err, NZD_EUSAGE, "the host name %s is too long",
-                           host);
-    if (getrandom(&creation, sizeof(creation), GRND_NONBLOCK) !=
-        (ssize_t)sizeof(creation))
-        creation = (unsigned)nzd_wall_us();
-    if (ei_connect_xinit_ussi(&dist->self, host, alive, dist->name, &unused,
-                              dist->options->cookie, creation | 16, &callbacks,
+    own_host(dist, dist->host);
+    if (ei_connect_xinit_ussi(&dist->self, dist->host, NULL, NULL, &unused,
+                              dist->options->cookie, 0, &callbacks,
                               sizeof(callbacks), dist) < 0)
         return nzd_err_set(err, NZD_EINTERNAL, "erl_interface refuses %s",
-                           dist->name);
+                           dist->host);
     return 0;
 }
 
@@ -388,37 +374,18 @@ static int dial_node(struct dist *dist, struct nzd_err *err)
 
 /* --- the handshake --- */
 
-static bool name_is_taken(const struct dist *dist)
-{
-    struct said said;
-
-    listen_to(dist, &said);
-    return strcmp(said.status, "alive") == 0 || strcmp(said.status, "nok") == 0;
-}
-
 static int shake_hands(struct dist *dist, struct nzd_err *err)
 {
     struct in_addr address = {0};
-    int code;
+    int code = dial_node(dist, err);
 
-    for (int i = 0; i < NAME_TRIES; i++) {
-        dist->seen_size = 0;
-        dist->sys = 0;
-        dist->ended = false;
-        code = dial_node(dist, err);
-        if (code == 0)
-            code = choose_name(dist, err);
-        if (code != 0) {
-            socket_close(dist);
-            return code;
-        }
-        if (ei_xconnect_host_port_tmo(&dist->self, &address, 0, 0) >= 0)
-            return 0;
+    if (code == 0)
+        code = introduce(dist, err);
+    if (code == 0 && ei_xconnect_host_port_tmo(&dist->self, &address, 0, 0) < 0)
+        code = blame(dist, err);
+    if (code != 0)
         socket_close(dist);
-        if (!name_is_taken(dist))
-            break;
-    }
-    return blame(dist, err);
+    return code;
 }
 
 /* With a port given it could be any node that answers there. */
@@ -444,11 +411,28 @@ static void dist_close(struct nzd_link *link)
     struct dist *dist = link->state;
 
     nzd_wire_clear(&dist->wire);
+    nzd_buf_clear(&dist->pid);
     if (dist->fd >= 0)
         (void)ei_close_connection(dist->fd);
     explicit_bzero(&dist->self, sizeof(dist->self));
     free(dist);
     link->state = NULL;
+}
+
+static int write_pid(struct dist *dist, struct nzd_err *err)
+{
+    int size = 0;
+    uint8_t *to;
+
+    if (ei_encode_pid(NULL, &size, &dist->self.self) != 0)
+        return nzd_err_set(err, NZD_EINTERNAL, "erl_interface gives no pid");
+    to = nzd_buf_reserve(&dist->pid, (size_t)size);
+    if (!to)
+        return nzd_err_memory(err);
+    dist->pid.size = (size_t)size;
+    size = 0;
+    (void)ei_encode_pid((char *)to, &size, &dist->self.self);
+    return 0;
 }
 
 static int dist_open(const struct nzd_link_options *options, uint64_t deadline,
@@ -466,9 +450,13 @@ static int dist_open(const struct nzd_link_options *options, uint64_t deadline,
     dist->fd = -1;
     nzd_wire_init(&dist->wire, -1);
     code = shake_hands(dist, err);
+    if (code == 0)
+        code = check_node(dist, link, err);
+    if (code == 0)
+        code = write_pid(dist, err);
     if (code == 0) {
         nzd_wire_init(&dist->wire, dist->fd);
-        code = check_node(dist, link, err);
+        dist->wire.own = nzd_buf_view(&dist->pid);
     }
     dist->options = NULL;
     if (code != 0)
@@ -479,17 +467,8 @@ static int dist_open(const struct nzd_link_options *options, uint64_t deadline,
 static void dist_put_self(const struct nzd_link *link, struct nzd_buf *out)
 {
     const struct dist *dist = link->state;
-    int size = 0;
-    uint8_t *to;
 
-    if (ei_encode_pid(NULL, &size, &dist->self.self) != 0)
-        size = 0;
-    to = nzd_buf_reserve(out, (size_t)size);
-    if (!to)
-        return;
-    out->size += (size_t)size;
-    size = 0;
-    (void)ei_encode_pid((char *)to, &size, &dist->self.self);
+    nzd_buf_bytes(out, dist->pid.data, dist->pid.size);
 }
 
 /* {SEND, '', ToPid} or {REG_SEND, FromPid, '', ToName}. */

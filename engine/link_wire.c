@@ -17,6 +17,7 @@
 #define QUEUE_MAX   (64u << 20) /* bytes; then nothing more is read */
 #define REPLIES_MAX (64u << 10) /* bytes a peer may have us owe it */
 
+#define PID_TAIL     12
 #define MESSAGE_COST 256 /* bytes that a queued one takes besides its own */
 
 struct nzd_wire_message {
@@ -115,7 +116,27 @@ static void check_replies(struct nzd_wire *wire)
         die(wire, 0, "the node takes no answers");
 }
 
-/* What is no message to a pid of ours (links, monitors, exits, messages to
+/*
+ * A node may give our name to one link after the other; what it sends late to
+ * the pid of an earlier one comes to us. Pids end in id, serial and creation
+ * (NEW_PID_EXT); the name before them is written in more than one way.
+ */
+static bool is_ours(const struct nzd_wire *wire,
+                    const struct nzd_control *control)
+{
+    const struct nzd_view *to = &control->arguments[1];
+    const struct nzd_view *own = &wire->own;
+
+    if (!nzd_control_is_send(control))
+        return false;
+    if (own->size == 0)
+        return true;
+    return to->size > PID_TAIL && own->size > PID_TAIL &&
+           memcmp(to->data + to->size - PID_TAIL,
+                  own->data + own->size - PID_TAIL, PID_TAIL) == 0;
+}
+
+/* What is no message to our pid (links, monitors, exits, messages to
  * names) is for nobody here. */
 static void take_message(struct nzd_wire *wire)
 {
@@ -125,7 +146,7 @@ static void take_message(struct nzd_wire *wire)
         die(wire, 0, "the node sent what is not a distribution message");
         return;
     }
-    if (nzd_control_is_send(&control))
+    if (is_ours(wire, &control))
         keep_message(wire, wire->in.size - control.payload.size);
     else if (control.op == NZD_CONTROL_UNLINK_ID && control.count == 3)
         nzd_control_acknowledge(&control, &wire->reply);

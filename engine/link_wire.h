@@ -15,7 +15,9 @@
 struct nzd_wire_message;
 
 struct nzd_wire {
-    int fd; /* non-blocking; owned by the caller */
+    int fd;              /* non-blocking; owned by the caller */
+    struct nzd_view own; /* our pid: what goes to another is dropped; empty:
+                            all is ours; owned by the caller */
     bool dead;
     char why[96]; /* it is dead */
     uint8_t length[4];

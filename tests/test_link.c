@@ -254,6 +254,54 @@ static void two_links_have_two_names(void **state)
     nzd_link_close(first);
 }
 
+/* A name for each link would be an atom for each, until the node has no room
+ * for more. */
+static void links_leave_no_atoms(void **state)
+{
+    struct fixture *fixture = *state;
+    struct beam_node *node = start(fixture, 0);
+    const char *atoms = "erlang:system_info(atom_count)", *before;
+
+    open_link(fixture);
+    nzd_link_close(fixture->link);
+    fixture->link = NULL;
+    beam_node_wait_for(node, "nodes(hidden)", "[]", 5000);
+    before = beam_node_eval(node, "%s", atoms);
+    for (int i = 0; i < 20; i++) {
+        open_link(fixture);
+        nzd_link_close(fixture->link);
+        fixture->link = NULL;
+        beam_node_wait_for(node, "nodes(hidden)", "[]", 5000);
+    }
+    assert_eval(node, atoms, before);
+}
+
+static void what_goes_to_an_earlier_link_is_dropped(void **state)
+{
+    struct fixture *fixture = *state;
+    struct beam_node *node = start(fixture, 0);
+    struct nzd_buf *out = &fixture->request;
+    const char *name;
+
+    open_link(fixture);
+    name = beam_node_eval(node, "nodes(hidden)");
+    nzd_buf_reset(out);
+    nzd_etf_version(out);
+    nzd_etf_tuple(out, 2);
+    nzd_etf_atom(out, "keep");
+    nzd_link_put_self(fixture->link, out);
+    ask(fixture);
+    assert_answer(fixture, "keep", 1);
+    nzd_link_close(fixture->link);
+    fixture->link = NULL;
+    beam_node_wait_for(node, "nodes(hidden)", "[]", 5000);
+    open_link(fixture);
+    assert_eval(node, "nodes(hidden)", name);
+    beam_node_eval(node, "nzd_test_late ! now");
+    beam_node_wait_for(node, "whereis(nzd_test_late)", "undefined", 5000);
+    assert_echo(fixture, 2);
+}
+
 static void carries_large_messages(void **state)
 {
     struct fixture *fixture = *state;
@@ -620,6 +668,8 @@ int main(void)
         TEST(talks_to_the_agent),
         TEST(opens_again_and_again),
         TEST(two_links_have_two_names),
+        TEST(links_leave_no_atoms),
+        TEST(what_goes_to_an_earlier_link_is_dropped),
         TEST(carries_large_messages),
         TEST(names_the_cause),
         TEST(goes_to_a_port_and_checks_who_answers),

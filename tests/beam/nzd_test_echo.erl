@@ -24,6 +24,10 @@ loop(Client) ->
         {echo, From, Term} ->
             From ! {echo, Term},
             loop(Client);
+        {keep, From} ->
+            register(nzd_test_late, spawn(fun() -> late(From) end)),
+            Client ! {keep, 1},
+            loop(Client);
         {size, Binary} ->
             Client ! {size, byte_size(Binary)},
             loop(Client);
@@ -46,4 +50,10 @@ loop(Client) ->
         {allow, Nodes} ->
             Client ! {allow, net_kernel:allow(Nodes)},
             loop(Client)
+    end.
+
+%% Speaks to a client that has gone, when it is told to.
+late(From) ->
+    receive
+        now -> From ! {late, 1}
     end.
