@@ -283,6 +283,12 @@ static int abort_before_armed(struct nzd_transaction *t, int code,
                               struct nzd_err *err)
 {
     struct nzd_err ignored = NZD_ERR_INIT;
+    /* Of a node that is lost nobody can say what it runs. */
+    if (code == NZD_ENODE)
+        nzd_err_untouched(err, "no code was loaded");
+    else
+        nzd_err_untouched(err, "no code was loaded; %s runs what it ran",
+                          nzd_node_name(t->q->node));
     if (!t->begun)
         return code;
     nzd_interrupt_clear();
@@ -297,8 +303,6 @@ static int abort_before_armed(struct nzd_transaction *t, int code,
         if (nzd_transaction_move(t, NZD_STATE_ABORTED, 0, &ignored))
             nzd_output_warn(output_of(t), "not recorded: %s", ignored.message);
     }
-    nzd_err_untouched(err, "no code was loaded; %s runs what it ran",
-                      nzd_node_name(t->q->node));
     return code;
 }
 
@@ -569,8 +573,10 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
     int code = nzd_transaction_check(t, err);
     if (!code)
         code = describe(t, err);
-    if (code)
+    if (code) {
+        nzd_err_untouched(err, "nothing was touched");
         return code;
+    }
     nzd_timeline_add(&t->timeline, NZD_EVENT_OPEN, "open", 0,
                      "verdict %s, limit %s", nzd_level_name(t->txn.verdict),
                      nzd_level_name(t->txn.max));
