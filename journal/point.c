@@ -29,6 +29,8 @@ static void act(const char *what)
     int pid = 0, sig = 0;
     if (sscanf(what, "signal %d %d", &pid, &sig) == 2)
         kill((pid_t)pid, sig);
+    else if (strcmp(what, "stop") == 0)
+        kill(getpid(), SIGSTOP);
     else
         kill(getpid(), SIGKILL);
 }

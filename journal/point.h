@@ -14,7 +14,9 @@
  *   NZD_POINT_LOG=FILE    appends a line "N NAME" for each point that is passed
  *   NZD_POINT_AT=N        at the N-th point, from 1, do what
  *   NZD_POINT_DO=...      says: "kill" (SIGKILL to nzd, the default),
- *                         "signal PID SIG" (then go on), both divided by ';'
+ *                         "signal PID SIG" (then go on), "stop" (SIGSTOP to
+ *                         nzd; who sends SIGCONT has it go on), several
+ *                         divided by ';'
  */
 
 #ifdef NZD_POINTS
