@@ -22,6 +22,21 @@ struct history {
     struct held *held;
 };
 
+/* What is to be done: decided before anything is written. */
+struct plan {
+    struct history history;
+    size_t cut;           /* so many go, from the oldest on */
+    struct nzd_buf loose; /* keys of blobs that go, as blocks */
+    bool blobs_known;
+    struct nzd_collection *report; /* NULL: none is wanted */
+};
+
+/* Blobs that are needed, each list sorted. */
+struct roots {
+    struct nzd_buf live;
+    struct nzd_buf modules;
+};
+
 bool nzd_collect_is_root(enum nzd_state state)
 {
     return nzd_state_is_open(state) || state == NZD_STATE_COMMITTED ||
@@ -191,12 +206,13 @@ static int move_anchor(struct nzd_store_txn *txn, const struct history *history,
     return rc;
 }
 
-static int drop(struct nzd_store_txn *txn, struct history *history, size_t cut,
+static int drop(struct nzd_store_txn *txn, const struct plan *plan,
                 struct nzd_heads *heads, struct nzd_err *err)
 {
-    int rc = move_anchor(txn, history, cut, heads, err);
+    const struct history *history = &plan->history;
+    int rc = move_anchor(txn, history, plan->cut, heads, err);
 
-    for (size_t i = 0; i < cut && rc == NZD_OK; i++) {
+    for (size_t i = 0; i < plan->cut && rc == NZD_OK; i++) {
         struct nzd_key key = nzd_key_txn(history->first + i);
         struct nzd_view prefix = nzd_key_view(&key);
 
@@ -206,14 +222,9 @@ static int drop(struct nzd_store_txn *txn, struct history *history, size_t cut,
         if (rc == NZD_OK)
             rc = nzd_rows_delete(txn, NZD_STORE_MODULE, prefix, err);
     }
-    if (rc)
-        return rc;
-    heads->first += cut;
-    history->first += cut;
-    history->count -= cut;
-    memmove(history->held, history->held + cut,
-            history->count * sizeof(*history->held));
-    return NZD_OK;
+    if (rc == NZD_OK)
+        heads->first += plan->cut;
+    return rc;
 }
 
 /* --- blobs --- */
@@ -246,18 +257,18 @@ static int mark_live(struct nzd_store_txn *txn, struct nzd_buf *roots,
     return rc == NZD_ENOTFOUND ? NZD_OK : rc;
 }
 
-static int mark_module(const struct history *history, struct nzd_view key,
+static int mark_module(const struct plan *plan, struct nzd_view key,
                        struct nzd_view value, struct nzd_buf *roots,
                        struct nzd_err *err)
 {
-    uint64_t at = nzd_key_id(key) - history->first;
+    uint64_t at = nzd_key_id(key) - plan->history.first;
     struct nzd_digest before;
     struct nzd_digest after;
     int rc;
 
-    if (at >= history->count)
+    if (at >= plan->history.count)
         return nzd_err_set(err, NZD_EJOURNAL, "a module row of no transaction");
-    if (!nzd_collect_is_root(history->held[at].state))
+    if (at < plan->cut || !nzd_collect_is_root(plan->history.held[at].state))
         return NZD_OK;
     rc = nzd_module_row_blobs(value, &before, &after, err);
     if (rc == NZD_OK)
@@ -265,9 +276,8 @@ static int mark_module(const struct history *history, struct nzd_view key,
     return rc ? rc : mark(roots, &after, err);
 }
 
-static int mark_modules(struct nzd_store_txn *txn,
-                        const struct history *history, struct nzd_buf *roots,
-                        struct nzd_err *err)
+static int mark_modules(struct nzd_store_txn *txn, const struct plan *plan,
+                        struct nzd_buf *roots, struct nzd_err *err)
 {
     struct nzd_store_cursor cursor = {0};
     struct nzd_view key;
@@ -278,7 +288,7 @@ static int mark_modules(struct nzd_store_txn *txn,
     while (rc == NZD_OK) {
         rc = nzd_store_next(&cursor, &key, &value, err);
         if (rc == NZD_OK)
-            rc = mark_module(history, key, value, roots, err);
+            rc = mark_module(plan, key, value, roots, err);
     }
     nzd_store_end(&cursor);
     return rc == NZD_ENOTFOUND ? NZD_OK : rc;
@@ -289,70 +299,146 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, NZD_DIGEST_SIZE);
 }
 
-static int find_loose(struct nzd_store_txn *txn, const struct nzd_buf *roots,
-                      struct nzd_buf *loose, struct nzd_err *err)
+static void sort(struct nzd_buf *roots)
+{
+    if (roots->size > 0)
+        qsort(roots->data, roots->size / NZD_DIGEST_SIZE, NZD_DIGEST_SIZE,
+              compare);
+}
+
+static bool holds(const struct nzd_buf *roots, struct nzd_view key)
+{
+    return key.size == NZD_DIGEST_SIZE && roots->size > 0 &&
+           bsearch(key.data, roots->data, roots->size / NZD_DIGEST_SIZE,
+                   NZD_DIGEST_SIZE, compare);
+}
+
+static void judge_blob(struct plan *plan, const struct roots *roots,
+                       struct nzd_view key, uint64_t size)
+{
+    bool live = holds(&roots->live, key);
+    bool held = live || holds(&roots->modules, key);
+
+    if (!held)
+        nzd_buf_block(&plan->loose, key);
+    if (!plan->report)
+        return;
+    plan->report->live_blobs += live;
+    if (held) {
+        plan->report->held_blobs++;
+        plan->report->held_bytes += size;
+    } else {
+        plan->report->loose_blobs++;
+        plan->report->loose_bytes += size;
+    }
+}
+
+/* Large values are looked at only where their sizes are to be reported. */
+static int find_loose(struct nzd_store_txn *txn, struct plan *plan,
+                      const struct roots *roots, struct nzd_err *err)
 {
     struct nzd_store_cursor cursor = {0};
-    size_t count = roots->size / NZD_DIGEST_SIZE;
     struct nzd_view key;
+    struct nzd_view value = {NULL, 0};
+    struct nzd_view *wanted = plan->report ? &value : NULL;
     int rc =
         nzd_store_seek(txn, NZD_STORE_BLOB, nzd_view_of(NULL, 0), &cursor, err);
 
     while (rc == NZD_OK &&
-           (rc = nzd_store_next(&cursor, &key, NULL, err)) == NZD_OK) {
-        if (key.size == NZD_DIGEST_SIZE && count > 0 &&
-            bsearch(key.data, roots->data, count, NZD_DIGEST_SIZE, compare))
-            continue;
-        nzd_buf_block(loose, key);
-    }
+           (rc = nzd_store_next(&cursor, &key, wanted, err)) == NZD_OK)
+        judge_blob(plan, roots, key, value.size);
     nzd_store_end(&cursor);
     if (rc == NZD_ENOTFOUND)
         rc = NZD_OK;
-    return rc == NZD_OK && loose->failed ? nzd_err_memory(err) : rc;
+    return rc == NZD_OK && plan->loose.failed ? nzd_err_memory(err) : rc;
 }
 
-static int find_garbage(struct nzd_store_txn *txn,
-                        const struct history *history, struct nzd_buf *loose,
+/* --- the decision --- */
+
+static int decide_blobs(struct nzd_store_txn *txn, struct plan *plan,
                         struct nzd_err *err)
 {
-    struct nzd_buf roots = {0};
-    int rc = mark_live(txn, &roots, err);
+    struct roots roots = {{0}, {0}};
+    int rc = mark_live(txn, &roots.live, err);
 
     if (rc == NZD_OK)
-        rc = mark_modules(txn, history, &roots, err);
-    if (rc == NZD_OK && roots.size > 0)
-        qsort(roots.data, roots.size / NZD_DIGEST_SIZE, NZD_DIGEST_SIZE,
-              compare);
+        rc = mark_modules(txn, plan, &roots.modules, err);
+    sort(&roots.live);
+    sort(&roots.modules);
     if (rc == NZD_OK)
-        rc = find_loose(txn, &roots, loose, err);
-    nzd_buf_clear(&roots);
+        rc = find_loose(txn, plan, &roots, err);
+    nzd_buf_clear(&roots.live);
+    nzd_buf_clear(&roots.modules);
+    plan->blobs_known = rc == NZD_OK;
+    return rc;
+}
+
+/* Why each one that stays does, in the words of past_keep(). */
+static void report_held(const struct plan *plan, uint32_t keep)
+{
+    const struct history *history = &plan->history;
+    struct nzd_collection *report = plan->report;
+
+    report->first = history->first;
+    report->dropped = plan->cut;
+    report->held = history->count - plan->cut;
+    for (size_t at = history->count; at > plan->cut; at--) {
+        if (in_force(history, at - 1))
+            report->in_force++;
+        else if (nzd_state_is_open(history->held[at - 1].state))
+            report->open++;
+        else if (report->kept < keep)
+            report->kept++;
+    }
+}
+
+static int decide(struct nzd_store_txn *txn, const struct nzd_heads *heads,
+                  uint32_t keep, struct plan *plan, struct nzd_err *err)
+{
+    int rc = load(txn, heads, &plan->history, err);
+
+    if (rc)
+        return rc;
+    plan->cut = past_events(&plan->history, past_keep(&plan->history, keep));
+    if (plan->report) {
+        memset(plan->report, 0, sizeof(*plan->report));
+        report_held(plan, keep);
+    }
+    return decide_blobs(txn, plan, err);
+}
+
+static void clear(struct plan *plan)
+{
+    free(plan->history.held);
+    nzd_buf_clear(&plan->loose);
+}
+
+int nzd_collect_look(struct nzd_store_txn *txn, const struct nzd_heads *heads,
+                     uint32_t keep, struct nzd_collection *report,
+                     struct nzd_err *err)
+{
+    struct plan plan = {.report = report};
+    int rc = decide(txn, heads, keep, &plan, err);
+
+    clear(&plan);
     return rc;
 }
 
 int nzd_collect(struct nzd_store_txn *txn, struct nzd_heads *heads,
-                uint32_t keep, struct nzd_err *err)
+                uint32_t keep, struct nzd_collection *report,
+                struct nzd_err *err)
 {
-    struct history history = {0};
-    struct nzd_buf loose = {0};
-    size_t cut;
-    int rc;
+    struct plan plan = {.report = report};
+    int rc = decide(txn, heads, keep, &plan, report ? err : NULL);
 
-    rc = load(txn, heads, &history, NULL);
-    if (rc == NZD_OK) {
-        cut = past_events(&history, past_keep(&history, keep));
-        rc = drop(txn, &history, cut, heads, err);
-        if (rc)
-            goto out;
-        rc = find_garbage(txn, &history, &loose, NULL);
-    }
     /* What cannot be read is left alone, and so is all that it may need. */
-    if (rc == NZD_OK)
-        rc = nzd_rows_delete_keys(txn, NZD_STORE_BLOB, nzd_buf_view(&loose),
-                                  err);
-    else
+    if (!report)
         rc = NZD_OK;
-out:
-    nzd_buf_clear(&loose);
-    free(history.held);
+    if (rc == NZD_OK)
+        rc = drop(txn, &plan, heads, err);
+    if (rc == NZD_OK && plan.blobs_known)
+        rc = nzd_rows_delete_keys(txn, NZD_STORE_BLOB,
+                                  nzd_buf_view(&plan.loose), err);
+    clear(&plan);
     return rc;
 }

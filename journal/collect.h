@@ -12,14 +12,21 @@
  * quarantined or failed.
  */
 
+#include "journal.h"
 #include "meta.h"
 
 /*
- * Drops and collects; `heads` follows. Damage in old rows is no reason to fail
- * the commit that runs this: then nothing is dropped, and verify tells.
+ * Drops and collects; `heads` follows. With a `report` damage is an error and
+ * nothing is written. Without one it is no reason to fail the commit that runs
+ * this: then what cannot be read stays, and verify tells.
  */
 int nzd_collect(struct nzd_store_txn *txn, struct nzd_heads *heads,
-                uint32_t keep, struct nzd_err *err);
+                uint32_t keep, struct nzd_collection *report,
+                struct nzd_err *err);
+/* The same decision and report; nothing is written. */
+int nzd_collect_look(struct nzd_store_txn *txn, const struct nzd_heads *heads,
+                     uint32_t keep, struct nzd_collection *report,
+                     struct nzd_err *err);
 /* Whether the module rows of a transaction in this state hold their blobs. */
 bool nzd_collect_is_root(enum nzd_state state);
 

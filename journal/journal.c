@@ -84,25 +84,62 @@ static int identify(struct nzd_store_txn *txn, void *context,
     return nzd_meta_identity(txn, journal->uuid, err);
 }
 
+struct collecting {
+    uint32_t keep;
+    struct nzd_collection *report;
+};
+
 static int collect(struct nzd_store_txn *txn, void *context,
                    struct nzd_err *err)
 {
-    const struct nzd_journal *journal = context;
+    const struct collecting *collecting = context;
     struct nzd_heads heads;
     int rc = nzd_meta_heads(txn, &heads, err);
 
     if (rc == NZD_OK)
-        rc = nzd_collect(txn, &heads, journal->keep, err);
+        rc =
+            nzd_collect(txn, &heads, collecting->keep, collecting->report, err);
     return rc ? rc : nzd_meta_put_heads(txn, &heads, err);
 }
 
 /* Twice: pages are used again only two transactions after they got free. */
-int nzd_journal_collect(struct nzd_journal *journal, struct nzd_err *err)
+int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
+                        struct nzd_err *err)
 {
-    int rc = nzd_journal_change(journal, true, collect, journal, err);
+    struct nzd_collection report;
+    struct collecting collecting = {journal->keep, out ? &report : NULL};
+    int rc = nzd_journal_change(journal, true, collect, &collecting, err);
+
+    collecting.report = NULL;
+    if (rc == NZD_OK)
+        rc = nzd_journal_change(journal, true, collect, &collecting, err);
+    if (rc == NZD_OK && out)
+        *out = report;
+    return rc;
+}
+
+static int collect_look(struct nzd_store_txn *txn, void *context,
+                        struct nzd_err *err)
+{
+    const struct collecting *collecting = context;
+    struct nzd_heads heads;
+    int rc = nzd_meta_heads(txn, &heads, err);
+
+    if (rc)
+        return rc;
+    return nzd_collect_look(txn, &heads, collecting->keep, collecting->report,
+                            err);
+}
+
+int nzd_journal_collect_look(struct nzd_journal *journal,
+                             struct nzd_collection *out, struct nzd_err *err)
+{
+    struct nzd_collection report;
+    struct collecting collecting = {journal->keep, &report};
+    int rc = nzd_journal_look(journal, collect_look, &collecting, err);
 
     if (rc == NZD_OK)
-        rc = nzd_journal_change(journal, true, collect, journal, err);
+        *out = report;
     return rc;
 }
 
@@ -119,7 +156,7 @@ static int tidy(struct nzd_journal *journal,
     rc = nzd_store_room(journal->store, &room, err);
     if (rc || room.used_bytes <= room.max_bytes / 2)
         return rc;
-    (void)nzd_journal_collect(journal, &ignored);
+    (void)nzd_journal_collect(journal, NULL, &ignored);
     if (!nzd_journal_is_broken(journal))
         return NZD_OK;
     nzd_store_close(journal->store);
@@ -166,7 +203,7 @@ int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
         rc = nzd_store_open(directory, &store, &journal->store, err);
     if (rc == NZD_OK)
         rc = nzd_journal_look(journal, identify, journal, err);
-    if (rc == NZD_OK)
+    if (rc == NZD_OK && !options->no_tidy)
         rc = tidy(journal, &store, err);
     nzd_journal_told(journal, rc, err);
     if (rc) {

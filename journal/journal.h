@@ -42,6 +42,7 @@ struct nzd_journal_options {
     uint32_t keep;       /* settled transactions kept; 0: 20 */
     uint64_t wait_us;    /* for the lock; 0: not at all */
     const char *purpose; /* written into the lock file for who waits */
+    bool no_tidy;        /* whoever opens collects by itself */
     /* Tests only: 0 for the default syncing. */
     unsigned no_sync;
 };
@@ -92,14 +93,36 @@ int nzd_journal_get_blob(struct nzd_journal *journal,
                          const struct nzd_digest *digest, struct nzd_buf *out,
                          struct nzd_err *err);
 
+/* What a collection lets go, and what it leaves for which reason. */
+struct nzd_collection {
+    uint64_t first;    /* transactions first .. first + dropped - 1 go */
+    uint64_t dropped;  /* how many */
+    uint64_t held;     /* transactions that stay; of these */
+    uint64_t in_force; /* over a base, or what quarantine falls back from */
+    uint64_t open;
+    uint64_t kept; /* because they are the newest `keep`; the others are newer
+                      than one that stays, or in its chain of events */
+    uint64_t loose_blobs; /* that go */
+    uint64_t loose_bytes; /* as stored */
+    uint64_t held_blobs;
+    uint64_t held_bytes;
+    uint64_t live_blobs; /* of those held: in force; the others are what a
+                            transaction needs to be undone or gone back to */
+};
+
 /*
  * Drops transactions past `keep` and collects blobs, now and durably; a commit
  * does the same. Blobs that were put for a transaction that is not armed yet
  * have no root: not to be called in between. Opening to write does it where
  * half of max_bytes is in use, because what interrupted snapshots leave must
- * not fill the journal for good.
+ * not fill the journal for good; not where `no_tidy` is set. With `out` (may
+ * be NULL) damage that it meets is NZD_EJOURNAL and nothing is written.
  */
-int nzd_journal_collect(struct nzd_journal *journal, struct nzd_err *err);
+int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
+                        struct nzd_err *err);
+/* What it would do now; writes nothing, in any mode. */
+int nzd_journal_collect_look(struct nzd_journal *journal,
+                             struct nzd_collection *out, struct nzd_err *err);
 
 /* --- durable moves --------------------------------------------------- */
 

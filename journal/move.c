@@ -286,7 +286,7 @@ static int act_out(struct nzd_store_txn *txn, void *context,
     if (act->record.epoch > act->heads.epoch)
         act->heads.epoch = act->record.epoch;
     if (act->record.state == NZD_STATE_COMMITTED)
-        rc = nzd_collect(txn, &act->heads, act->journal->keep, err);
+        rc = nzd_collect(txn, &act->heads, act->journal->keep, NULL, err);
     return rc ? rc : nzd_meta_put_heads(txn, &act->heads, err);
 }
 

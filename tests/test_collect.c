@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a journal lets go: foretold, done and told alike. */
+#include "../journal/journal.h"
+#include "ledger.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int set_up(void **state)
+{
+    struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+    assert_non_null(ledger);
+    ledger_make(ledger);
+    ledger_open(ledger, NZD_JOURNAL_CREATE);
+    *state = ledger;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    ledger_drop(*state);
+    free(*state);
+    return 0;
+}
+
+/* With another `keep` than the moves before had. */
+static void reopen(struct ledger *ledger, enum nzd_journal_mode mode,
+                   uint32_t keep)
+{
+    ledger_close(ledger);
+    ledger->options.keep = keep;
+    ledger_open(ledger, mode);
+}
+
+static void apply_numbered(struct ledger *ledger, int from, int to)
+{
+    char before[32];
+    char after[32];
+
+    for (int i = from; i < to; i++) {
+        (void)snprintf(before, sizeof(before), "code %d", i);
+        (void)snprintf(after, sizeof(after), "code %d", i + 1);
+        ledger_apply_one(ledger, "m", before, after);
+    }
+}
+
+static struct nzd_collection look(struct ledger *ledger)
+{
+    struct nzd_collection found;
+
+    ledger_ok(ledger,
+              nzd_journal_collect_look(ledger->journal, &found, &ledger->err));
+    return found;
+}
+
+static void check_held(struct ledger *ledger, uint64_t first, uint64_t last)
+{
+    struct nzd_journal_stat stat_;
+
+    ledger_ok(ledger, nzd_journal_stat(ledger->journal, &stat_, &ledger->err));
+    assert_int_equal(stat_.first, first);
+    assert_int_equal(stat_.last, last);
+}
+
+static void test_nothing_to_drop(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_collection found = look(ledger);
+
+    assert_int_equal(found.dropped, 0);
+    assert_int_equal(found.held, 0);
+    assert_int_equal(found.held_blobs, 0);
+    apply_numbered(ledger, 0, 2);
+    found = look(ledger);
+    assert_int_equal(found.dropped, 0);
+    assert_int_equal(found.loose_blobs, 0);
+    assert_int_equal(found.held, 2);
+    assert_int_equal(found.in_force, 1);
+    assert_int_equal(found.kept, 1);
+    assert_int_equal(found.held_blobs, 3);
+    assert_int_equal(found.live_blobs, 1);
+}
+
+/* What is foretold by a reader is what a writer does. */
+static void test_look_and_collect_agree(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_collection foretold;
+    struct nzd_collection done;
+
+    apply_numbered(ledger, 0, 8);
+    ledger_put(ledger, "of an interrupted snapshot");
+    reopen(ledger, NZD_JOURNAL_READ, 3);
+    foretold = look(ledger);
+    assert_int_equal(foretold.first, 1);
+    assert_int_equal(foretold.dropped, 4);
+    assert_int_equal(foretold.held, 4);
+    assert_int_equal(foretold.in_force, 1);
+    assert_int_equal(foretold.kept, 3);
+    assert_int_equal(foretold.open, 0);
+    /* Codes 0 to 3, and the stray one. */
+    assert_int_equal(foretold.loose_blobs, 5);
+    assert_true(foretold.loose_bytes > 5 * 6);
+    assert_int_equal(foretold.held_blobs, 5);
+    check_held(ledger, 1, 8);
+
+    reopen(ledger, NZD_JOURNAL_WRITE, 3);
+    ledger_ok(ledger,
+              nzd_journal_collect(ledger->journal, &done, &ledger->err));
+    assert_memory_equal(&done, &foretold, sizeof(done));
+    check_held(ledger, 5, 8);
+    assert_false(ledger_has(ledger, "code 3"));
+    assert_true(ledger_has(ledger, "code 4"));
+    ledger_verify(ledger);
+    done = look(ledger);
+    assert_int_equal(done.dropped, 0);
+    assert_int_equal(done.loose_blobs, 0);
+    assert_int_equal(done.held_bytes, foretold.held_bytes);
+}
+
+static void test_reasons(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_collection found;
+
+    apply_numbered(ledger, 0, 1);
+    ledger->base = nzd_digest_of(nzd_view_text("second"));
+    apply_numbered(ledger, 1, 5);
+    ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ARMED, NULL, 0));
+    reopen(ledger, NZD_JOURNAL_READ, 2);
+    found = look(ledger);
+    /* 1 is in force over the first base: all that is newer stays. */
+    assert_int_equal(found.dropped, 0);
+    assert_int_equal(found.held, 6);
+    assert_int_equal(found.in_force, 2);
+    assert_int_equal(found.open, 1);
+    assert_int_equal(found.kept, 2);
+}
+
+static void test_opening_leaves_it_alone(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_buf code = {0};
+    struct nzd_collection found;
+
+    for (unsigned i = 0; i < 40000; i++)
+        nzd_buf_printf(&code, "%08x", i * 2654435761u);
+    ledger_put(ledger, nzd_buf_string(&code));
+    nzd_buf_clear(&code);
+    ledger_close(ledger);
+    ledger->options.max_bytes = 256 << 10;
+    ledger->options.no_tidy = true;
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    found = look(ledger);
+    assert_int_equal(found.loose_blobs, 1);
+    ledger_close(ledger);
+    ledger->options.no_tidy = false;
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    found = look(ledger);
+    assert_int_equal(found.loose_blobs, 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(test_nothing_to_drop),
+        CASE(test_look_and_collect_agree),
+        CASE(test_reasons),
+        CASE(test_opening_leaves_it_alone),
+    };
+
+    return cmocka_run_group_tests_name("collect", tests, NULL, NULL);
+}
