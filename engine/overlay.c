@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay.h"
 
+#include "../journal/point.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int make_parents(const char *path, struct nzd_err *err)
@@ -123,20 +127,33 @@ static void remove_folder(const char *path)
     rmdir(path);
 }
 
+/* In place of one that is there already without a moment when there is none:
+ * the node may load from it now. What was there is at `fresh` then. */
+static int put_in_place(const char *fresh, const char *folder)
+{
+    /* By number: not every C library has it. */
+    if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, folder,
+                RENAME_EXCHANGE) == 0)
+        return 0;
+    remove_folder(folder);
+    return rename(fresh, folder);
+}
+
 static int lay_out(struct nzd_journal *journal, const struct laying *all,
                    const char *folder, struct nzd_err *err)
 {
     char fresh[NZD_OVERLAY_PATH + 8];
     snprintf(fresh, sizeof fresh, "%s.new", folder);
     remove_folder(fresh);
-    remove_folder(folder);
     if (mkdir(fresh, 0755) != 0)
         return nzd_err_system(err, NZD_EINTERNAL, errno, "%s", fresh);
+    nzd_point("an overlay without files");
     int code = write_all(journal, all, fresh, err);
-    if (!code && rename(fresh, folder) != 0)
+    nzd_point("an overlay beside its place");
+    if (!code && put_in_place(fresh, folder) != 0)
         code = nzd_err_system(err, NZD_EINTERNAL, errno, "%s", folder);
-    if (code)
-        remove_folder(fresh);
+    nzd_point("an overlay in its place");
+    remove_folder(fresh);
     return code;
 }
 

@@ -193,8 +193,10 @@ int nzd_store_create(const char *directory,
     if (rc == NZD_OK && mdb_env_sync(store->env, 1) != 0)
         rc = fail(store, errno, "sync", err);
     nzd_store_close(store);
+    nzd_point("a new store beside its name");
     if (rc == NZD_OK)
         rc = rename_new(directory, name, err);
+    nzd_point("a new store under its name");
     nzd_buf_clear(&path);
     return rc;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "point.h"
 #include "store_internal.h"
 
 #include <dirent.h>
@@ -184,6 +185,7 @@ int nzd_store_make_directory(const char *directory, struct nzd_err *err)
         kept = *at;
         *at = '\0';
         rc = make_one(path, err);
+        nzd_point("a directory of the journal");
         if (rc == NZD_OK)
             rc = nzd_store_sync_directory(path, err);
         *at = kept;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store.h"
 
+#include "point.h"
 #include "store_internal.h"
 
 #include <errno.h>
@@ -158,5 +159,6 @@ int nzd_store_reserve(struct nzd_store *store, uint64_t bytes,
         rc = nzd_store_set_map(store, target);
     if (rc == 0)
         rc = nzd_store_lengthen(fd, target);
+    nzd_point("room taken for what follows");
     return rc ? failed(store, rc, "reserve room", err) : NZD_OK;
 }

@@ -158,19 +158,27 @@ struct harness_run sweep_run(struct sweep *sweep,
 
 /* --- points -------------------------------------------------------------- */
 
-unsigned sweep_count(struct sweep *sweep, const struct operation *operation)
+unsigned sweep_count_here(struct sweep *sweep,
+                          const struct operation *operation)
 {
     const char *log = log_of_points(sweep);
     unsigned count = 0;
-    sweep_bring_to(sweep, operation->before);
     harness_remove(sweep->harness, log);
     struct harness_run whole = run(sweep, operation, 0, NULL, log);
     assert_status(whole, operation->status);
     for (const char *text = harness_read_file(sweep->harness, log); *text;
          text++)
         count += *text == '\n';
+    return count;
+}
+
+unsigned sweep_count(struct sweep *sweep, const struct operation *operation)
+{
+    sweep_bring_to(sweep, operation->before);
+    unsigned count = sweep_count_here(sweep, operation);
     if (count < POINTS_MIN)
         harness_fail("%s passed only %u points", operation->name, count);
+    sweep->points = harness_read_file(sweep->harness, log_of_points(sweep));
     return count;
 }
 
@@ -210,8 +218,8 @@ static void must(struct sweep *sweep, const char *after, int status,
     assert_status(done, status);
 }
 
-static void expect_exactly(struct sweep *sweep, const char *version,
-                           const char *after)
+/* What its modules differ in from that version's files: "[]" is nothing. */
+static const char *differences(struct sweep *sweep, const char *version)
 {
     struct harness *harness = sweep->harness;
     const char *beam = getenv("NZD_TEST_BEAM");
@@ -231,6 +239,18 @@ static void expect_exactly(struct sweep *sweep, const char *version,
     while (strcmp(found = beam_node_eval(sweep->node, "%s", differs), "[]") &&
            process_now_ms() < until)
         process_sleep_ms(10);
+    return found;
+}
+
+bool sweep_runs_exactly(struct sweep *sweep, const char *version)
+{
+    return strcmp(differences(sweep, version), "[]") == 0;
+}
+
+static void expect_exactly(struct sweep *sweep, const char *version,
+                           const char *after)
+{
+    const char *found = differences(sweep, version);
     if (strcmp(found, "[]") != 0)
         harness_fail("after %s, the node does not run exactly %s: %s", after,
                      version, found);
@@ -292,6 +312,28 @@ static void settle(struct sweep *sweep, const char *after)
     expect_no_nzd(sweep, after);
 }
 
+/* The version that the node runs and the journal names. */
+static const char *check(struct sweep *sweep, const char *after)
+{
+    settle(sweep, after);
+    const char *version = sweep_in_force(sweep);
+    expect_exactly(sweep, version, after);
+    expect_quiet(sweep, after);
+    must(sweep, after, 0,
+         harness_nzd(sweep->harness, sweep->node, "status", "--check", NULL));
+    return version;
+}
+
+void sweep_check(struct sweep *sweep, const char *format, ...)
+{
+    char after[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(after, sizeof after, format, list);
+    va_end(list);
+    check(sweep, after);
+}
+
 void sweep_verify(struct sweep *sweep, const char *format, ...)
 {
     char after[256];
@@ -299,13 +341,7 @@ void sweep_verify(struct sweep *sweep, const char *format, ...)
     va_start(list, format);
     vsnprintf(after, sizeof after, format, list);
     va_end(list);
-    settle(sweep, after);
-    const char *version = sweep_in_force(sweep);
-    expect_exactly(sweep, version, after);
-    expect_quiet(sweep, after);
-    must(sweep, after, 0,
-         harness_nzd(sweep->harness, sweep->node, "status", "--check", NULL));
-    expect_next_works(sweep, after, version);
+    expect_next_works(sweep, after, check(sweep, after));
 }
 
 static unsigned generation_in_force(struct sweep *sweep)

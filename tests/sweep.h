@@ -22,6 +22,7 @@ struct sweep {
     const char *config; /* with a post hook that 0.3.0 fails */
     bool full;
     uint64_t random;
+    const char *points;  /* the last ones counted, "N NAME" lines */
     struct tally *tally; /* of the proof that runs; sweep_begin() */
 };
 
@@ -61,6 +62,10 @@ struct harness_run sweep_run(struct sweep *sweep,
 /* The points of an uninterrupted run from the version before it, which is
  * brought about; the node is left behind it. */
 unsigned sweep_count(struct sweep *sweep, const struct operation *operation);
+/* How many it passes from where things are; sweep_point() keeps to those of
+ * the last sweep_count(). */
+unsigned sweep_count_here(struct sweep *sweep,
+                          const struct operation *operation);
 /* "before a request to the node", of the last count. */
 const char *sweep_point(struct sweep *sweep, unsigned at);
 /* The next of those to try: all of 1..count in full, else `sample` chosen
@@ -72,6 +77,8 @@ unsigned sweep_next(struct sweep *sweep, unsigned count, unsigned sample,
 void sweep_bring_to(struct sweep *sweep, const char *version);
 /* The version that the journal says is in force. */
 const char *sweep_in_force(struct sweep *sweep);
+/* Whether the node runs exactly this version; waits for it a while. */
+bool sweep_runs_exactly(struct sweep *sweep, const char *version);
 
 /*
  * Counts a run, settles what it left and checks: the node runs exactly the
@@ -81,6 +88,9 @@ const char *sweep_in_force(struct sweep *sweep);
  * `after`.
  */
 void sweep_verify(struct sweep *sweep, const char *after, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same without the next apply and rollback, for where one follows. */
+void sweep_check(struct sweep *sweep, const char *after, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same where the VM has started anew: it runs the base, the journal may
  * name a generation, and a rollback to it puts that in force again. */

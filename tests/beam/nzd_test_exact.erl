@@ -38,7 +38,9 @@ of_file(File) ->
     {ok, {M, [{"Attr", Attributes}]}} = beam_lib:chunks(File, ["Attr"]),
     {M, {Md5, lists:sort(binary_to_term(Attributes))}}.
 
+%% An interactive node loads it now, from where a call would.
 runs(M) ->
+    _ = code:get_mode() =:= interactive andalso code:ensure_loaded(M),
     case erlang:module_loaded(M) of
         true -> {M:module_info(md5), lists:sort(M:module_info(attributes))};
         false -> not_loaded
