@@ -29,20 +29,20 @@ static const char *directory_of(struct nzd_context *context,
     return path;
 }
 
-static int open_journal(struct nzd_context *context,
+static int open_journal(struct nzd_context *context, bool write,
                         struct nzd_journal_view *view, struct nzd_err *err)
 {
     const struct nzd_journal_options options = {
         .max_bytes = context->config.journal_max,
         .keep = context->config.keep,
+        .wait_us = context->options.wait_us,
+        .purpose = "nzd journal gc",
+        .no_tidy = true,
     };
 
-    view->output = &context->output;
-    view->directory = directory_of(context, err);
-    if (!view->directory)
-        return err->code;
-    return nzd_journal_open(view->directory, NZD_JOURNAL_READ, &options,
-                            &view->journal, err);
+    return nzd_journal_open(view->directory,
+                            write ? NZD_JOURNAL_WRITE : NZD_JOURNAL_READ,
+                            &options, &view->journal, err);
 }
 
 /* --- no journal ------------------------------------------------------ */
@@ -108,58 +108,105 @@ static int verify(const struct nzd_journal_view *view, struct nzd_err *err)
 
 /* --- the command ----------------------------------------------------- */
 
+enum what { SHOW, VERIFY, GC, WHATS };
+
+/* In the order of the enumeration. */
+static const struct {
+    const char *name;
+    unsigned args; /* at most, behind the name */
+    bool writes;   /* takes --dry-run and --wait */
+} whats[WHATS] = {
+    [SHOW] = {"show", 1, false},
+    [VERIFY] = {"verify", 0, false},
+    [GC] = {"gc", 0, true},
+};
+
 struct request {
-    bool verify;
+    enum what what;
     bool one;
     uint64_t id;
 };
 
+static int find_what(const char *name, struct nzd_err *err)
+{
+    for (int i = 0; i < WHATS; i++) {
+        if (strcmp(whats[i].name, name) == 0)
+            return i;
+    }
+    return nzd_err_set(err, NZD_EUSAGE, "unknown command 'journal %s'", name);
+}
+
+static void check_options(const struct nzd_options *options, enum what what,
+                          struct nzd_err *err)
+{
+    const char *name = whats[what].name;
+
+    if (options->arg_count > 1 + whats[what].args)
+        nzd_err_set(err, NZD_EUSAGE, "nzd journal %s: '%s' is too much", name,
+                    options->args[1 + whats[what].args]);
+    if (options->dry_run && !whats[what].writes)
+        nzd_err_set(err, NZD_EUSAGE, "nzd journal %s takes no --dry-run", name);
+    if (options->wait_us > 0 && !whats[what].writes)
+        nzd_err_set(err, NZD_EUSAGE, "nzd journal %s takes no --wait", name);
+}
+
 static int read_request(const struct nzd_options *options, struct request *out,
                         struct nzd_err *err)
 {
-    const char *what = options->args[0];
     const char *number = options->arg_count > 1 ? options->args[1] : NULL;
+    int what = find_what(options->args[0], err);
 
     memset(out, 0, sizeof(*out));
-    out->verify = strcmp(what, "verify") == 0;
-    if (!out->verify && strcmp(what, "show") != 0)
-        nzd_err_set(err, NZD_EUSAGE, "unknown command 'journal %s'", what);
-    else if (out->verify && number)
-        nzd_err_set(err, NZD_EUSAGE, "nzd journal verify: '%s' is too much",
-                    number);
-    else if (number && !nzd_parse_count(number, &out->id))
+    if (what >= 0) {
+        out->what = (enum what)what;
+        check_options(options, out->what, err);
+    }
+    out->one = what == SHOW && number;
+    if (out->one && !nzd_parse_count(number, &out->id))
         nzd_err_set(err, NZD_EUSAGE, "'%s' is not the number of a transaction",
                     number);
-    out->one = number != NULL;
     if (err->code != NZD_OK)
         nzd_err_next(err, "nzd journal --help");
     return err->code;
 }
 
-static int answer(struct nzd_context *context, const struct request *request,
-                  struct nzd_journal_view *view, struct nzd_err *err)
+static int answer_none(const struct request *request,
+                       const struct nzd_journal_view *view, struct nzd_err *err)
 {
-    int rc = open_journal(context, view, err);
-
-    if (rc == NZD_ENOTFOUND && request->one) {
-        nzd_err_clear(err);
+    nzd_err_clear(err);
+    if (request->one)
         return nzd_err_set(err, NZD_EUSAGE,
                            "transaction %" PRIu64
                            " is not held: there is no journal in %s",
                            request->id, view->directory);
-    }
-    if (rc == NZD_ENOTFOUND) {
-        say_none(view, "transactions");
-        nzd_err_clear(err);
-        return 0;
-    }
+    say_none(view, "transactions");
+    return 0;
+}
+
+static int answer(struct nzd_context *context, const struct request *request,
+                  struct nzd_journal_view *view, struct nzd_err *err)
+{
+    bool dry_run = context->options.dry_run;
+    int rc;
+
+    view->output = &context->output;
+    view->directory = directory_of(context, err);
+    if (!view->directory)
+        return err->code;
+    rc = open_journal(context, request->what == GC && !dry_run, view, err);
+    if (rc == NZD_ENOTFOUND)
+        return answer_none(request, view, err);
     if (rc < 0)
         return rc;
-    if (request->verify)
+    switch (request->what) {
+    case VERIFY:
         return verify(view, err);
-    if (request->one)
-        return nzd_journal_view_entry(view, request->id, err);
-    return nzd_journal_view_list(view, err);
+    case GC:
+        return nzd_journal_view_collect(view, dry_run, &context->changed, err);
+    default:
+        return request->one ? nzd_journal_view_entry(view, request->id, err)
+                            : nzd_journal_view_list(view, err);
+    }
 }
 
 int nzd_cmd_journal(struct nzd_context *context)

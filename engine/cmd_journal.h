@@ -3,7 +3,8 @@
 #define NZD_ENGINE_CMD_JOURNAL_H
 
 /* What the journal looks like to people and programs: cmd_journal.c opens
- * it, journal_list.c shows all transactions, journal_entry.c one of them. */
+ * it, journal_list.c shows all transactions, journal_entry.c one of them,
+ * journal_gc.c what it lets go. */
 
 #include "../journal/journal.h"
 #include "output.h"
@@ -23,5 +24,9 @@ int nzd_journal_view_entry(const struct nzd_journal_view *view, uint64_t id,
 int nzd_journal_view_force(const struct nzd_journal_view *view,
                            const struct nzd_digest *base, uint64_t *out,
                            struct nzd_err *err);
+/* Drops and collects, or says with `dry_run` what would go. NZD_EBUSY while
+ * a transaction is open. `changed` is set once it is done. */
+int nzd_journal_view_collect(const struct nzd_journal_view *view, bool dry_run,
+                             bool *changed, struct nzd_err *err);
 
 #endif

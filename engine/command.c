@@ -14,7 +14,8 @@
 
 /* --- the table ------------------------------------------------------- */
 
-#define BIT NZD_OPTION_BIT
+#define BIT        NZD_OPTION_BIT
+#define LEFT_WIDTH 26 /* columns of a command in the help of all */
 
 #define EVERYWHERE                                                             \
     (BIT(NZD_OPTION_NODE) | BIT(NZD_OPTION_COOKIE_FILE) |                      \
@@ -58,10 +59,14 @@ static const struct command commands[] = {
      "Puts the old code back where a transaction was not committed. apply and\n"
      "rollback do the same before anything else.\n",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT), 0, 0, nzd_cmd_recover},
-    {"journal", "show [N] | verify", "what was done; prove that it is whole",
+    {"journal", "show [N] | verify | gc",
+     "what was done; prove that it is whole; tidy",
      "`show` lists the transactions, `show N` tells one of them in full,\n"
-     "`verify` checks every record and every stored module.\n",
-     EVERYWHERE, 1, 2, nzd_cmd_journal},
+     "`verify` checks every record and every stored module. `gc` drops what\n"
+     "`keep` does not ask for and code that no transaction needs; a commit\n"
+     "does the same. --dry-run (of gc) says what would go.\n",
+     EVERYWHERE | BIT(NZD_OPTION_DRY_RUN) | BIT(NZD_OPTION_WAIT), 1, 2,
+     nzd_cmd_journal},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -82,11 +87,16 @@ static void help_of_all(struct nzd_buf *out)
                       "Reloads code in a running BEAM node as a transaction: "
                       "on any failure the old\ncode is back.\n\n");
     for (size_t i = 0; i < COMMANDS; i++) {
-        char left[48];
+        char left[80];
 
         snprintf(left, sizeof(left), "%s %s", commands[i].name,
                  commands[i].usage);
-        nzd_buf_printf(out, "  %-26s %s\n", left, commands[i].summary);
+        if (strlen(left) > LEFT_WIDTH)
+            nzd_buf_printf(out, "  %s\n  %*s %s\n", left, LEFT_WIDTH, "",
+                           commands[i].summary);
+        else
+            nzd_buf_printf(out, "  %-*s %s\n", LEFT_WIDTH, left,
+                           commands[i].summary);
     }
     nzd_buf_text(out, "\nOf every command (`nzd COMMAND --help` has more):\n");
     nzd_options_help(EVERYWHERE, out);

@@ -111,7 +111,10 @@ static const struct mistake mistakes[] = {
     {{"status", "--kill", "all"},
      "nzd: nzd status takes no --kill\n  next     "
      "  nzd status --help\n"},
-    {{"journal", "show", "--dry-run"}, "nzd journal takes no --dry-run"},
+    {{"journal", "show", "--dry-run"}, "nzd journal show takes no --dry-run"},
+    {{"journal", "verify", "--wait", "1s"},
+     "nzd journal verify takes no "
+     "--wait"},
     {{"journal", "show", "--port", "4"}, "nzd journal takes no --port"},
     {{"plan", "b", "--dry-run"}, "nzd plan takes no --dry-run"},
     {{"apply", "b", "--to", "3"}, "nzd apply takes no --to"},
@@ -122,7 +125,7 @@ static const struct mistake mistakes[] = {
     {{"plan", "a", "b", "c"}, "nzd plan: 'c' is too much"},
     {{"rollback", "3"}, "nzd rollback: '3' is too much"},
     {{"status", "x"}, "nzd status: 'x' is too much"},
-    {{"journal"}, "nzd journal needs show [N] | verify"},
+    {{"journal"}, "nzd journal needs show [N] | verify | gc"},
     {{"journal", "list"}, "unknown command 'journal list'"},
     {{"journal", "verify", "3"}, "'3' is too much"},
     {{"journal", "show", "last"}, "'last' is not the number"},
