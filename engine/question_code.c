@@ -250,10 +250,17 @@ static int not_held(struct target *target, const char *module)
     return NZD_EREFUSED;
 }
 
-/* The base is reached only where the journal still knows the way. */
+/* The base's side of what is in force; code that an old journal holds no blob
+ * of is reached only where the way back is known. */
 static int each_of_base(void *context, const struct nzd_live_row *row)
 {
     struct target *target = context;
+    struct code_side side = {row->module,    row->application, row->base_path,
+                             row->base_md5,  row->base_attrs,  row->base_blob,
+                             row->base_bytes};
+    if (nzd_digest_is_zero(&row->base_md5) ||
+        !nzd_digest_is_zero(&row->base_blob))
+        return set_target(target, &side);
     const struct nzd_module *module =
         nzd_inventory_module(&target->q->new, row->module);
     if (module && nzd_digest_equal(&module->md5, &row->base_md5) &&

@@ -241,6 +241,7 @@ static int mark_live(struct nzd_store_txn *txn, struct nzd_buf *roots,
 {
     struct nzd_store_cursor cursor = {0};
     struct nzd_digest blob;
+    struct nzd_digest base;
     struct nzd_view key;
     struct nzd_view value;
     int rc =
@@ -249,9 +250,11 @@ static int mark_live(struct nzd_store_txn *txn, struct nzd_buf *roots,
     while (rc == NZD_OK) {
         rc = nzd_store_next(&cursor, &key, &value, err);
         if (rc == NZD_OK)
-            rc = nzd_live_row_blob(value, &blob, err);
+            rc = nzd_live_row_blobs(value, &blob, &base, err);
         if (rc == NZD_OK)
             rc = mark(roots, &blob, err);
+        if (rc == NZD_OK)
+            rc = mark(roots, &base, err);
     }
     nzd_store_end(&cursor);
     return rc == NZD_ENOTFOUND ? NZD_OK : rc;

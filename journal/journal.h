@@ -134,8 +134,8 @@ int nzd_journal_collect_look(struct nzd_journal *journal,
  * transaction is open at a time. On a move to `committed` the live rows of the
  * transaction's base are made from its module rows (an added or changed
  * module gets its new blob, a removed one a zero blob; a module that is again
- * what the base holds loses its row; base_md5 and base_attrs of a new live
- * row are the old side of the module row that made it),
+ * what the base holds loses its row; what a new live row says of the base is
+ * the old side of the module row that made it),
  * old transactions beyond `keep` are dropped from the oldest on, never past
  * the one in force, and blobs no root needs are collected, all inside.
  * `reserve_bytes`, on a move to armed, is room that must be left for the

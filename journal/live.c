@@ -26,29 +26,33 @@ static void sides(const struct nzd_module_row *row, struct nzd_live_row *live)
     live->flags = removed ? 0 : row->flags & NZD_ROW_ON_LOAD;
 }
 
-/* What the base holds: as the live row before says, else the old side. */
+/* What the base holds: as the live row before says, else the old side. Texts
+ * are borrowed from `before` or `row`. */
 static int base_side(struct nzd_store_txn *txn, struct nzd_view key,
                      const struct nzd_module_row *row,
-                     struct nzd_live_row *live, struct nzd_err *err)
+                     struct nzd_live_row *before, struct nzd_live_row *live,
+                     struct nzd_err *err)
 {
-    struct nzd_live_row before;
     struct nzd_view value;
     int rc = nzd_store_get(txn, NZD_STORE_LIVE, key, &value, err);
 
     if (rc == NZD_OK) {
-        rc = nzd_live_row_decode(value, &before, err);
-        if (rc)
-            return rc;
-        live->base_md5 = before.base_md5;
-        live->base_attrs = before.base_attrs;
-        nzd_live_row_clear(&before);
-        return NZD_OK;
+        rc = nzd_live_row_decode(value, before, err);
+        live->base_md5 = before->base_md5;
+        live->base_attrs = before->base_attrs;
+        live->base_blob = before->base_blob;
+        live->base_bytes = before->base_bytes;
+        live->base_path = before->base_path;
+        return rc;
     }
     if (rc != NZD_ENOTFOUND)
         return rc;
     if (row->change != NZD_MODULE_ADDED) {
         live->base_md5 = row->old_md5;
         live->base_attrs = row->old_attrs;
+        live->base_blob = row->old_blob;
+        live->base_bytes = row->old_bytes;
+        live->base_path = row->old_path;
     }
     return NZD_OK;
 }
@@ -64,20 +68,20 @@ static int add_change(struct nzd_store_txn *txn, const struct nzd_txn *record,
         .since = record->id,
         .path = row->new_path,
     };
+    struct nzd_live_row before = {0};
     struct nzd_buf value = {0};
-    int rc = base_side(txn, nzd_key_view(&key), row, &live, err);
+    int rc = base_side(txn, nzd_key_view(&key), row, &before, &live, err);
 
-    if (rc)
-        return rc;
     sides(row, &live);
-    if (!nzd_digest_equal(&live.md5, &live.base_md5) ||
-        !nzd_digest_equal(&live.attrs, &live.base_attrs))
+    if (rc == NZD_OK && (!nzd_digest_equal(&live.md5, &live.base_md5) ||
+                         !nzd_digest_equal(&live.attrs, &live.base_attrs)))
         rc = nzd_live_row_encode(&live, &value, err);
     if (rc == NZD_OK) {
         nzd_buf_block(changes, nzd_key_view(&key));
         nzd_buf_block(changes, nzd_buf_view(&value));
         rc = changes->failed ? nzd_err_memory(err) : NZD_OK;
     }
+    nzd_live_row_clear(&before);
     nzd_buf_clear(&value);
     return rc;
 }

@@ -330,18 +330,22 @@ static void walk_live_row(struct codec *codec, struct nzd_live_row *row)
     code_text(codec, &row->module, NZD_RECORD_MODULE_MAX);
     code_text(codec, &row->application, NZD_RECORD_MODULE_MAX);
     code_digest(codec, &row->blob);
+    code_digest(codec, &row->base_blob);
     code_digest(codec, &row->md5);
     code_digest(codec, &row->attrs);
     code_digest(codec, &row->base_md5);
     code_digest(codec, &row->base_attrs);
+    row->base_bytes = code_u64(codec, row->base_bytes);
     row->bytes = code_u64(codec, row->bytes);
     row->since = code_u64(codec, row->since);
     row->flags = code_u32(codec, row->flags);
     code_text(codec, &row->path, NZD_RECORD_TEXT_MAX);
+    code_text(codec, &row->base_path, NZD_RECORD_TEXT_MAX);
 }
 
 void nzd_live_row_clear(struct nzd_live_row *row)
 {
+    free(row->base_path);
     free(row->module);
     free(row->application);
     free(row->path);
@@ -376,8 +380,8 @@ int nzd_live_row_decode(struct nzd_view value, struct nzd_live_row *out,
     return rc;
 }
 
-int nzd_live_row_blob(struct nzd_view value, struct nzd_digest *blob,
-                      struct nzd_err *err)
+int nzd_live_row_blobs(struct nzd_view value, struct nzd_digest *blob,
+                       struct nzd_digest *base_blob, struct nzd_err *err)
 {
     struct codec codec = {.writing = false};
     int rc = nzd_value_open(value, RECORD_VERSION, live_row, &codec.in, err);
@@ -387,6 +391,7 @@ int nzd_live_row_blob(struct nzd_view value, struct nzd_digest *blob,
     (void)read_text(&codec, NZD_RECORD_MODULE_MAX);
     (void)read_text(&codec, NZD_RECORD_MODULE_MAX);
     code_digest(&codec, blob);
+    code_digest(&codec, base_blob);
     codec.in.left = 0;
     return finish(&codec, live_row, err);
 }

@@ -144,10 +144,13 @@ struct nzd_live_row {
     struct nzd_digest attrs;
     struct nzd_digest base_md5; /* what the base holds; zero: nothing */
     struct nzd_digest base_attrs;
+    struct nzd_digest base_blob; /* the same; zero also where it is not held */
+    uint64_t base_bytes;
     uint64_t bytes;
     uint64_t since; /* the transaction that put it in force */
     uint32_t flags; /* NZD_ROW_ON_LOAD */
     char *path;
+    char *base_path;
 };
 
 void nzd_live_row_clear(struct nzd_live_row *row);
@@ -156,9 +159,9 @@ int nzd_live_row_encode(const struct nzd_live_row *row, struct nzd_buf *out,
 int nzd_live_row_decode(struct nzd_view value, struct nzd_live_row *out,
                         struct nzd_err *err);
 
-/* The blob of an encoded row, the checksum checked, nothing copied. */
-int nzd_live_row_blob(struct nzd_view value, struct nzd_digest *blob,
-                      struct nzd_err *err);
+/* The blobs of an encoded row, the checksum checked, nothing copied. */
+int nzd_live_row_blobs(struct nzd_view value, struct nzd_digest *blob,
+                       struct nzd_digest *base_blob, struct nzd_err *err);
 
 enum nzd_event_kind {
     NZD_EVENT_OPEN = 1,

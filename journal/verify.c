@@ -217,6 +217,19 @@ static int check_events(struct proof *proof, struct nzd_err *err)
 
 /* --- live rows --- */
 
+static int find_blob(struct proof *proof, const struct nzd_live_row *row,
+                     const struct nzd_digest *blob, const char *which,
+                     struct nzd_err *err)
+{
+    int rc = nzd_blob_find(proof->txn, blob, err);
+
+    if (rc == NZD_ENOTFOUND)
+        rc = nzd_err_set(err, NZD_EJOURNAL,
+                         "the blob %s of module %s is missing", which,
+                         row->module);
+    return rc;
+}
+
 static int check_live_row(struct proof *proof, const struct nzd_digest *base,
                           struct nzd_view key, struct nzd_view value,
                           struct nzd_err *err)
@@ -232,13 +245,10 @@ static int check_live_row(struct proof *proof, const struct nzd_digest *base,
         rc = nzd_err_set(err, NZD_EJOURNAL,
                          "the live row of module %s lies under another key",
                          row.module);
-    if (rc == NZD_OK) {
-        rc = nzd_blob_find(proof->txn, &row.blob, err);
-        if (rc == NZD_ENOTFOUND)
-            rc = nzd_err_set(err, NZD_EJOURNAL,
-                             "the blob in force of module %s is missing",
-                             row.module);
-    }
+    if (rc == NZD_OK)
+        rc = find_blob(proof, &row, &row.blob, "in force", err);
+    if (rc == NZD_OK)
+        rc = find_blob(proof, &row, &row.base_blob, "of the base", err);
     nzd_live_row_clear(&row);
     return rc;
 }
@@ -349,7 +359,8 @@ static int check_blobs(struct proof *proof, struct nzd_err *err)
     return rc == NZD_ENOTFOUND ? NZD_OK : rc;
 }
 
-static int prove(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
+int nzd_journal_prove(struct nzd_store_txn *txn, void *context,
+                      struct nzd_err *err)
 {
     struct proof proof = {.txn = txn};
     uint64_t modules = 0;
@@ -377,5 +388,5 @@ static int prove(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
 
 int nzd_journal_verify(struct nzd_journal *journal, struct nzd_err *err)
 {
-    return nzd_journal_look(journal, prove, NULL, err);
+    return nzd_journal_look(journal, nzd_journal_prove, NULL, err);
 }

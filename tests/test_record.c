@@ -94,10 +94,13 @@ static struct nzd_live_row sample_live(void)
         .attrs = digest_of("c"),
         .base_md5 = digest_of("d"),
         .base_attrs = digest_of("e"),
+        .base_blob = digest_of("f"),
+        .base_bytes = 3,
         .bytes = 1,
         .since = 2,
         .flags = NZD_ROW_ON_LOAD,
         .path = constant("/lib"),
+        .base_path = constant("/base"),
     };
 
     return row;
@@ -355,8 +358,11 @@ static void test_blobs_of_rows(void **state)
         NZD_EJOURNAL);
     encode(2, &value);
     expected = digest_of("a");
-    assert_int_equal(nzd_live_row_blob(nzd_buf_view(&value), &before, NULL), 0);
+    assert_int_equal(
+        nzd_live_row_blobs(nzd_buf_view(&value), &before, &after, NULL), 0);
     assert_true(nzd_digest_equal(&before, &expected));
+    expected = digest_of("f");
+    assert_true(nzd_digest_equal(&after, &expected));
     nzd_buf_clear(&value);
 }
 
