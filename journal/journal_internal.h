@@ -2,7 +2,7 @@
 #ifndef NZD_JOURNAL_INTERNAL_H
 #define NZD_JOURNAL_INTERNAL_H
 
-/* What journal.c, move.c, read.c and verify.c share. */
+/* What journal.c, move.c, read.c, verify.c and transfer.c share. */
 
 #include "blob.h"
 #include "journal.h"
@@ -28,5 +28,8 @@ int nzd_journal_look(struct nzd_journal *journal, nzd_store_body *body,
 int nzd_journal_change(struct nzd_journal *journal, bool headroom,
                        nzd_store_body *body, void *context,
                        struct nzd_err *err);
+/* All that nzd_journal_verify() proves; the context is not used. */
+int nzd_journal_prove(struct nzd_store_txn *txn, void *context,
+                      struct nzd_err *err);
 
 #endif

@@ -52,24 +52,31 @@ static void read_digest(struct nzd_reader *reader, struct nzd_digest *out)
         memcpy(out->bytes, view.data, view.size);
 }
 
-int nzd_meta_create(struct nzd_store_txn *txn, struct nzd_err *err)
+int nzd_meta_restore(struct nzd_store_txn *txn, const uint8_t *uuid,
+                     const struct nzd_heads *heads, struct nzd_err *err)
 {
-    struct nzd_heads heads = {.first_event = 1, .next_event = 1};
     struct nzd_buf value = {0};
-    uint8_t uuid[UUID_SIZE];
     int rc;
 
-    if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "getrandom");
     nzd_value_begin(&value, META_VERSION);
     nzd_buf_u32(&value, NZD_JOURNAL_FORMAT);
     rc = put(txn, nzd_view_text("format"), &value, err);
     if (rc)
         return rc;
     nzd_value_begin(&value, META_VERSION);
-    nzd_buf_bytes(&value, uuid, sizeof(uuid));
+    nzd_buf_bytes(&value, uuid, UUID_SIZE);
     rc = put(txn, nzd_view_text("uuid"), &value, err);
-    return rc ? rc : nzd_meta_put_heads(txn, &heads, err);
+    return rc ? rc : nzd_meta_put_heads(txn, heads, err);
+}
+
+int nzd_meta_create(struct nzd_store_txn *txn, struct nzd_err *err)
+{
+    struct nzd_heads heads = {.first_event = 1, .next_event = 1};
+    uint8_t uuid[UUID_SIZE];
+
+    if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
+        return nzd_err_system(err, NZD_EINTERNAL, errno, "getrandom");
+    return nzd_meta_restore(txn, uuid, &heads, err);
 }
 
 static int check_format(struct nzd_store_txn *txn, struct nzd_err *err)

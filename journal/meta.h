@@ -12,8 +12,6 @@
 
 #define NZD_JOURNAL_FORMAT 1
 
-/* What a journal is, written once. */
-int nzd_meta_create(struct nzd_store_txn *txn, struct nzd_err *err);
 /* Fails NZD_EJOURNAL on another format; `uuid` gets 16 bytes. */
 int nzd_meta_identity(struct nzd_store_txn *txn, uint8_t *uuid,
                       struct nzd_err *err);
@@ -36,6 +34,11 @@ int nzd_meta_heads(struct nzd_store_txn *txn, struct nzd_heads *out,
                    struct nzd_err *err);
 int nzd_meta_put_heads(struct nzd_store_txn *txn, const struct nzd_heads *heads,
                        struct nzd_err *err);
+
+/* What a journal is, written once: a new one, and one of that uuid. */
+int nzd_meta_create(struct nzd_store_txn *txn, struct nzd_err *err);
+int nzd_meta_restore(struct nzd_store_txn *txn, const uint8_t *uuid,
+                     const struct nzd_heads *heads, struct nzd_err *err);
 
 /* The live rows of a base, as its last commit left them; {0} before one. */
 struct nzd_live_set {

@@ -435,6 +435,25 @@ int nzd_store_next(struct nzd_store_cursor *cursor, struct nzd_view *key,
     return NZD_OK;
 }
 
+int nzd_store_resume(struct nzd_store_cursor *cursor, struct nzd_view key,
+                     struct nzd_err *err)
+{
+    MDB_val at = val_of(key);
+    int rc = mdb_cursor_get(cursor->cursor, &at, NULL, MDB_SET);
+
+    if (rc == MDB_NOTFOUND)
+        return NZD_ENOTFOUND;
+    if (rc)
+        return failed(cursor->txn, rc, "find a place", err);
+    cursor->started = true;
+    return NZD_OK;
+}
+
+uint64_t nzd_store_version(const struct nzd_store_txn *txn)
+{
+    return mdb_txn_id(txn->txn);
+}
+
 void nzd_store_end(struct nzd_store_cursor *cursor)
 {
     if (cursor->cursor)

@@ -98,7 +98,15 @@ int nzd_store_seek(struct nzd_store_txn *txn, enum nzd_store_table table,
  * pages of large values are not touched. */
 int nzd_store_next(struct nzd_store_cursor *cursor, struct nzd_view *key,
                    struct nzd_view *value, struct nzd_err *err);
+/* Before the first next(): what comes is what lies behind `key`, which must be
+ * there. NZD_ENOTFOUND, without an error, where it is not. */
+int nzd_store_resume(struct nzd_store_cursor *cursor, struct nzd_view key,
+                     struct nzd_err *err);
 void nzd_store_end(struct nzd_store_cursor *cursor);
+
+/* The number of the last write that the transaction sees: two readers with
+ * the same one see the same. */
+uint64_t nzd_store_version(const struct nzd_store_txn *txn);
 
 struct nzd_store_room {
     uint64_t used_bytes; /* pages in use */
