@@ -52,14 +52,15 @@ static int copy(int from, int to, uint64_t size)
     return result;
 }
 
-/* A full disk is for the operator to mend; nothing was touched yet. */
+/* A full or failing disk is for the operator to mend; nothing was touched
+ * yet. */
 static int refuse_disk(const struct nzd_spool *spool, int sys,
                        struct nzd_err *err)
 {
     bool full = sys == ENOSPC || sys == EDQUOT;
 
-    return nzd_err_system(err, full ? NZD_EREFUSED : NZD_EINTERNAL, sys,
-                          "no room to keep the new modules in %s",
+    return nzd_err_system(err, NZD_EREFUSED, sys, "%s the new modules in %s",
+                          full ? "no room to keep" : "cannot keep",
                           spool->directory);
 }
 
@@ -148,7 +149,9 @@ int nzd_spool_read(struct nzd_spool *spool, uint64_t offset, uint64_t size,
     if (size > SIZE_MAX || !(bytes = nzd_buf_reserve(out, (size_t)size)))
         return size > 0 ? nzd_err_memory(err) : 0;
     if (nzd_pread_all(spool->fd, bytes, (size_t)size, offset) < 0)
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "spool");
+        return nzd_err_system(err, NZD_EREFUSED, errno,
+                              "read the new modules kept in %s",
+                              spool->directory);
     out->size = (size_t)size;
     digest = nzd_digest_of(nzd_view_of(bytes, (size_t)size));
     if (content && !nzd_digest_equal(&digest, content))

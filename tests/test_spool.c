@@ -130,7 +130,7 @@ static void says_when_the_disk_has_no_room(void **state)
         nzd_spool_open("/nonexistent", 4, &fixture->spool, &fixture->err), 0);
     assert_int_equal(nzd_spool_append(fixture->spool, nzd_view_text("hello"),
                                       &offset, &fixture->err),
-                     NZD_EINTERNAL);
+                     NZD_EREFUSED);
     assert_non_null(strstr(fixture->err.message, "/nonexistent"));
     nzd_err_clear(&fixture->err);
     expect(fixture, append(fixture, "four"), "four");
