@@ -32,6 +32,8 @@ int nzd_cmd_recover(struct nzd_context *context)
     struct nzd_question q = {0};
     struct nzd_journal *journal = NULL;
     struct nzd_err err = NZD_ERR_INIT;
+    /* What is settled stays so, whether or not it could be said. */
+    context->changed = true;
     int code = recover(context, &q, &journal, &err);
     if (code)
         nzd_output_error(&context->output, &err);
