@@ -475,8 +475,11 @@ static int undo(struct nzd_transaction *t, struct nzd_err *err)
     nzd_err_clear(err);
     int code = nzd_settle_txn(&settle, err);
     if (code == NZD_EJOURNAL)
-        nzd_err_untouched(err, "the agent puts the old code back by itself "
-                               "when this nzd ends");
+        nzd_err_untouched(err,
+                          "the agent puts the old code back by itself when "
+                          "this nzd ends; nzd recover then ends transaction "
+                          "%" PRIu64,
+                          t->txn.id);
     if (code)
         return code;
     t->restarted = settle.restarted;
