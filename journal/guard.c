@@ -88,11 +88,32 @@ static int reap(pid_t child)
     return status;
 }
 
+static int without_child(const struct nzd_guard *guard, int sys,
+                         const char *doing, struct nzd_err *err)
+{
+    nzd_err_system(err, NZD_EJOURNAL, sys,
+                   "%s was not read: the process that looks at it first could "
+                   "not be made: %s",
+                   guard->what, doing);
+    nzd_err_next(err, "see how many processes and open files this user may "
+                      "have: ulimit -u, ulimit -n");
+    return NZD_EJOURNAL;
+}
+
 static int judge_death(const struct nzd_guard *guard, int status,
                        struct nzd_err *err)
 {
     int number =
         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - DIED_BY;
+
+    if (WIFEXITED(status) && number <= 0) {
+        nzd_err_set(err, NZD_EJOURNAL,
+                    "%s was not read: the process that looks at it first could "
+                    "not tell what it saw",
+                    guard->what);
+        nzd_err_next(err, "that alone is no proof of damage: try again");
+        return NZD_EJOURNAL;
+    }
 
     if (WIFSIGNALED(status) && (number == SIGXCPU || number == SIGKILL)) {
         nzd_err_set(err, NZD_EJOURNAL,
@@ -104,7 +125,7 @@ static int judge_death(const struct nzd_guard *guard, int status,
         return NZD_EJOURNAL;
     }
     nzd_err_set(err, NZD_EJOURNAL, "%s is damaged: reading it ended in %s",
-                guard->what, number > 0 ? strsignal(number) : "a crash");
+                guard->what, strsignal(number));
     return NZD_EJOURNAL;
 }
 
@@ -120,14 +141,16 @@ int nzd_guard_run(const struct nzd_guard *guard,
     int status;
 
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "pipe");
+        return without_child(guard, errno, "pipe", err);
     child = fork();
     if (child == 0)
         run_child(guard, parent, ends[1], body, context);
     close(ends[1]);
     if (child < 0) {
+        int sys = errno;
+
         close(ends[0]);
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "fork");
+        return without_child(guard, sys, "fork", err);
     }
     reported = read_report(ends[0], &report);
     close(ends[0]);

@@ -19,7 +19,8 @@ struct nzd_guard {
  * `body` runs in the child with a fresh error, which comes back as it left
  * it. A child that died by a signal is NZD_EJOURNAL "damaged"; one that ran
  * out of CPU time is NZD_EJOURNAL too, with a message that does not call it
- * damage. Fails NZD_EINTERNAL where no child can be made.
+ * damage. A child that cannot be made, or cannot report, is NZD_EJOURNAL that
+ * says so: no proof of damage either.
  */
 int nzd_guard_run(const struct nzd_guard *guard,
                   int (*body)(void *context, struct nzd_err *err),

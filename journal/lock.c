@@ -126,6 +126,13 @@ static int open_failed(const char *path, struct nzd_err *err)
     if (sys == EROFS || sys == EACCES || sys == EPERM)
         nzd_err_next(err, "the journal must be writable: see mount(8) and the "
                           "owner of its directory");
+    else if (sys == EMFILE || sys == ENFILE)
+        nzd_err_next(err, "see how many files may be open: ulimit -n");
+    else if (sys == ENOLCK || sys == ENOSYS || sys == EOPNOTSUPP)
+        nzd_err_next(err, "the file system must know flock(2): name a "
+                          "directory on another one, --journal DIR");
+    else if (sys == EIO)
+        nzd_err_next(err, "see the kernel log: the disk may be failing");
     return NZD_EJOURNAL;
 }
 
