@@ -49,6 +49,25 @@ static int full(const char *directory, uint64_t max_bytes, struct nzd_err *err)
     return NZD_EJOURNAL;
 }
 
+/* What there is to do about an error of the system. */
+static void advise(const char *directory, int rc, struct nzd_err *err)
+{
+    if (disk_is_full(directory, rc))
+        nzd_err_next(err, "make room on the file system of %s", directory);
+    else if (rc == EROFS || rc == EACCES || rc == EPERM)
+        nzd_err_next(err,
+                     "it must be readable, and to change anything "
+                     "writable: see mount(8) and the owner of %s",
+                     directory);
+    else if (rc == EMFILE || rc == ENFILE)
+        nzd_err_next(err, "see how many files may be open: ulimit -n");
+    else if (rc == ENOLCK)
+        nzd_err_next(err, "the file system must know fcntl(2) locks: name a "
+                          "directory on another one, --journal DIR");
+    else if (rc == EIO)
+        nzd_err_next(err, "see the kernel log: the disk may be failing");
+}
+
 int nzd_store_fail(const char *directory, uint64_t max_bytes, int rc,
                    const char *doing, struct nzd_err *err)
 {
@@ -66,15 +85,7 @@ int nzd_store_fail(const char *directory, uint64_t max_bytes, int rc,
     nzd_err_system(err, NZD_EJOURNAL, rc, "journal %s: %s%s", directory,
                    disk_is_full(directory, rc) ? "the disk is full: " : "",
                    doing);
-    if (disk_is_full(directory, rc))
-        nzd_err_next(err, "make room on the file system of %s", directory);
-    else if (rc == EROFS || rc == EACCES || rc == EPERM)
-        nzd_err_next(err,
-                     "it must be readable, and to change anything "
-                     "writable: see mount(8) and the owner of %s",
-                     directory);
-    else
-        nzd_err_next(err, "see the kernel log: the disk may be failing");
+    advise(directory, rc, err);
     return NZD_EJOURNAL;
 }
 
@@ -134,15 +145,18 @@ int nzd_store_sync_directory(const char *directory, struct nzd_err *err)
     int sys = 0;
 
     if (fd < 0 && errno != EACCES)
-        return nzd_err_system(err, NZD_EJOURNAL, errno, "open %s", directory);
-    if (fd < 0)
-        return NZD_OK; /* not ours to sync, so not made by us */
-    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
         sys = errno;
-    close(fd);
-    if (sys)
-        return nzd_err_system(err, NZD_EJOURNAL, sys, "sync %s", directory);
-    return NZD_OK;
+    else if (fd < 0)
+        return NZD_OK; /* not ours to sync, so not made by us */
+    if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+        sys = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!sys)
+        return NZD_OK;
+    nzd_err_system(err, NZD_EJOURNAL, sys, "sync %s", directory);
+    advise(directory, sys, err);
+    return NZD_EJOURNAL;
 }
 
 static int make_one(const char *path, struct nzd_err *err)
@@ -161,6 +175,7 @@ static int make_one(const char *path, struct nzd_err *err)
     if (sys == EROFS || sys == EACCES)
         nzd_err_next(err,
                      "name a directory that can be written: --journal DIR");
+    advise(path, sys, err);
     return NZD_EJOURNAL;
 }
 

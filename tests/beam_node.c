@@ -126,6 +126,18 @@ static const char *bin_folder(const struct beam_node *node)
     return harness_text(node->harness, "%s/%s/bin", host.root, host.erts);
 }
 
+static void add_name(struct values *argv, const struct beam_node *node)
+{
+    const char *address = node->options.address;
+    unsigned a = 127, b = 0, c = 0, d = 1;
+    if (address && sscanf(address, "%u.%u.%u.%u", &a, &b, &c, &d) != 4)
+        harness_fail("%s is not an address", address);
+    add_pair(argv, address ? "-name" : "-sname", node->name);
+    add(argv, "-kernel");
+    add_pair(argv, "inet_dist_use_interface",
+             TEXT(argv, "{%u,%u,%u,%u}", a, b, c, d));
+}
+
 static void fill_argv(struct values *argv, const struct beam_node *node)
 {
     const struct beam_node_options *options = &node->options;
@@ -141,9 +153,7 @@ static void fill_argv(struct values *argv, const struct beam_node *node)
     } else if (options->boot) {
         add_pair(argv, "-boot", options->boot);
     }
-    add_pair(argv, "-sname", node->name);
-    add(argv, "-kernel");
-    add_pair(argv, "inet_dist_use_interface", "{127,0,0,1}");
+    add_name(argv, node);
     if (options->net_ticktime) {
         add(argv, "-kernel");
         add_pair(argv, "net_ticktime", TEXT(argv, "%d", options->net_ticktime));
@@ -416,8 +426,9 @@ struct beam_node *beam_node_start(struct harness *harness,
     node->harness = harness;
     node->options = *options;
     node->fd = -1;
-    node->name = harness_text(harness, "%s_%d_%u@localhost", name,
-                              (int)getpid(), number);
+    node->name =
+        harness_text(harness, "%s_%d_%u@%s", name, (int)getpid(), number,
+                     options->address ? options->address : "localhost");
     node->socket = harness_path(harness, "n%u.ctl", number);
     node->log = harness_path(harness, "n%u.log", number);
     find_release(node);

@@ -5,8 +5,8 @@
 /*
  * Real nodes for tests: started from a release's folder or bare, asked by
  * expressions, put under load, stopped, killed, frozen. A node's name is
- * unique to test program and call, it is on 127.0.0.1 and localhost only, its
- * HOME is the harness' folder, and it dies with the test program.
+ * unique to test program and call, its HOME is the harness' folder, and it dies
+ * with the test program.
  *
  * As in harness.h, what cannot be done fails the running test, and texts live
  * until the harness is closed.
@@ -23,6 +23,8 @@ struct beam_node_options {
     bool interactive;    /* else embedded; a bare erl is always interactive */
     const char *boot;    /* boot script without .boot; NULL: the release's */
     int net_ticktime;    /* seconds; 0: the default of the VM */
+    const char *address; /* IPv4 it listens on, and the host of its long name;
+                            NULL: 127.0.0.1 and localhost */
     const char *const *prefix;      /* before the VM's command: nzd boot -- */
     const char *const *arguments;   /* more for the VM; NULL-terminated */
     const char *const *environment; /* "NAME=value"; NULL-terminated */
