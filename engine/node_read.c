@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base.h"
 #include "node_internal.h"
 
 #include <stdio.h>
@@ -250,27 +251,25 @@ static void read_app_files(const struct nzd_term *list,
     }
 }
 
-/* Release name and version, boot script, ERTS, architecture; where no boot
- * script is found its place is empty. */
-static struct nzd_digest base_identity(const struct nzd_hello *hello,
-                                       const struct nzd_term *boot,
-                                       struct nzd_err *err, int *code)
+static struct nzd_view bytes_of(const struct nzd_term *files, const char *key)
 {
-    struct nzd_buf all = {0};
-    struct nzd_digest digest = {{0}};
-    nzd_buf_block(&all, nzd_view_text(hello->script_name));
-    nzd_buf_block(&all, nzd_view_text(hello->script_version));
-    nzd_buf_block(&all, boot && boot->kind == NZD_TERM_BINARY
-                            ? boot->text
-                            : nzd_view_of(NULL, 0));
-    nzd_buf_block(&all, nzd_view_text(hello->erts));
-    nzd_buf_block(&all, nzd_view_text(hello->arch));
-    if (all.failed)
-        *code = nzd_err_memory(err);
-    else
-        digest = nzd_digest_of(nzd_buf_view(&all));
-    nzd_buf_clear(&all);
-    return digest;
+    const struct nzd_term *term = nzd_term_get(files, key);
+    bool held = term && term->kind == NZD_TERM_BINARY;
+    return held ? term->text : nzd_view_of(NULL, 0);
+}
+
+static int identify(const struct nzd_hello *hello, const struct nzd_term *files,
+                    struct nzd_digest *out, struct nzd_err *err)
+{
+    struct nzd_base_parts parts = {
+        .name = hello->script_name,
+        .version = hello->script_version,
+        .script = bytes_of(files, "boot"),
+        .erts = hello->erts,
+        .elf = bytes_of(files, "elf"),
+    };
+    *out = nzd_base_identity(&parts);
+    return nzd_digest_is_zero(out) ? nzd_err_memory(err) : 0;
 }
 
 static void read_base_texts(const struct nzd_term *files,
@@ -305,8 +304,7 @@ int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
         return nzd_node_unexpected(node, "base_files", answer, err);
     const struct nzd_term *files = nzd_term_at(answer, 1);
     memset(base, 0, sizeof *base);
-    base->identity =
-        base_identity(hello, nzd_term_get(files, "boot"), err, &code);
+    code = identify(hello, files, &base->identity, err);
     copy_text(base->path, sizeof base->path, nzd_term_get(files, "root"));
     snprintf(base->name, sizeof base->name, "%s", hello->script_name);
     snprintf(base->version, sizeof base->version, "%s", hello->script_version);

@@ -1327,6 +1327,7 @@ base_files() ->
         end,
     #{
         boot => read(Boot),
+        elf => emulator(),
         boot_path => path_text(Boot),
         root => path_text(Root),
         version => printed(Version),
@@ -1343,6 +1344,21 @@ base_files() ->
         ]
     }.
 
+%% How the emulator's file begins: which machine it is for.
+emulator() ->
+    File = filename:join(os:getenv("BINDIR", ""), "beam.smp"),
+    case file:open(File, [read, raw, binary]) of
+        {ok, Fd} ->
+            Read = file:read(Fd, 20),
+            _ = file:close(Fd),
+            case Read of
+                {ok, Bytes} -> Bytes;
+                _ -> <<>>
+            end;
+        {error, _} ->
+            <<>>
+    end.
+
 in(none, _Name) -> none;
 in(Dir, Name) -> filename:join(Dir, Name).
 
@@ -1350,11 +1366,19 @@ boot_file() ->
     case init:get_argument(boot) of
         {ok, [[Boot | _] | _]} ->
             case filelib:is_regular(Boot ++ ".boot") of
-                true -> filename:absname(Boot ++ ".boot");
+                true -> boot_of_base(filename:absname(Boot ++ ".boot"));
                 false -> none
             end;
         _ ->
             none
+    end.
+
+%% A VM that was started from an overlay: the file `base` beside its boot
+%% script names the one of the release that lies below.
+boot_of_base(Boot) ->
+    case file:read_file(filename:join(filename:dirname(Boot), "base")) of
+        {ok, <<"/", _/binary>> = Base} -> unicode:characters_to_list(Base);
+        _ -> Boot
     end.
 
 release_root(none) -> none;
