@@ -22,10 +22,15 @@ status=$?
 
 awk -F'\t' '
 BEGIN { printf "\n%-44s %7s %7s %11s\n", "", "POINTS", "RUNS", "VIOLATIONS" }
+!($1 in row) { row[$1] = ++rows; name[rows] = $1 }
 {
-    printf "%-44s %7d %7d %11d\n", $1, $2, $3, $4
+    i = row[$1]; p[i] += $2; r[i] += $3; v[i] += $4
     points += $2; runs += $3; violations += $4
 }
-END { printf "%-44s %7d %7d %11d\n", "all", points, runs, violations }' "$report"
+END {
+    for (i = 1; i <= rows; i++)
+        printf "%-44s %7d %7d %11d\n", name[i], p[i], r[i], v[i]
+    printf "%-44s %7d %7d %11d\n", "all", points, runs, violations
+}' "$report"
 printf '%d min %d s\n' $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60))
 exit $status
