@@ -111,13 +111,13 @@ int nzd_dial_resolve(const char *host, uint64_t deadline,
         return 0;
     }
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "pipe");
+        return nzd_err_system(err, NZD_ENODE, errno, "resolve %s: pipe", host);
     child = fork();
     if (child == 0)
         look_up(host, ends[1]);
     close(ends[1]);
     if (child < 0) {
-        code = nzd_err_system(err, NZD_EINTERNAL, errno, "fork");
+        code = nzd_err_system(err, NZD_ENODE, errno, "resolve %s: fork", host);
     } else {
         code = read_answer(host, ends[0], deadline, out, err);
         kill(child, SIGKILL);
@@ -157,7 +157,7 @@ int nzd_dial_connect(struct in_addr address, uint16_t port, uint64_t deadline,
     inet_ntop(AF_INET, &address, text, sizeof(text));
     (void)snprintf(what, sizeof(what), "%s port %u", text, port);
     if (fd < 0)
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "socket");
+        return nzd_err_system(err, NZD_ENODE, errno, "%s: socket", what);
     if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0)
         sys = errno;
     if (sys == EINPROGRESS || sys == EINTR)

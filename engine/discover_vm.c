@@ -239,7 +239,8 @@ int nzd_vm_scan(const char *proc, struct nzd_vm_list *out, struct nzd_err *err)
     out->count = 0;
     out->undistributed = 0;
     if (!dir)
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "%s", proc);
+        return nzd_err_system(err, NZD_ENODE, errno, "look for nodes: %s",
+                              proc);
     while (out->count < NZD_VM_MAX && (entry = readdir(dir))) {
         int64_t pid = pid_of(entry->d_name);
 

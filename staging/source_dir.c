@@ -162,7 +162,7 @@ static int enter(struct walk *walk, int fd, char *root, struct nzd_err *err)
     top(walk)->inode = status.st_ino;
     top(walk)->directory = fdopendir(fd);
     if (!top(walk)->directory) {
-        code = nzd_err_system(err, NZD_EINTERNAL, errno, "%s", walk->path);
+        code = nzd_err_system(err, NZD_EBUNDLE, errno, "%s", walk->path);
         close(fd);
         return code;
     }
