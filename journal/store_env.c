@@ -179,6 +179,22 @@ static int make_one(const char *path, struct nzd_err *err)
     return NZD_EJOURNAL;
 }
 
+/* A name is on disk when the directory that holds it is synced. */
+static int sync_above(char *path, struct nzd_err *err)
+{
+    char *slash = strrchr(path, '/');
+    int rc;
+
+    if (!slash)
+        return nzd_store_sync_directory(".", err);
+    if (slash == path)
+        return nzd_store_sync_directory("/", err);
+    *slash = '\0';
+    rc = nzd_store_sync_directory(path, err);
+    *slash = '/';
+    return rc;
+}
+
 /*
  * All that lead to it are synced, also those found: an earlier run may have
  * made them and have been interrupted before it synced.
@@ -190,19 +206,18 @@ int nzd_store_make_directory(const char *directory, struct nzd_err *err)
 
     if (!path)
         return nzd_err_memory(err);
-    if (path[0] != '/')
-        rc = nzd_store_sync_directory(".", err);
     for (char *at = path; rc == NZD_OK && *at;) {
         char kept;
 
         at += strspn(at, "/");
+        if (*at == '\0')
+            break;
         at += strcspn(at, "/");
         kept = *at;
         *at = '\0';
         rc = make_one(path, err);
-        nzd_point("a directory of the journal");
         if (rc == NZD_OK)
-            rc = nzd_store_sync_directory(path, err);
+            rc = sync_above(path, err);
         *at = kept;
     }
     free(path);
