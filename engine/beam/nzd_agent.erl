@@ -17,7 +17,10 @@
 %% Every request is {nzd, From, Ref, {Token, Txn, Epoch}, Request}, every
 %% answer {nzd, Ref, Answer}. Requests that change something are done only
 %% for the token of this VM and the transaction and epoch of the last `open`
-%% or `takeover`; others get {error, fenced}. Texts travel as UTF-8 binaries.
+%% or `takeover`; others get {error, fenced}. Both of these bring a higher
+%% epoch than any before them, in this agent or an earlier one of this VM, and
+%% come from a node that is still linked: what a dead nzd has sent changes
+%% nothing, however late it is read. Texts travel as UTF-8 binaries.
 %%
 %%   phase     what holds                               link lost
 %%   idle      nothing is open                           nothing to do
@@ -39,6 +42,8 @@
 -define(SERVER, nzd).
 -define(TOKEN, {nzd, token}).
 -define(OWNER, {nzd, owner}).
+%% The last one of the fence; a small integer, so putting it collects nothing.
+-define(EPOCH, {nzd, epoch}).
 -define(OUTPUT_MAX, 8192).
 %% Looks at a process before it counts as staying where it is, and the
 %% milliseconds between them.
@@ -169,7 +174,9 @@ server_init(Guard, Saved) ->
     Guard ! {self(), registered},
     process_flag(trap_exit, true),
     case Saved of
-        {new, Chores} -> loop(start_purger(#state{guard = Guard, chores = Chores}));
+        {new, Chores} ->
+            Epoch = persistent_term:get(?EPOCH, 0),
+            loop(start_purger(#state{guard = Guard, epoch = Epoch, chores = Chores}));
         #state{} ->
             Alone = Saved#state{guard = Guard, client = none, recalled = none},
             loop(orphaned(Alone))
@@ -232,10 +239,11 @@ attached(From, Ref, _Other, State) ->
     From ! {Ref, {error, unicode:characters_to_binary(Why)}},
     loop(State).
 
-speaks(Client, #state{client = Old} = State) ->
+speaks(Client, Epoch, #state{client = Old} = State) ->
     _ = [monitor_node(node(Old), false) || is_pid(Old)],
     monitor_node(node(Client), true),
-    State#state{client = Client}.
+    persistent_term:put(?EPOCH, Epoch),
+    State#state{client = Client, epoch = Epoch}.
 
 %% The link is lost and nobody speaks for the transaction.
 orphaned(#state{phase = open} = State) ->
@@ -316,18 +324,28 @@ is_question(Request) ->
         on_disk, object, priv, callers, occupants, users, md5s, proof
     ]).
 
-fenced_act(From, Fence, {open, Owner, Options}, State) ->
-    open(From, Fence, Owner, Options, State);
-fenced_act(From, Fence, {takeover, Owner}, State) ->
-    case persistent_term:get(?OWNER, Owner) of
-        Owner -> takeover(From, Fence, State);
-        Other -> {{error, {owner, Other}}, State}
+fenced_act(From, {_, _, Epoch} = Fence, {open, Owner, Options}, State) ->
+    case is_late(From, Epoch, State) of
+        false -> open(From, Fence, Owner, Options, State);
+        true -> {{error, fenced}, State}
+    end;
+fenced_act(From, {_, _, Epoch} = Fence, {takeover, Owner}, State) ->
+    case {is_late(From, Epoch, State), persistent_term:get(?OWNER, Owner)} of
+        {true, _} -> {{error, fenced}, State};
+        {false, Owner} -> takeover(From, Fence, State);
+        {false, Other} -> {{error, {owner, Other}}, State}
     end;
 fenced_act(_From, Fence, Request, State) ->
     case speaks_for(Fence, State) of
         true -> act(Request, stop_hook(State));
         false -> {{error, fenced}, State}
     end.
+
+%% The loss of a link that is lost already would never be seen.
+is_late(From, Epoch, State) ->
+    Node = node(From),
+    Epoch =< State#state.epoch orelse
+        (Node =/= node() andalso not lists:member(Node, nodes(connected))).
 
 speaks_for({Token, Txn, Epoch}, #state{txn = Txn, epoch = Epoch}) ->
     Token =:= persistent_term:get(?TOKEN, none);
@@ -351,10 +369,9 @@ open(From, {_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
     case own(Owner, proplists:get_bool(adopt, Options)) of
         ok ->
             Stopped = stop_purger(stop_hook(State)),
-            Opened = (reset(speaks(From, Stopped)))#state{
+            Opened = (reset(speaks(From, Epoch, Stopped)))#state{
                 phase = open,
                 txn = Txn,
-                epoch = Epoch,
                 kill = proplists:get_value(kill, Options, []),
                 recall = command(lists:keyfind(recover, 1, Options)),
                 apps = running(),
@@ -404,14 +421,12 @@ token() ->
 %% A later nzd, or the same one on a new link, speaks for the transaction.
 takeover(From, {Token, Txn, Epoch}, State) ->
     case persistent_term:get(?TOKEN, none) of
-        Token when
-            State#state.txn =:= Txn, Epoch > State#state.epoch
-        ->
-            State1 = save((speaks(From, stop_hook(State)))#state{epoch = Epoch}),
+        Token when State#state.txn =:= Txn ->
+            State1 = save(speaks(From, Epoch, stop_hook(State))),
             {{ok, State1#state.phase}, State1};
-        Token when State#state.phase =:= idle, Epoch > State#state.epoch ->
+        Token when State#state.phase =:= idle ->
             %% The agent was replaced or has forgotten: an undo from bytes.
-            State1 = save((speaks(From, State))#state{txn = Txn, epoch = Epoch}),
+            State1 = save((speaks(From, Epoch, State))#state{txn = Txn}),
             {{ok, idle}, State1};
         _ ->
             {{error, fenced}, State}
