@@ -136,6 +136,9 @@ int nzd_store_open(const char *directory,
         flags = nzd_store_read_flags(directory);
     else
         rc = make_lock(directory, err);
+    /* Whoever made the store may have been killed before it synced its name. */
+    if (rc == NZD_OK && !options->read_only)
+        rc = nzd_store_sync_directory(directory, err);
     if (rc)
         return rc;
     return open_store(directory, directory, flags, false, options, out, err);

@@ -216,6 +216,7 @@ int nzd_store_make_directory(const char *directory, struct nzd_err *err)
         kept = *at;
         *at = '\0';
         rc = make_one(path, err);
+        nzd_point("a directory of the journal");
         if (rc == NZD_OK)
             rc = sync_above(path, err);
         *at = kept;
