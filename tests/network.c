@@ -15,6 +15,10 @@
 #define HERE     "10.213.0.1"
 #define NEAR_END "nzd0"
 #define FAR_END  "nzd1"
+/* A queue without room drops what an end sends. */
+#define DROP(end) "tc qdisc replace dev " end " root pfifo limit 0"
+#define PASS(end) "tc qdisc del dev " end " root 2>/dev/null; true"
+
 #define LIMIT_MS 5000
 
 struct network {
@@ -39,13 +43,18 @@ static int run_alone(const char *const *argv)
 bool network_enter(const char **why)
 {
     static const char *const look[] = {"tc", "-V", NULL};
-    static const char *const up[] = {"ip", "link", "set", "lo", "up", NULL};
+    static const char *const try[] = {
+        "sh", "-c",
+        "ip link set lo up && "
+        "ip link add " NEAR_END " type veth peer name " FAR_END
+        " && " DROP(NEAR_END) " && ip link del " NEAR_END,
+        NULL};
     if (run_alone(look) != 0)
         *why = "ip and tc (iproute2) are not installed";
     else if (unshare(CLONE_NEWNET) != 0)
         *why = strerror(errno);
-    else if (run_alone(up) != 0)
-        *why = "the new namespace has no loopback device";
+    else if (run_alone(try) != 0)
+        *why = "the kernel has no veth pair for us";
     else
         return true;
     return false;
@@ -155,10 +164,6 @@ const char *const *network_prefix(const struct network *network)
 /* --- the cable -------------------------------------------------------------
  */
 
-/* A queue without room drops what an end sends. */
-#define DROP(end) "tc qdisc replace dev " end " root pfifo limit 0"
-#define PASS(end) "tc qdisc del dev " end " root 2>/dev/null; true"
-
 void network_cut(struct network *network, enum network_cut how)
 {
     if (how != NETWORK_FROM)
@@ -173,9 +178,12 @@ void network_heal(struct network *network)
     run(network, true, PASS(FAR_END));
 }
 
-void network_reset(struct network *network)
+bool network_reset(struct network *network)
 {
-    run(network, false,
+    static const char *const argv[] = {
+        "sh", "-c",
         "ss -K -t dst " NETWORK_ADDRESS " >/dev/null 2>&1;"
-        "test -z \"$(ss -H -t state established dst " NETWORK_ADDRESS ")\"");
+        "test -z \"$(ss -H -t state established dst " NETWORK_ADDRESS ")\"",
+        NULL};
+    return harness_run(network->harness, argv, NULL).status == 0;
 }

@@ -33,7 +33,8 @@ enum network_cut {
 /* From now on packets are lost in silence, until it is healed. */
 void network_cut(struct network *network, enum network_cut how);
 void network_heal(struct network *network);
-/* Resets every connection between the two hosts; new ones can be made. */
-void network_reset(struct network *network);
+/* Resets every connection between the two hosts; new ones can be made. False
+ * where the kernel cannot (CONFIG_INET_DIAG_DESTROY). */
+bool network_reset(struct network *network);
 
 #endif

@@ -166,8 +166,14 @@ static void reset_at(struct link_test *test, const struct operation *operation,
         harness_text(sweep->harness, "a reset at point %u of %s, %s", at,
                      operation->name, sweep_point(sweep, at));
     struct harness_job *job = hold_at(sweep, operation, at);
-    network_reset(test->network);
-    claim_check(sweep, last, hold_release(sweep, job), END_MS, after);
+    bool done = network_reset(test->network);
+    struct harness_run run = hold_release(sweep, job);
+    if (!done) {
+        print_message("this kernel resets no connections\n");
+        sweep_end(sweep);
+        skip();
+    }
+    claim_check(sweep, last, run, END_MS, after);
     sweep_verify(sweep, "%s", after);
 }
 
