@@ -29,20 +29,15 @@ static const char *directory_of(struct nzd_context *context,
     return path;
 }
 
-static int open_journal(struct nzd_context *context, bool write,
-                        struct nzd_journal_view *view, struct nzd_err *err)
+static struct nzd_journal_options options_of(const struct nzd_context *context)
 {
-    const struct nzd_journal_options options = {
+    return (struct nzd_journal_options){
         .max_bytes = context->config.journal_max,
         .keep = context->config.keep,
         .wait_us = context->options.wait_us,
         .purpose = "nzd journal gc",
         .no_tidy = true,
     };
-
-    return nzd_journal_open(view->directory,
-                            write ? NZD_JOURNAL_WRITE : NZD_JOURNAL_READ,
-                            &options, &view->journal, err);
 }
 
 /* --- no journal ------------------------------------------------------ */
@@ -108,23 +103,25 @@ static int verify(const struct nzd_journal_view *view, struct nzd_err *err)
 
 /* --- the command ----------------------------------------------------- */
 
-enum what { SHOW, VERIFY, GC, WHATS };
+enum what { SHOW, VERIFY, EXPORT, IMPORT, GC, WHATS };
 
 /* In the order of the enumeration. */
 static const struct {
     const char *name;
-    unsigned args; /* at most, behind the name */
-    bool writes;   /* takes --dry-run and --wait */
+    unsigned args_min; /* behind the name */
+    unsigned args_max;
+    bool locks; /* takes --dry-run and --wait */
 } whats[WHATS] = {
-    [SHOW] = {"show", 1, false},
-    [VERIFY] = {"verify", 0, false},
-    [GC] = {"gc", 0, true},
+    [SHOW] = {"show", 0, 1, false},     [VERIFY] = {"verify", 0, 0, false},
+    [EXPORT] = {"export", 0, 1, false}, [IMPORT] = {"import", 1, 1, false},
+    [GC] = {"gc", 0, 0, true},
 };
 
 struct request {
     enum what what;
     bool one;
     uint64_t id;
+    const char *file; /* of export and import, or NULL */
 };
 
 static int find_what(const char *name, struct nzd_err *err)
@@ -141,19 +138,21 @@ static void check_options(const struct nzd_options *options, enum what what,
 {
     const char *name = whats[what].name;
 
-    if (options->arg_count > 1 + whats[what].args)
+    if (options->arg_count > 1 + whats[what].args_max)
         nzd_err_set(err, NZD_EUSAGE, "nzd journal %s: '%s' is too much", name,
-                    options->args[1 + whats[what].args]);
-    if (options->dry_run && !whats[what].writes)
+                    options->args[1 + whats[what].args_max]);
+    if (options->arg_count < 1 + whats[what].args_min)
+        nzd_err_set(err, NZD_EUSAGE, "nzd journal %s needs FILE", name);
+    if (options->dry_run && !whats[what].locks)
         nzd_err_set(err, NZD_EUSAGE, "nzd journal %s takes no --dry-run", name);
-    if (options->wait_us > 0 && !whats[what].writes)
+    if (options->wait_us > 0 && !whats[what].locks)
         nzd_err_set(err, NZD_EUSAGE, "nzd journal %s takes no --wait", name);
 }
 
 static int read_request(const struct nzd_options *options, struct request *out,
                         struct nzd_err *err)
 {
-    const char *number = options->arg_count > 1 ? options->args[1] : NULL;
+    const char *more = options->arg_count > 1 ? options->args[1] : NULL;
     int what = find_what(options->args[0], err);
 
     memset(out, 0, sizeof(*out));
@@ -161,10 +160,11 @@ static int read_request(const struct nzd_options *options, struct request *out,
         out->what = (enum what)what;
         check_options(options, out->what, err);
     }
-    out->one = what == SHOW && number;
-    if (out->one && !nzd_parse_count(number, &out->id))
+    out->file = more;
+    out->one = what == SHOW && more;
+    if (out->one && !nzd_parse_count(more, &out->id))
         nzd_err_set(err, NZD_EUSAGE, "'%s' is not the number of a transaction",
-                    number);
+                    more);
     if (err->code != NZD_OK)
         nzd_err_next(err, "nzd journal --help");
     return err->code;
@@ -179,34 +179,50 @@ static int answer_none(const struct request *request,
                            "transaction %" PRIu64
                            " is not held: there is no journal in %s",
                            request->id, view->directory);
+    if (request->what == EXPORT)
+        return nzd_err_set(err, NZD_EUSAGE, "there is no journal in %s",
+                           view->directory);
     say_none(view, "transactions");
     return 0;
+}
+
+static int answer_of(struct nzd_context *context, const struct request *request,
+                     const struct nzd_journal_view *view, struct nzd_err *err)
+{
+    switch (request->what) {
+    case VERIFY:
+        return verify(view, err);
+    case EXPORT:
+        return nzd_journal_view_export(view, request->file, err);
+    case GC:
+        return nzd_journal_view_collect(view, context->options.dry_run,
+                                        &context->changed, err);
+    default:
+        return request->one ? nzd_journal_view_entry(view, request->id, err)
+                            : nzd_journal_view_list(view, err);
+    }
 }
 
 static int answer(struct nzd_context *context, const struct request *request,
                   struct nzd_journal_view *view, struct nzd_err *err)
 {
-    bool dry_run = context->options.dry_run;
+    const struct nzd_journal_options options = options_of(context);
+    bool write = request->what == GC && !context->options.dry_run;
     int rc;
 
     view->output = &context->output;
     view->directory = directory_of(context, err);
     if (!view->directory)
         return err->code;
-    rc = open_journal(context, request->what == GC && !dry_run, view, err);
+    if (request->what == IMPORT)
+        return nzd_journal_view_import(view, &options, request->file,
+                                       &context->changed, err);
+    rc = nzd_journal_open(view->directory,
+                          write ? NZD_JOURNAL_WRITE : NZD_JOURNAL_READ,
+                          &options, &view->journal, err);
     if (rc == NZD_ENOTFOUND)
         return answer_none(request, view, err);
-    if (rc < 0)
-        return rc;
-    switch (request->what) {
-    case VERIFY:
-        return verify(view, err);
-    case GC:
-        return nzd_journal_view_collect(view, dry_run, &context->changed, err);
-    default:
-        return request->one ? nzd_journal_view_entry(view, request->id, err)
-                            : nzd_journal_view_list(view, err);
-    }
+    return rc < 0 ? rc : answer_of(context, request, view, err);
 }
 
 int nzd_cmd_journal(struct nzd_context *context)

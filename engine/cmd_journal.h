@@ -4,7 +4,8 @@
 
 /* What the journal looks like to people and programs: cmd_journal.c opens
  * it, journal_list.c shows all transactions, journal_entry.c one of them,
- * journal_gc.c what it lets go. */
+ * journal_gc.c what it lets go; journal_export.c and journal_import.c carry
+ * it over, by the lines of journal_line.h. */
 
 #include "../journal/journal.h"
 #include "output.h"
@@ -28,5 +29,15 @@ int nzd_journal_view_force(const struct nzd_journal_view *view,
  * a transaction is open. `changed` is set once it is done. */
 int nzd_journal_view_collect(const struct nzd_journal_view *view, bool dry_run,
                              bool *changed, struct nzd_err *err);
+/* All of it as lines of JSON: to the file, which is there whole or not at
+ * all, or with NULL to stdout. NZD_EBUSY when it changed meanwhile. */
+int nzd_journal_view_export(const struct nzd_journal_view *view,
+                            const char *path, struct nzd_err *err);
+/* Makes the journal of such lines ("-": from stdin) in view->directory, where
+ * none may be; view->journal is not used. */
+int nzd_journal_view_import(const struct nzd_journal_view *view,
+                            const struct nzd_journal_options *options,
+                            const char *path, bool *changed,
+                            struct nzd_err *err);
 
 #endif

@@ -59,12 +59,16 @@ static const struct command commands[] = {
      "Puts the old code back where a transaction was not committed. apply and\n"
      "rollback do the same before anything else.\n",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT), 0, 0, nzd_cmd_recover},
-    {"journal", "show [N] | verify | gc",
-     "what was done; prove that it is whole; tidy",
+    {"journal", "show [N]|verify|export [FILE]|import FILE|gc",
+     "what was done; prove it, carry it over, tidy it",
      "`show` lists the transactions, `show N` tells one of them in full,\n"
-     "`verify` checks every record and every stored module. `gc` drops what\n"
-     "`keep` does not ask for and code that no transaction needs; a commit\n"
-     "does the same. --dry-run (of gc) says what would go.\n",
+     "`verify` checks every record and every stored module.\n"
+     "`export` writes all of it as lines of JSON, code included, to FILE or\n"
+     "stdout: as secret as the journal. `import` makes the same journal of it\n"
+     "(FILE or -, for stdin) where none is, on a machine of any word size.\n"
+     "`gc` drops what `keep` does not ask for and code that no transaction\n"
+     "needs; a commit does the same. With --dry-run it says what would go.\n"
+     "--dry-run and --wait are of gc alone.\n",
      EVERYWHERE | BIT(NZD_OPTION_DRY_RUN) | BIT(NZD_OPTION_WAIT), 1, 2,
      nzd_cmd_journal},
 };

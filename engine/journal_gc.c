@@ -79,7 +79,7 @@ static void print_held(const struct nzd_journal_view *view,
     line(view, "held", &text);
     before = ": ";
     blobs_of(&text, found->held_blobs, found->held_bytes);
-    reason(&text, &before, found->live_blobs, "in force");
+    reason(&text, &before, found->live_blobs, "in force or of the base");
     reason(&text, &before, found->held_blobs - found->live_blobs,
            "to undo or go back");
     line(view, "", &text);
@@ -134,7 +134,7 @@ static json_t *held_json(const struct nzd_collection *found)
     set(object, "since_older", between(found));
     set(object, "blobs", found->held_blobs);
     set(object, "blob_bytes", found->held_bytes);
-    set(object, "blobs_in_force", found->live_blobs);
+    set(object, "blobs_live", found->live_blobs);
     return object;
 }
 

@@ -106,8 +106,9 @@ struct nzd_collection {
     uint64_t loose_bytes; /* as stored */
     uint64_t held_blobs;
     uint64_t held_bytes;
-    uint64_t live_blobs; /* of those held: in force; the others are what a
-                            transaction needs to be undone or gone back to */
+    uint64_t live_blobs; /* of those held: in force, or what the base holds
+                            instead; the others are what a transaction needs
+                            to be undone or gone back to */
 };
 
 /*
@@ -182,19 +183,32 @@ int nzd_journal_each_event(struct nzd_journal *journal, uint64_t id,
                            int (*each)(void *context,
                                        const struct nzd_event *event),
                            void *context, struct nzd_err *err);
-/* By module name. Fails NZD_EJOURNAL when count or digest do not match the
- * transaction's `rows`: lost rows are never silently few. */
+/*
+ * By name; modules and files apart, in two functions. Fails NZD_EJOURNAL when
+ * count or digest do not match the transaction's `rows`: lost rows are never
+ * silently few.
+ */
 int nzd_journal_each_module(struct nzd_journal *journal, uint64_t id,
                             int (*each)(void *context,
                                         const struct nzd_module_row *row),
                             void *context, struct nzd_err *err);
-/* By module name; checked against new_set of the last transaction that was
- * committed over the base. Quarantine leaves the rows as they are. */
+int nzd_journal_each_file(struct nzd_journal *journal, uint64_t id,
+                          int (*each)(void *context,
+                                      const struct nzd_module_row *row),
+                          void *context, struct nzd_err *err);
+/* The same of what is in force; checked against new_set of the last
+ * transaction that was committed over the base. Quarantine leaves the rows as
+ * they are. */
 int nzd_journal_each_live(struct nzd_journal *journal,
                           const struct nzd_digest *base,
                           int (*each)(void *context,
                                       const struct nzd_live_row *row),
                           void *context, struct nzd_err *err);
+int nzd_journal_each_live_file(struct nzd_journal *journal,
+                               const struct nzd_digest *base,
+                               int (*each)(void *context,
+                                           const struct nzd_live_row *row),
+                               void *context, struct nzd_err *err);
 
 /* Proves chain, sets, records and blobs. 0, or NZD_EJOURNAL that names the
  * first thing that does not hold. */

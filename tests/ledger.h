@@ -55,6 +55,12 @@ uint64_t ledger_apply_one(struct ledger *ledger, const char *module,
 uint64_t ledger_fail(struct ledger *ledger, const char *module,
                      const char *before, const char *after);
 
+/* Into a new journal, of which it keeps 6: dropped history, a late event of an
+ * old transaction, failed ones, three bases of which one is as it was, added
+ * and removed modules, and one that is open, with no field zero and texts that
+ * are no UTF-8. */
+void ledger_fill(struct ledger *ledger);
+
 /* "a=new b=-" of all live rows over ledger->base, in order. */
 const char *ledger_live(struct ledger *ledger);
 void ledger_verify(struct ledger *ledger);

@@ -197,53 +197,6 @@ static void test_empty(void **state)
     assert_int_equal(pair->to.txn.id, 1);
 }
 
-/* No field is zero, texts hold what is no UTF-8, numbers are large. */
-static void move_full(struct ledger *ledger, enum nzd_state state)
-{
-    static char text[] = "a \xFF \xC3\x28 \x01\x7F \xF0\x9F\x90\x8A";
-    struct nzd_event event = {.kind = NZD_EVENT_HOOK,
-                              .at_us = UINT64_MAX,
-                              .mono_us = 1ull << 60,
-                              .took_us = 3,
-                              .label = text,
-                              .text = text,
-                              .output = text};
-    struct nzd_module_row row = {.module = text,
-                                 .application = text,
-                                 .change = NZD_MODULE_CHANGED,
-                                 .old_bytes = 1ull << 60,
-                                 .new_bytes = 2,
-                                 .flags = UINT32_MAX,
-                                 .old_path = text,
-                                 .new_path = text};
-    struct nzd_txn *txn = &ledger->txn;
-    struct nzd_move move = {.txn = txn,
-                            .modules = &row,
-                            .module_count = 1,
-                            .events = &event,
-                            .event_count = 1};
-
-    row.old_blob = ledger_put(ledger, "before");
-    row.new_blob = ledger_put(ledger, "after");
-    row.old_md5 = ledger_md5("before");
-    row.new_md5 = ledger_md5("after");
-    row.old_attrs = row.new_md5;
-    row.new_attrs = row.old_md5;
-    memset(txn, 0xA5, sizeof(*txn));
-    txn->id = 0;
-    txn->kind = NZD_TXN_ROLLBACK;
-    txn->state = state;
-    txn->verdict = NZD_LEVEL_REBOOT;
-    txn->max = NZD_LEVEL_RESTART_VM;
-    txn->base = ledger->base;
-    txn->outcome = -7;
-    (void)snprintf(txn->vm.boot_id, sizeof(txn->vm.boot_id), "%s", text);
-    txn->release = txn->from_version = txn->to_version = text;
-    txn->base_version = txn->base_path = txn->node = txn->source = text;
-    txn->operator_name = txn->why = txn->options = text;
-    ledger_ok(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err));
-}
-
 static void apply_numbered(struct ledger *ledger, int from, int to)
 {
     char before[32];
@@ -256,41 +209,13 @@ static void apply_numbered(struct ledger *ledger, int from, int to)
     }
 }
 
-/* Dropped history, a late event of an old one, two bases, one of which is
- * again as it was, a removed and an added module, one that is open. */
-static void fill(struct ledger *ledger)
-{
-    struct change changes[] = {
-        {"added", NULL, "new"}, {"m", "code 8", "code 9"}, {"gone", "x", NULL}};
-    struct nzd_txn bad;
-
-    ledger_close(ledger);
-    ledger->options.keep = 6;
-    ledger_open(ledger, NZD_JOURNAL_WRITE);
-    apply_numbered(ledger, 0, 8);
-    ledger_apply(ledger, changes, 3);
-    bad = ledger->txn;
-    ledger_fail(ledger, "m", "code 9", "never in force");
-    ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ABORTED, changes, 2));
-    ledger->txn = bad;
-    ledger_ok(ledger, ledger_move(ledger, NZD_STATE_QUARANTINED));
-    ledger->base = nzd_digest_of(nzd_view_text("second"));
-    ledger_apply_one(ledger, "m", "1", "2");
-    ledger->base = nzd_digest_of(nzd_view_text("third"));
-    ledger_apply_one(ledger, "m", "1", "2");
-    ledger_apply_one(ledger, "m", "2", "1");
-    assert_string_equal(ledger_live(ledger), "");
-    ledger->base = nzd_digest_of(nzd_view_text("base"));
-    move_full(ledger, NZD_STATE_ARMED);
-}
-
 static void test_all_kinds(void **state)
 {
     struct pair *pair = *state;
     struct nzd_journal_stat stat_;
     struct nzd_txn txn;
 
-    fill(&pair->from);
+    ledger_fill(&pair->from);
     ledger_ok(&pair->from,
               nzd_journal_stat(pair->from.journal, &stat_, &pair->from.err));
     assert_true(stat_.first > 1);
