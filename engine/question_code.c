@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "file_rows.h"
 #include "question_internal.h"
 
 #include <inttypes.h>
@@ -446,8 +447,12 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
         code = copy_modules(q, err);
     if (!code)
         code = nzd_journal_each_txn(journal, note_generation, &all, err);
-    if (!code && !is_there(q, journal, to))
+    if (!code && !is_there(q, journal, to)) {
         code = walk(&target);
+        if (!code)
+            code = nzd_file_rows_target(q, journal, to, all.ids, all.count,
+                                        all.after, err);
+    }
     if (!code)
         code = fetch_targets(&target, err);
     if (!code)

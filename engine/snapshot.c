@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot.h"
 
+#include "file_rows.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,7 +175,7 @@ int nzd_snapshot_rows(struct nzd_transaction *t, struct nzd_err *err)
     if (!code)
         code = nzd_journal_each_live(t->journal, &t->q->base.identity, restate,
                                      &all, err);
-    return code;
+    return code ? code : nzd_file_rows_add(t, err);
 }
 
 /* --- sending ---------------------------------------------------------------
@@ -256,13 +258,9 @@ static int flush(struct nzd_transaction *t, struct batch *batch,
     return code;
 }
 
-static int add_blob(struct nzd_transaction *t, struct batch *batch,
-                    const struct nzd_module *module, struct nzd_buf *scratch,
-                    struct nzd_err *err)
+static int add_bytes(struct nzd_transaction *t, struct batch *batch,
+                     const struct nzd_buf *scratch, struct nzd_err *err)
 {
-    int code = read_side(t, module, scratch, err);
-    if (code)
-        return code;
     batch->starts[batch->count] = batch->bytes.size;
     batch->sizes[batch->count++] = scratch->size;
     nzd_buf_bytes(&batch->bytes, scratch->data, scratch->size);
@@ -271,6 +269,27 @@ static int add_blob(struct nzd_transaction *t, struct batch *batch,
     if (batch->count == BATCH_BLOBS || batch->bytes.size >= BATCH_BYTES)
         return flush(t, batch, err);
     return 0;
+}
+
+static int add_blob(struct nzd_transaction *t, struct batch *batch,
+                    const struct nzd_module *module, struct nzd_buf *scratch,
+                    struct nzd_err *err)
+{
+    int code = read_side(t, module, scratch, err);
+    return code ? code : add_bytes(t, batch, scratch, err);
+}
+
+static int add_files(struct nzd_transaction *t, struct batch *batch,
+                     struct nzd_buf *scratch, struct nzd_err *err)
+{
+    int code = 0;
+    for (uint32_t i = t->q->plan.step_count; i < t->row_count; i++)
+        for (int old = 0; old < 2 && !code; old++) {
+            nzd_file_rows_bytes(t, &t->rows[i], old, scratch);
+            if (scratch->size)
+                code = add_bytes(t, batch, scratch, err);
+        }
+    return code;
 }
 
 int nzd_snapshot_store(struct nzd_transaction *t, struct nzd_err *err)
@@ -288,6 +307,8 @@ int nzd_snapshot_store(struct nzd_transaction *t, struct nzd_err *err)
         if (!code && step->new)
             code = add_blob(t, batch, step->new, &scratch, err);
     }
+    if (!code)
+        code = add_files(t, batch, &scratch, err);
     if (!code)
         code = flush(t, batch, err);
     nzd_buf_clear(&batch->bytes);

@@ -256,10 +256,10 @@ int nzd_journal_each_event(struct nzd_journal *journal, uint64_t id,
     return rc;
 }
 
-int nzd_journal_each_module(struct nzd_journal *journal, uint64_t id,
-                            int (*each)(void *context,
-                                        const struct nzd_module_row *row),
-                            void *context, struct nzd_err *err)
+static int each_row(struct nzd_journal *journal, uint64_t id, bool files,
+                    int (*each)(void *context,
+                                const struct nzd_module_row *row),
+                    void *context, struct nzd_err *err)
 {
     struct copying copying = {.id = id};
     struct nzd_reader reader;
@@ -271,8 +271,49 @@ int nzd_journal_each_module(struct nzd_journal *journal, uint64_t id,
         rc = nzd_module_row_decode(next_row(&reader), &row, err);
         nzd_journal_told(journal, rc, err);
         if (rc == NZD_OK) {
-            rc = each(context, &row);
+            if (nzd_row_is_file(row.module) == files)
+                rc = each(context, &row);
             nzd_module_row_clear(&row);
+        }
+    }
+    nzd_buf_clear(&copying.rows);
+    return rc;
+}
+
+int nzd_journal_each_module(struct nzd_journal *journal, uint64_t id,
+                            int (*each)(void *context,
+                                        const struct nzd_module_row *row),
+                            void *context, struct nzd_err *err)
+{
+    return each_row(journal, id, false, each, context, err);
+}
+
+int nzd_journal_each_file(struct nzd_journal *journal, uint64_t id,
+                          int (*each)(void *context,
+                                      const struct nzd_module_row *row),
+                          void *context, struct nzd_err *err)
+{
+    return each_row(journal, id, true, each, context, err);
+}
+
+static int each_live(struct nzd_journal *journal, const struct nzd_digest *base,
+                     bool files,
+                     int (*each)(void *context, const struct nzd_live_row *row),
+                     void *context, struct nzd_err *err)
+{
+    struct copying copying = {.base = base};
+    struct nzd_reader reader;
+    struct nzd_live_row row;
+    int rc = copy_rows(journal, copy_live, &copying, err);
+
+    nzd_reader_init(&reader, nzd_buf_view(&copying.rows));
+    while (rc == NZD_OK && reader.left > 0) {
+        rc = nzd_live_row_decode(next_row(&reader), &row, err);
+        nzd_journal_told(journal, rc, err);
+        if (rc == NZD_OK) {
+            if (nzd_row_is_file(row.module) == files)
+                rc = each(context, &row);
+            nzd_live_row_clear(&row);
         }
     }
     nzd_buf_clear(&copying.rows);
@@ -285,20 +326,14 @@ int nzd_journal_each_live(struct nzd_journal *journal,
                                       const struct nzd_live_row *row),
                           void *context, struct nzd_err *err)
 {
-    struct copying copying = {.base = base};
-    struct nzd_reader reader;
-    struct nzd_live_row row;
-    int rc = copy_rows(journal, copy_live, &copying, err);
+    return each_live(journal, base, false, each, context, err);
+}
 
-    nzd_reader_init(&reader, nzd_buf_view(&copying.rows));
-    while (rc == NZD_OK && reader.left > 0) {
-        rc = nzd_live_row_decode(next_row(&reader), &row, err);
-        nzd_journal_told(journal, rc, err);
-        if (rc == NZD_OK) {
-            rc = each(context, &row);
-            nzd_live_row_clear(&row);
-        }
-    }
-    nzd_buf_clear(&copying.rows);
-    return rc;
+int nzd_journal_each_live_file(struct nzd_journal *journal,
+                               const struct nzd_digest *base,
+                               int (*each)(void *context,
+                                           const struct nzd_live_row *row),
+                               void *context, struct nzd_err *err)
+{
+    return each_live(journal, base, true, each, context, err);
 }

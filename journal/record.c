@@ -323,6 +323,11 @@ int nzd_module_row_blobs(struct nzd_view value, struct nzd_digest *old_blob,
     return finish(&codec, module_row, err);
 }
 
+bool nzd_row_is_file(const char *name)
+{
+    return name && name[0] == '/';
+}
+
 /* --- live rows --- */
 
 static void walk_live_row(struct codec *codec, struct nzd_live_row *row)

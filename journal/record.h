@@ -107,7 +107,12 @@ enum nzd_module_change {
 #define NZD_ROW_ON_LOAD    1u /* the new code has an on_load function */
 #define NZD_ROW_NOT_LOADED 2u /* the old code was on disk, not in memory */
 
-/* One module of a transaction. A zero digest: no such side. */
+/*
+ * One module of a transaction, or one file of the release. A zero digest: no
+ * such side. A file's name begins with '/', as no module's can: "/app/counter"
+ * is the specification of an application in the external term format; its md5
+ * is the XXH3-128 of the content, its attributes are zeros.
+ */
 struct nzd_module_row {
     char *module;
     char *application;
@@ -135,7 +140,10 @@ int nzd_module_row_decode(struct nzd_view value, struct nzd_module_row *out,
 int nzd_module_row_blobs(struct nzd_view value, struct nzd_digest *old_blob,
                          struct nzd_digest *new_blob, struct nzd_err *err);
 
-/* One module in force over a base: what a boot of the generation loads. */
+bool nzd_row_is_file(const char *name);
+
+/* One module or file in force over a base: what a boot of the generation
+ * takes. */
 struct nzd_live_row {
     char *module;
     char *application;

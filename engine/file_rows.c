@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "file_rows.h"
+
+#include "snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define APP "/app/"
+
+const char *nzd_file_rows_app(const char *name)
+{
+    size_t size = strlen(APP);
+    return strncmp(name, APP, size) == 0 ? name + size : NULL;
+}
+
+static struct nzd_digest encode(const struct nzd_term *spec,
+                                struct nzd_buf *bytes)
+{
+    struct nzd_digest none = {{0}};
+    nzd_buf_reset(bytes);
+    if (!spec)
+        return none;
+    nzd_etf_version(bytes);
+    nzd_term_encode(spec, bytes);
+    return bytes->failed ? none : nzd_digest_of(nzd_buf_view(bytes));
+}
+
+/* --- what is in force ---------------------------------------------------- */
+
+struct in_force {
+    struct nzd_live_row *rows; /* names, blobs and sizes only */
+    uint32_t count;
+    uint32_t capacity;
+    struct nzd_err *err;
+};
+
+static int keep_live(void *context, const struct nzd_live_row *row)
+{
+    struct in_force *all = context;
+    if (all->count == all->capacity) {
+        uint32_t capacity = all->capacity ? 2 * all->capacity : 32;
+        void *rows = realloc(all->rows, capacity * sizeof *all->rows);
+        if (!rows)
+            return nzd_err_memory(all->err);
+        all->rows = rows;
+        all->capacity = capacity;
+    }
+    struct nzd_live_row *kept = &all->rows[all->count++];
+    memset(kept, 0, sizeof *kept);
+    kept->module = strdup(row->module);
+    kept->blob = row->blob;
+    kept->bytes = row->bytes;
+    return kept->module ? 0 : nzd_err_memory(all->err);
+}
+
+static void clear_live(struct in_force *all)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        nzd_live_row_clear(&all->rows[i]);
+    free(all->rows);
+}
+
+static const struct nzd_live_row *find_live(const struct in_force *all,
+                                            const char *app)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        const char *name = nzd_file_rows_app(all->rows[i].module);
+        if (name && strcmp(name, app) == 0)
+            return &all->rows[i];
+    }
+    return NULL;
+}
+
+/* --- rows ---------------------------------------------------------------- */
+
+static int append(struct nzd_transaction *t, const char *app,
+                  const struct nzd_digest *before, uint64_t before_bytes,
+                  const struct nzd_digest *after, uint64_t after_bytes,
+                  struct nzd_err *err)
+{
+    void *rows = realloc(t->rows, (t->row_count + 1) * sizeof *t->rows);
+    struct nzd_buf name = {0};
+    if (!rows)
+        return nzd_err_memory(err);
+    t->rows = rows;
+    struct nzd_module_row *row = &t->rows[t->row_count++];
+    memset(row, 0, sizeof *row);
+    nzd_buf_printf(&name, APP "%s", app);
+    row->change = NZD_MODULE_CHANGED;
+    row->module = strdup(nzd_buf_string(&name));
+    row->application = strdup(app);
+    row->old_path = strdup("");
+    row->new_path = strdup("");
+    row->old_blob = row->old_md5 = *before;
+    row->new_blob = row->new_md5 = *after;
+    row->old_bytes = before_bytes;
+    row->new_bytes = after_bytes;
+    bool whole = !name.failed && row->module && row->application &&
+                 row->old_path && row->new_path;
+    nzd_buf_clear(&name);
+    return whole ? 0 : nzd_err_memory(err);
+}
+
+/* What the node says it has comes from its disk; where the journal holds
+ * another one in force, that is what runs, unless the VM was restarted. */
+static int add_app(struct nzd_transaction *t, const struct nzd_app *app,
+                   const struct in_force *live, bool runs, struct nzd_err *err)
+{
+    struct nzd_buf bytes = {0};
+    const struct nzd_app *old = nzd_inventory_app(&t->q->old, app->name);
+    const struct nzd_live_row *row = find_live(live, app->name);
+    struct nzd_digest disk = encode(old ? old->spec : NULL, &bytes);
+    struct nzd_digest before = disk;
+    uint64_t before_bytes = bytes.size, after_bytes;
+    if (row && runs) {
+        before = row->blob;
+        before_bytes = row->bytes;
+    }
+    struct nzd_digest after = encode(app->spec, &bytes);
+    after_bytes = bytes.size;
+    bool failed = bytes.failed;
+    nzd_buf_clear(&bytes);
+    if (failed)
+        return nzd_err_memory(err);
+    bool settled = row ? nzd_digest_equal(&row->blob, &after) : true;
+    if (nzd_digest_is_zero(&disk) ||
+        (settled && nzd_digest_equal(&before, &after)))
+        return 0;
+    return append(t, app->name, &before, before_bytes, &after, after_bytes,
+                  err);
+}
+
+static bool generation_runs(struct nzd_transaction *t)
+{
+    struct nzd_txn in_force;
+    if (nzd_journal_in_force(t->journal, &t->q->base.identity, &in_force, NULL))
+        return false;
+    bool runs = nzd_question_runs(t->q, &in_force);
+    nzd_txn_clear(&in_force);
+    return runs;
+}
+
+int nzd_file_rows_add(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct in_force live = {.err = err};
+    bool runs = generation_runs(t);
+    int code = nzd_journal_each_live_file(t->journal, &t->q->base.identity,
+                                          keep_live, &live, err);
+    for (uint32_t i = 0; i < t->q->new.app_count && !code; i++)
+        if (t->q->new.apps[i].spec)
+            code = add_app(t, &t->q->new.apps[i], &live, runs, err);
+    clear_live(&live);
+    return code;
+}
+
+/* --- blobs --------------------------------------------------------------- */
+
+void nzd_file_rows_bytes(const struct nzd_transaction *t,
+                         const struct nzd_module_row *row, bool old,
+                         struct nzd_buf *bytes)
+{
+    const struct nzd_inventory *side = old ? &t->q->old : &t->q->new;
+    const char *name = nzd_file_rows_app(row->module);
+    const struct nzd_app *app = name ? nzd_inventory_app(side, name) : NULL;
+    struct nzd_digest digest = encode(app ? app->spec : NULL, bytes);
+    /* Another one is what is in force, and held. */
+    if (!nzd_digest_equal(&digest, old ? &row->old_blob : &row->new_blob))
+        nzd_buf_reset(bytes);
+}
+
+/* --- a generation's ------------------------------------------------------ */
+
+struct targets {
+    struct in_force found; /* the blob of each application in it */
+    enum { IN_FORCE, OF_BASE, UNDONE, REDONE } side;
+};
+
+static int set_target(struct targets *all, const char *name,
+                      const struct nzd_digest *blob)
+{
+    const char *app = nzd_file_rows_app(name);
+    struct nzd_live_row *row =
+        app ? (struct nzd_live_row *)(uintptr_t)find_live(&all->found, app)
+            : NULL;
+    struct nzd_live_row fresh = {.module = (char *)(uintptr_t)name,
+                                 .blob = *blob};
+    if (!app)
+        return 0;
+    if (!row)
+        return keep_live(&all->found, &fresh);
+    row->blob = *blob;
+    return 0;
+}
+
+static int target_live(void *context, const struct nzd_live_row *row)
+{
+    struct targets *all = context;
+    return set_target(all, row->module,
+                      all->side == OF_BASE ? &row->base_blob : &row->blob);
+}
+
+static int target_row(void *context, const struct nzd_module_row *row)
+{
+    struct targets *all = context;
+    return set_target(all, row->module,
+                      all->side == UNDONE ? &row->old_blob : &row->new_blob);
+}
+
+static int read_spec(struct nzd_question *q, struct nzd_journal *journal,
+                     const struct nzd_live_row *row, struct nzd_err *err)
+{
+    struct nzd_app *app =
+        nzd_inventory_app(&q->new, nzd_file_rows_app(row->module));
+    struct nzd_buf bytes = {0};
+    const struct nzd_term *spec = NULL;
+    if (!app || nzd_digest_is_zero(&row->blob))
+        return 0;
+    int code = nzd_journal_get_blob(journal, &row->blob, &bytes, err);
+    char *copy = code ? NULL
+                      : nzd_arena_text(&q->new.arena, (const char *)bytes.data,
+                                       bytes.size);
+    if (!code && !copy)
+        code = nzd_err_memory(err);
+    if (!code)
+        code = nzd_term_decode(nzd_view_of(copy, bytes.size), &q->new.arena,
+                               &spec, err);
+    if (!code)
+        app->spec = spec;
+    nzd_buf_clear(&bytes);
+    return code;
+}
+
+int nzd_file_rows_target(struct nzd_question *q, struct nzd_journal *journal,
+                         uint64_t to, const uint64_t *ids, uint32_t count,
+                         uint32_t after, struct nzd_err *err)
+{
+    struct targets all = {.found = {.err = err}, .side = IN_FORCE};
+    const struct nzd_digest *base = &q->base.identity;
+    int code =
+        nzd_journal_each_live_file(journal, base, target_live, &all, err);
+    all.side = UNDONE;
+    for (uint32_t i = 0; i < after && !code; i++)
+        code = nzd_journal_each_file(journal, ids[i], target_row, &all, err);
+    all.side = REDONE;
+    for (uint32_t i = count; i > after && !code; i--)
+        code =
+            nzd_journal_each_file(journal, ids[i - 1], target_row, &all, err);
+    all.side = OF_BASE;
+    if (!to && !code)
+        code =
+            nzd_journal_each_live_file(journal, base, target_live, &all, err);
+    for (uint32_t i = 0; i < all.found.count && !code; i++)
+        code = read_spec(q, journal, &all.found.rows[i], err);
+    clear_live(&all.found);
+    return code;
+}
