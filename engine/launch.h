@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_ENGINE_LAUNCH_H
+#define NZD_ENGINE_LAUNCH_H
+
+/*
+ * The command that starts a VM, understood well enough to name the release it
+ * starts and to have it boot another script, without editing a file:
+ *
+ *   erl, erlexec    (as erlinit starts it) `-boot OURS` before all arguments;
+ *                   of several -boot the first counts
+ *   mix release     bin/NAME start, daemon ...: RELEASE_BOOT_SCRIPT
+ *   rebar3, relx    bin/NAME foreground, console, daemon ...: its own
+ *                   console_boot and daemon_boot
+ *
+ * A flag for all VMs (ERL_AFLAGS) is no way: the scripts start helpers, too.
+ */
+
+#include "../journal/bytes.h"
+#include "../journal/digest.h"
+
+#include <limits.h>
+
+enum nzd_launch_kind { NZD_LAUNCH_ERL, NZD_LAUNCH_MIX, NZD_LAUNCH_RELX };
+
+struct nzd_launch {
+    enum nzd_launch_kind kind;
+    char program[PATH_MAX];  /* argv[0], found in PATH, links resolved */
+    char root[PATH_MAX];     /* of the release: lib/ and releases/ below it */
+    char boot[PATH_MAX];     /* its boot file, ".boot" included */
+    char emulator[PATH_MAX]; /* beam.smp */
+    char erts[64];           /* "13.1.5" */
+};
+
+/* NZD_EREFUSED: a command that is none of these, or whose release cannot be
+ * told; the message says why. Nothing but files is looked at. */
+int nzd_launch_read(char *const argv[], struct nzd_launch *out,
+                    struct nzd_err *err);
+
+/*
+ * argv with which it boots `boot` (absolute, without ".boot") instead, ended
+ * by NULL, in the arena; the environment of this process is changed where the
+ * command takes it from there.
+ */
+int nzd_launch_instead(const struct nzd_launch *launch, char *const argv[],
+                       const char *boot, struct nzd_arena *arena, char ***out,
+                       struct nzd_err *err);
+
+#endif
