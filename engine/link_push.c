@@ -135,21 +135,40 @@ static int ask_loaded(struct call *call, const char *agent, bool *loaded,
     return code;
 }
 
+static int refused(struct call *call, const struct nzd_link_options *options,
+                   const struct nzd_term *reply, struct nzd_err *err)
+{
+    struct nzd_err why = NZD_ERR_INIT;
+    bool loaded = false;
+    int code = refuse(call, "loading the agent", reply, &why);
+
+    if (ask_loaded(call, options->agent_name, &loaded, err) == 0 && loaded)
+        return 0;
+    *err = why;
+    return code;
+}
+
+/* Another nzd may push at the same time, or a dead one's push arrive late.
+ * Where the agent has been loaded twice already this refuses; load_binary/3
+ * would end the agent that runs. */
 static int load(struct call *call, const struct nzd_link_options *options,
                 struct nzd_err *err)
 {
     const struct nzd_term *reply = NULL;
     int code;
 
-    put_head(call, "code", "load_binary");
-    nzd_etf_list(&call->request, 3);
+    put_head(call, "code", "atomic_load");
+    nzd_etf_list(&call->request, 1);
+    nzd_etf_list(&call->request, 1);
+    nzd_etf_tuple(&call->request, 3);
     nzd_etf_atom(&call->request, options->agent_name);
     nzd_etf_string(&call->request, "nzd_agent.beam");
     nzd_etf_binary(&call->request, options->agent_beam);
     nzd_etf_nil(&call->request);
+    nzd_etf_nil(&call->request);
     code = finish(call, "loading the agent", &reply, err);
-    if (code == 0 && !nzd_term_is_tagged(reply, "module", 2))
-        code = refuse(call, "loading the agent", reply, err);
+    if (code == 0 && !nzd_term_is_atom(reply, "ok"))
+        code = refused(call, options, reply, err);
     return code;
 }
 

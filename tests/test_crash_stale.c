@@ -60,13 +60,18 @@ static void must_end(struct sweep *sweep, const struct operation *operation)
     assert_status(run, operation->status);
 }
 
-/* Every kind of request there is. */
-static void record(struct sweep *sweep)
+static void begin_recording(struct sweep *sweep)
 {
     const char *beam = getenv("NZD_TEST_BEAM");
     beam_node_eval(sweep->node, "nzd_test_ctl:load(\"%s/nzd_test_stale\")",
                    beam ? beam : "build/tests/beam");
     beam_node_eval(sweep->node, "nzd_test_stale:record()");
+}
+
+/* Every kind of request there is. */
+static void record(struct sweep *sweep)
+{
+    begin_recording(sweep);
     sweep_bring_to(sweep, sweep_failing.before);
     must_end(sweep, &sweep_failing);
     must_end(sweep, &sweep_rollback);
@@ -131,6 +136,26 @@ static void late_in_failing_apply(void **state)
     sweep_late(*state, "late messages in failing apply", &sweep_failing);
 }
 
+/* The agent's own code, pushed by several at once or late. */
+static void late_pushes(void **state)
+{
+    struct sweep *sweep = *state;
+    sweep_begin(sweep, "late pushes of the agent");
+    begin_recording(sweep);
+    sweep_bring_to(sweep, "0.2.0");
+    beam_node_eval(sweep->node, "nzd_test_stale:stop()");
+    const char *before = beam_node_eval(sweep->node, "whereis(nzd)");
+    for (unsigned i = 1; i <= 4; i++) {
+        assert_eval(sweep->node, "nzd_test_stale:push(1)", "1");
+        assert_eval(sweep->node, "whereis(nzd)", before);
+        sweep_bring_to(sweep, i % 2 ? "0.1.0" : "0.2.0");
+        sweep->tally->runs++;
+    }
+    assert_eval(sweep->node, "whereis(nzd)", before);
+    sweep->tally->points++;
+    sweep_end(sweep);
+}
+
 #define real(test)                                                             \
     cmocka_unit_test_setup_teardown(test, sweep_setup, sweep_teardown)
 
@@ -140,6 +165,7 @@ int main(void)
         real(late_in_apply),
         real(late_in_rollback),
         real(late_in_failing_apply),
+        real(late_pushes),
     };
     return tally_report(cmocka_run_group_tests(tests, NULL, NULL));
 }
