@@ -115,6 +115,7 @@ fuzzers: $(FUZZERS)
 
 # What a reader, not the compiler, would complain about.
 TRACKED = $(call once,TRACKED,$(shell git ls-files '*.c' '*.h' 2>/dev/null))
+MANUALS = $(wildcard */*.[1-9])
 TIDY    = $(patsubst %.c,build/lint/%.tidy,$(filter %.c,$(TRACKED)))
 
 format:
@@ -126,11 +127,17 @@ format-check:
 	[ -z "$$bad" ] || { echo "make format would change:" $$bad >&2; exit 1; }
 
 lint:
-	@$(MAKE) --no-print-directory build/lint/cppcheck.ok $(TIDY)
+	@$(MAKE) --no-print-directory build/lint/cppcheck.ok $(MANUALS:%=build/lint/%.ok) $(TIDY)
 
 build/lint/%.tidy: %.c build/%.o .clang-tidy
 	@mkdir -p $(@D)
 	@clang-tidy --quiet $< -- $(COMPILE) 2>$@.log || { cat $@.log >&2; exit 1; }
+	@touch $@
+
+# What groff, where it is there, warns about.
+build/lint/%.ok: %
+	@mkdir -p $(@D)
+	@! command -v groff >/dev/null || ! groff -mandoc -Tascii -ww $< 2>&1 >/dev/null | grep . >&2
 	@touch $@
 
 build/lint/cppcheck.ok: $(wildcard $(TRACKED))
