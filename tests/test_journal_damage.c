@@ -3,6 +3,7 @@
 #include "../journal/key.h"
 #include "../journal/store.h"
 #include "../journal/value.h"
+#include "damage.h"
 #include "ledger.h"
 
 #include <errno.h>
@@ -39,23 +40,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* splitmix64: the same flips on every machine. */
-static uint64_t draw(uint64_t *seed)
-{
-    uint64_t z = (*seed += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static char *noise(size_t size, uint64_t seed)
 {
     char *text = calloc(1, size + 1);
 
     assert_non_null(text);
     for (size_t i = 0; i < size; i++)
-        text[i] = (char)('!' + draw(&seed) % 90);
+        text[i] = (char)('!' + damage_draw(&seed) % 90);
     return text;
 }
 
@@ -163,21 +154,6 @@ static int judge(struct ledger *ledger)
     return WTERMSIG(status) == SIGALRM ? HANG : CRASH;
 }
 
-static void flip(uint8_t *data, size_t size, uint64_t *seed)
-{
-    size_t count = 1 + draw(seed) % 4;
-
-    for (size_t i = 0; i < count; i++) {
-        /* Half of them where LMDB keeps its own, at the head of a page. */
-        size_t at = draw(seed) % size;
-
-        if (draw(seed) % 2)
-            at = at / 4096 * 4096 + draw(seed) % 64;
-        if (at < size)
-            data[at] ^= (uint8_t)(1u << draw(seed) % 8);
-    }
-}
-
 static void test_flips(void **state)
 {
     struct ledger *ledger = *state;
@@ -204,7 +180,7 @@ static void test_flips(void **state)
         int result;
 
         memcpy(copy, data, size);
-        flip(copy, size, &seed);
+        damage_flip(copy, size, &seed);
         tree_write(&ledger->tree, "a/journal/data.mdb", copy, size);
         result = judge(ledger);
         results[result]++;
@@ -482,7 +458,7 @@ static void test_killed(void **state)
     ledger_close(ledger);
     ledger->options.keep = 3;
     for (int i = 0; i < 40; i++) {
-        struct timespec pause = {0, (long)(draw(&seed) % 25000000)};
+        struct timespec pause = {0, (long)(damage_draw(&seed) % 25000000)};
         struct nzd_txn txn;
         int status = 0;
         pid_t child;
