@@ -167,8 +167,9 @@ static int store_teardown(void **state)
 static void fail_damage(struct store *store, const char *way,
                         const struct harness_run *done, const char *what)
 {
-    const char *kept = "/tmp/nzd-damaged.mdb";
+    const char *kept = "build/test-logs/damaged.mdb";
     struct damage_image image = damage_read(store->file);
+    (void)mkdir("build/test-logs", 0777);
     damage_write(kept, &image);
     free(image.data);
     store->sweep->tally->violations++;
