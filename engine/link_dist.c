@@ -30,6 +30,7 @@ struct dist {
     int fd;
     int sys;            /* errno that ended it; 0 */
     bool ended;         /* by the node */
+    bool unsent;        /* it was ours to write, and could not be */
     uint8_t seen[1024]; /* what the node said in it, from the start */
     size_t seen_size;
     char host[NZD_HOST_NAME]; /* ours */
@@ -106,8 +107,10 @@ static int socket_write(void *context, const char *bytes, ssize_t *size,
             return failed(dist, sys);
         done = send(dist->fd, bytes, (size_t)*size, MSG_NOSIGNAL);
     } while (done < 0 && (errno == EAGAIN || errno == EINTR));
-    if (done < 0)
+    if (done < 0) {
+        dist->unsent = true;
         return failed(dist, errno);
+    }
     *size = done;
     return 0;
 }
@@ -245,6 +248,11 @@ static int blame(const struct dist *dist, struct nzd_err *err)
                            "%s allows only certain nodes (net_kernel:allow/1), "
                            "and host %s is not among them",
                            node, dist->host);
+    /* It refuses a cookie once it has read our answer to its challenge. */
+    if (dist->unsent)
+        return nzd_err_system(err, NZD_ENODE, dist->sys,
+                              "the connection to %s broke while it was made",
+                              node);
     if (said.challenged && (dist->ended || dist->sys))
         return blame_cookie(dist, err);
     if (said.status[0] && strncmp(said.status, "ok", 2) != 0 &&
