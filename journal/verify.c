@@ -83,6 +83,22 @@ static int check_modules(struct proof *proof, const struct nzd_txn *record,
 
 /* --- transactions --- */
 
+/* The chain says nothing of the keys, which say whose an event is. */
+static int check_event_count(const struct proof *proof,
+                             const struct nzd_txn *record, struct nzd_err *err)
+{
+    struct nzd_key prefix = nzd_key_txn(record->id);
+    struct nzd_set set;
+    int rc = nzd_rows_set(proof->txn, NZD_STORE_EVENT, nzd_key_view(&prefix),
+                          &set, err);
+
+    if (rc == NZD_OK && set.count != record->events)
+        rc = nzd_err_set(err, NZD_EJOURNAL,
+                         "it has %" PRIu32 " events, not its %" PRIu64,
+                         set.count, (uint64_t)record->events);
+    return rc;
+}
+
 static int check_txns(struct proof *proof, struct nzd_err *err)
 {
     const struct nzd_heads *heads = &proof->heads;
@@ -102,6 +118,8 @@ static int check_txns(struct proof *proof, struct nzd_err *err)
         proof->events += record.events;
         held++;
         rc = check_modules(proof, &record, err);
+        if (rc == NZD_OK)
+            rc = check_event_count(proof, &record, err);
         if (rc)
             nzd_err_prefix(err, "transaction %" PRIu64, id);
         nzd_txn_clear(&record);

@@ -387,6 +387,42 @@ static void test_lost_event_and_txn(void **state)
     assert_string_equal(ledger_live(ledger), "a=4");
 }
 
+/* From transaction 1 to transaction 2; its place in the chain stays. */
+static int move_event(struct nzd_store_txn *txn, void *context,
+                      struct nzd_err *err)
+{
+    struct nzd_key from = nzd_key_event(1, 1);
+    struct nzd_key to = nzd_key_event(2, 1);
+    struct nzd_buf copy = {0};
+    struct nzd_view value;
+    int rc =
+        nzd_store_get(txn, NZD_STORE_EVENT, nzd_key_view(&from), &value, err);
+
+    (void)context;
+    if (rc == NZD_OK)
+        nzd_buf_bytes(&copy, value.data, value.size);
+    if (rc == NZD_OK)
+        rc = nzd_store_put(txn, NZD_STORE_EVENT, nzd_key_view(&to),
+                           nzd_buf_view(&copy), err);
+    if (rc == NZD_OK)
+        rc = nzd_store_delete(txn, NZD_STORE_EVENT, nzd_key_view(&from), err);
+    nzd_buf_clear(&copy);
+    return rc;
+}
+
+static void test_moved_event(void **state)
+{
+    struct ledger *ledger = *state;
+
+    ledger_apply_one(ledger, "a", "1", "2");
+    ledger_apply_one(ledger, "a", "2", "3");
+    ledger_verify(ledger);
+    write_store(ledger, move_event, NULL);
+    ledger_open(ledger, NZD_JOURNAL_READ);
+    ledger_fails(ledger, nzd_journal_verify(ledger->journal, &ledger->err),
+                 NZD_EJOURNAL);
+}
+
 static int damage_blob(struct nzd_store_txn *txn, void *context,
                        struct nzd_err *err)
 {
@@ -714,6 +750,7 @@ int main(void)
         IN(test_newer_format),
         IN(test_lost_rows),
         IN(test_lost_event_and_txn),
+        IN(test_moved_event),
         IN(test_damaged_blob),
         IN(test_killed),
         IN(test_bound),
