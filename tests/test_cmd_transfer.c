@@ -148,6 +148,14 @@ static void an_empty_one(void **state)
     assert_contains(run.out, "no transactions in ");
 }
 
+/* The build with points is never one with sanitizers. */
+static const char *plain_nzd(void)
+{
+    const char *nzd = getenv("NZD_POINTS");
+
+    return nzd ? nzd : "build/points/nzd";
+}
+
 static struct harness_run shell(struct place *place, const char *format,
                                 const char *a, const char *b, const char *c)
 {
@@ -592,11 +600,13 @@ static void memory_follows_the_largest_blob(void **state)
     for (int i = 0; i < COUNT; i++)
         free(codes[i]);
     ledger_close(&place->from);
-    run = shell(place, "ulimit -d 16384; %s journal export %s --journal %s %s",
-                place->file, place->from.directory, "");
+    run =
+        shell(place, ": %s; ulimit -d 16384; %s journal export %s --journal %s",
+              plain_nzd(), place->file, place->from.directory);
     assert_status(run, 0);
-    run = shell(place, "ulimit -d 16384; %s journal import %s --journal %s %s",
-                place->file, place->to, "");
+    run =
+        shell(place, ": %s; ulimit -d 16384; %s journal import %s --journal %s",
+              plain_nzd(), place->file, place->to);
     assert_status(run, 0);
 }
 
@@ -606,18 +616,12 @@ static void killed_at_each_point(void **state)
 {
     struct place *place = *state;
     const char *log = harness_path(place->harness, "points");
-    const char *nzd = getenv("NZD_POINTS");
     unsigned points = 0;
 
     fill_little(place);
     exported(place);
-    const char *const argv[] = {nzd ? nzd : "build/points/nzd",
-                                "journal",
-                                "import",
-                                place->file,
-                                "--journal",
-                                place->to,
-                                NULL};
+    const char *const argv[] = {plain_nzd(), "journal", "import", place->file,
+                                "--journal", place->to, NULL};
     for (unsigned at = 1;; at++) {
         const char *const environment[] = {
             harness_text(place->harness, "NZD_POINT_LOG=%s", log),
