@@ -180,19 +180,34 @@ void nzd_format_bytes(char out[32], uint64_t bytes)
 /* Years of more than four digits would not be RFC 3339. */
 #define LAST_SECOND 253402300799ull /* 9999-12-31T23:59:59Z */
 
+/* The proleptic Gregorian calendar in years that begin in March, so that the
+ * leap day is the last one; eras are its 400 years of 146097 days. */
+static void set_date(struct tm *out, uint64_t days)
+{
+    uint64_t since = days + 719468; /* 0000-03-01 */
+    unsigned of_era = (unsigned)(since % 146097);
+    unsigned year =
+        (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
+    unsigned month = (5 * of_year + 2) / 153; /* 0: March */
+
+    out->tm_mday = (int)(of_year - (153 * month + 2) / 5 + 1);
+    out->tm_mon = (int)(month < 10 ? month + 2 : month - 10);
+    out->tm_year = (int)(year + since / 146097 * 400 - 1900 + (month >= 10));
+}
+
+/* By hand: where time_t has 32 bits gmtime_r(3) ends in 2038. */
 static struct tm utc(uint64_t wall_us)
 {
     uint64_t seconds = wall_us / SECOND;
-    struct tm out;
-    time_t at;
+    struct tm out = {0};
 
     if (seconds > LAST_SECOND)
         seconds = LAST_SECOND;
-    at = (time_t)seconds;
-    if (at < 0 || (uint64_t)at != seconds)
-        at = INT32_MAX;
-    if (!gmtime_r(&at, &out))
-        memset(&out, 0, sizeof(out));
+    set_date(&out, seconds / 86400);
+    out.tm_hour = (int)(seconds / 3600 % 24);
+    out.tm_min = (int)(seconds / 60 % 60);
+    out.tm_sec = (int)(seconds % 60);
     return out;
 }
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -120,6 +121,31 @@ static void check_printable(const char *in, size_t size, const char *utf8,
     nzd_buf_clear(&out);
 }
 
+/* Every day that can be told, against the C library, where time_t is wide
+ * enough for that; the one of a machine with 32 bits is not. */
+static void every_day(void **state)
+{
+    char out[40];
+    char expected[40];
+
+    (void)state;
+    for (uint64_t at = 0; at < 253402300800u; at += 86400 + 3661) {
+        time_t seconds = (time_t)at;
+        struct tm tm;
+
+        if ((uint64_t)seconds != at || seconds < 0)
+            break;
+        assert_non_null(gmtime_r(&seconds, &tm));
+        (void)strftime(expected, sizeof(expected), "%Y-%m-%d %H:%M:%S", &tm);
+        nzd_format_time(out, at * 1000000);
+        assert_string_equal(out, expected);
+    }
+    nzd_format_time(out, 4107542400000000u);
+    assert_string_equal(out, "2100-03-01 00:00:00");
+    nzd_format_time(out, 4107542400000000u - 1);
+    assert_string_equal(out, "2100-02-28 23:59:59");
+}
+
 static void foreign_text_is_made_printable(void **state)
 {
     static const struct {
@@ -169,6 +195,7 @@ int main(void)
         cmocka_unit_test(times_of_a_column),
         cmocka_unit_test(sizes),
         cmocka_unit_test(times),
+        cmocka_unit_test(every_day),
         cmocka_unit_test(foreign_text_is_made_printable),
         cmocka_unit_test(columns_are_characters),
     };
