@@ -104,9 +104,45 @@ unsigned nzd_store_read_flags(const char *directory)
     return flags;
 }
 
+/*
+ * LMDB's file begins with a page's header, 16 bytes of it where pointers have
+ * 64 bits and 12 where they have 32, and then its magic number.
+ */
+static bool is_of_other_words(const char *directory)
+{
+    static const uint32_t magic = 0xBEEFC0DE;
+    const size_t at = sizeof(void *) == 8 ? 12 : 16;
+    struct nzd_buf path = {0};
+    uint8_t head[20];
+    bool found = false;
+    int fd;
+
+    nzd_buf_printf(&path, "%s/data.mdb", directory);
+    fd = open(nzd_buf_string(&path), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && nzd_pread_all(fd, head, sizeof(head), 0) == 0)
+        found = memcmp(head + at, &magic, sizeof(magic)) == 0;
+    if (fd >= 0)
+        close(fd);
+    nzd_buf_clear(&path);
+    return found;
+}
+
+static int other_words(const char *directory, struct nzd_err *err)
+{
+    nzd_err_set(err, NZD_EJOURNAL,
+                "journal %s was written on a machine of %u bits, this one has "
+                "%zu",
+                directory, sizeof(void *) == 8 ? 32u : 64u, 8 * sizeof(void *));
+    nzd_err_next(err, "there: nzd journal export FILE; here: nzd journal "
+                      "import FILE");
+    return NZD_EJOURNAL;
+}
+
 /* A header that is damaged may name a size that no address space holds. */
 static int open_failed(const char *directory, int rc, struct nzd_err *err)
 {
+    if (rc == MDB_INVALID && is_of_other_words(directory))
+        return other_words(directory, err);
     if (rc != ENOMEM)
         return nzd_store_fail(directory, 0, rc, "open", err);
     return nzd_err_set(err, NZD_EJOURNAL,

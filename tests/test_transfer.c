@@ -578,6 +578,28 @@ static void test_two_at_once(void **state)
     assert_string_equal(around(pair), "");
 }
 
+/* --- the other word size --------------------------------------------- */
+
+/* The header of LMDB's first page as the other kind of machine writes it. */
+static void test_other_words(void **state)
+{
+    struct pair *pair = *state;
+    uint8_t page[8192] = {0};
+    const uint32_t begin[] = {0xBEEFC0DE, 1};
+    size_t at = sizeof(void *) == 8 ? 12 : 16;
+
+    page[at - 6] = 0x08; /* of the flags: a meta page */
+    memcpy(page + at, begin, sizeof(begin));
+    tree_write(&pair->to.tree, "a/journal/data.mdb", page, sizeof(page));
+    ledger_open_fails(&pair->to, NZD_JOURNAL_READ, NZD_EJOURNAL,
+                      "was written on a machine of ");
+    ledger_open_fails(&pair->to, NZD_JOURNAL_CREATE, NZD_EJOURNAL,
+                      "was written on a machine of ");
+    memset(page + at, 0, sizeof(begin));
+    tree_write(&pair->to.tree, "a/journal/data.mdb", page, sizeof(page));
+    ledger_open_fails(&pair->to, NZD_JOURNAL_READ, NZD_EJOURNAL, "is damaged");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -598,6 +620,7 @@ int main(void)
         CASE(test_target_is_an_empty_folder),
         CASE(test_leftovers_go),
         CASE(test_two_at_once),
+        CASE(test_other_words),
     };
 
     return cmocka_run_group_tests_name("transfer", tests, NULL, NULL);
