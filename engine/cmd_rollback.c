@@ -26,7 +26,9 @@ static int find_generation(struct nzd_context *context, struct nzd_question *q,
     if (context->options.has_to)
         *to = context->options.to;
     else
-        *to = nzd_question_runs(q, &in_force) ? in_force.from_generation : 0;
+        *to = nzd_question_runs(q, journal, &in_force)
+                  ? in_force.from_generation
+                  : 0;
     nzd_txn_clear(&in_force);
     if (*to == 0)
         return 0;

@@ -136,7 +136,7 @@ static bool generation_runs(struct nzd_transaction *t)
     struct nzd_txn in_force;
     if (nzd_journal_in_force(t->journal, &t->q->base.identity, &in_force, NULL))
         return false;
-    bool runs = nzd_question_runs(t->q, &in_force);
+    bool runs = nzd_question_runs(t->q, t->journal, &in_force);
     nzd_txn_clear(&in_force);
     return runs;
 }

@@ -20,6 +20,7 @@
 #include "../staging/plan.h"
 #include "discover.h"
 #include "link.h"
+#include "overlay.h"
 #include "recall.h"
 
 struct nzd_node;
@@ -62,6 +63,7 @@ struct nzd_hello {
     uint8_t token[16];
     uint8_t owner[16]; /* uuid of the journal that owns the node */
     bool embedded;
+    bool overlay; /* it was booted from an overlay */
     char otp[16];
     char erts[32];
     char arch[64];
@@ -88,6 +90,11 @@ int nzd_node_inventory(struct nzd_node *node, struct nzd_inventory *out,
 int nzd_node_on_disk(struct nzd_node *node, const char *const *names,
                      uint32_t count, struct nzd_inventory *out,
                      struct nzd_err *err);
+/* Names of the modules in the folders of these applications, `each` called
+ * for one after the other; the text is valid during the call only. */
+int nzd_node_beams(struct nzd_node *node, const char *const *apps,
+                   uint32_t count, int (*each)(void *context, const char *name),
+                   void *context, struct nzd_err *err);
 /* What the file of each module holds, where code:which/1 names one. */
 int nzd_node_files(struct nzd_node *node, const char *const *names,
                    uint32_t count, struct nzd_inventory *out,
@@ -97,6 +104,7 @@ int nzd_node_files(struct nzd_node *node, const char *const *names,
 struct nzd_base {
     struct nzd_digest identity;
     char path[1024];
+    char boot_file[1024]; /* "": none was found */
     char name[128];
     char version[128];
 };
@@ -206,9 +214,6 @@ int nzd_node_collect(struct nzd_node *node, struct nzd_err *err);
 /* The sets of the plan: what was added, removed, and the lambdas. */
 int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
                       struct nzd_err *err);
-/* The same from names only, for an undo by recovery. */
-int nzd_node_put_added(struct nzd_node *node, const char *const *added,
-                       uint32_t count, struct nzd_err *err);
 
 /*
  * The switch. 0: all is loaded, `pause_us` is how long finish_loading took,
@@ -236,12 +241,13 @@ int nzd_node_validate(struct nzd_node *node, struct nzd_err *err);
 int nzd_node_allow_kill(struct nzd_node *node, const char *words,
                         struct nzd_err *err);
 
-/* Puts `folder` ("": none) first on the code path, in place of all below
- * `root`. */
-int nzd_node_put_paths(struct nzd_node *node, const char *folder,
-                       const char *root, struct nzd_err *err);
+/* Sets the code path at one instant: the base's, with these folders in place
+ * of theirs; and, where `boot` is not "", the boot script (without ".boot")
+ * that init:restart/0 takes. */
+int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
+                       const char *boot, struct nzd_err *err);
 
-/* A plain act: keep, done, forget, resume_undo. */
+/* A plain act: keep, done, forget, resume_undo, resume_keep. */
 int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);
 
 struct nzd_call_result {

@@ -246,19 +246,6 @@ int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
     return asked_ok(node, "sets", err);
 }
 
-int nzd_node_put_added(struct nzd_node *node, const char *const *added,
-                       uint32_t count, struct nzd_err *err)
-{
-    struct nzd_buf *request = nzd_node_begin_request(node);
-    nzd_etf_tuple(request, 5);
-    nzd_etf_atom(request, "sets");
-    nzd_node_put_atoms(request, added, count);
-    nzd_etf_nil(request);
-    nzd_etf_nil(request);
-    nzd_etf_nil(request);
-    return asked_ok(node, "sets", err);
-}
-
 /* The next word after "kill=", or an empty view. */
 static struct nzd_view next_kill(const char **at)
 {
@@ -292,14 +279,21 @@ int nzd_node_allow_kill(struct nzd_node *node, const char *words,
     return asked_ok(node, "allow_kill", err);
 }
 
-int nzd_node_put_paths(struct nzd_node *node, const char *folder,
-                       const char *root, struct nzd_err *err)
+int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
+                       const char *boot, struct nzd_err *err)
 {
     struct nzd_buf *request = nzd_node_begin_request(node);
     nzd_etf_tuple(request, 3);
     nzd_etf_atom(request, "paths");
-    nzd_etf_binary(request, nzd_view_text(folder));
-    nzd_etf_binary(request, nzd_view_text(root));
+    nzd_etf_list(request, overlay->folder_count);
+    for (uint32_t i = 0; i < overlay->folder_count; i++) {
+        nzd_etf_tuple(request, 2);
+        nzd_etf_binary(request, nzd_view_text(overlay->folders[i].base));
+        nzd_etf_binary(request, nzd_view_text(overlay->folders[i].instead));
+    }
+    if (overlay->folder_count)
+        nzd_etf_nil(request);
+    nzd_etf_binary(request, nzd_view_text(boot));
     return asked_ok(node, "paths", err);
 }
 

@@ -59,6 +59,7 @@ static void read_hello(const struct nzd_term *map, struct nzd_hello *out)
     out->processes = unsigned_of(nzd_term_get(map, "processes"));
     out->memory = unsigned_of(nzd_term_get(map, "memory"));
     out->old_code = unsigned_of(nzd_term_get(map, "old_code"));
+    out->overlay = nzd_term_is_atom(nzd_term_get(map, "overlay"), "true");
 }
 
 int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,
@@ -180,6 +181,26 @@ int nzd_node_on_disk(struct nzd_node *node, const char *const *names,
     if (!nzd_term_is_tagged(answer, "on_disk", 2))
         return nzd_node_unexpected(node, "on_disk", answer, err);
     return add_rows(nzd_term_at(answer, 1), out, add_on_disk, err);
+}
+
+int nzd_node_beams(struct nzd_node *node, const char *const *apps,
+                   uint32_t count, int (*each)(void *context, const char *name),
+                   void *context, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "beams");
+    nzd_node_put_texts(request, apps, count);
+    int code = nzd_node_asked(node, &answer, err);
+    if (!code && !nzd_term_is_tagged(answer, "beams", 2))
+        code = nzd_node_unexpected(node, "beams", answer, err);
+    const struct nzd_term *list = code ? NULL : nzd_term_at(answer, 1);
+    for (uint32_t i = 0; !code && i < nzd_term_length(list); i++) {
+        const char *name = nzd_term_text(nzd_term_at(list, i), &node->arena);
+        code = name ? each(context, name) : nzd_err_memory(err);
+    }
+    return code;
 }
 
 int nzd_node_files(struct nzd_node *node, const char *const *names,
@@ -306,6 +327,8 @@ int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
     memset(base, 0, sizeof *base);
     code = identify(hello, files, &base->identity, err);
     copy_text(base->path, sizeof base->path, nzd_term_get(files, "root"));
+    copy_text(base->boot_file, sizeof base->boot_file,
+              nzd_term_get(files, "boot_path"));
     snprintf(base->name, sizeof base->name, "%s", hello->script_name);
     snprintf(base->version, sizeof base->version, "%s", hello->script_version);
     if (!code) {

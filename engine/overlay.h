@@ -3,30 +3,66 @@
 #define NZD_ENGINE_OVERLAY_H
 
 /*
- * The overlay: the code in force over a base, laid out as files in RAM for a
- * VM to load from. A cache, made from the journal; it may vanish at any time.
+ * The overlay: the generation in force over a base, laid out as files in RAM
+ * for a VM to boot and load from. A cache, made from the journal; it may
+ * vanish at any time.
  *
- *   /run/nzd/overlay/UUID/N/MODULE.beam      root
- *   $XDG_RUNTIME_DIR/nzd/overlay/...         others
+ *   /run/nzd/overlay/UUID/N/             root; others $XDG_RUNTIME_DIR/nzd/...
+ *     lib/counter-0.2.0/ebin/            for each folder of changed code: its
+ *                                        modules and counter.app, links to
+ *                                        all else that the base has there
+ *     lib/counter-0.2.0/ebin/.base       a link to that folder of the base
+ *     lib/counter-0.2.0/priv             and so on: links to the base's
+ *     consolidated/                      protocols of a Mix release, the same
+ *     start.boot                         the base's boot script, made anew
+ *     base                               the path of the base's boot script
+ *   /run/nzd/overlay/UUID/current        a link to the N of the last commit
  *
  * UUID: the first 8 digits of the journal's, N the generation. Only whole
  * folders carry the name N: they are made as N.new and renamed.
  */
 
 #include "../journal/journal.h"
+#include "../staging/term.h"
 
 #define NZD_OVERLAY_PATH 600 /* bytes of a path, the NUL included */
 
+/* What it lies over. */
+struct nzd_overlay_base {
+    const struct nzd_digest *identity;
+    const struct nzd_term *script; /* NULL: none is known, none is made */
+    const char *boot_file;         /* ".../releases/0.1.0/start.boot", or "" */
+};
+
+/* One folder of the base's code path, and what is there instead. */
+struct nzd_overlay_folder {
+    char *base;
+    char *instead;
+};
+
+struct nzd_overlay {
+    char root[NZD_OVERLAY_PATH];   /* ends in '/' */
+    char folder[NZD_OVERLAY_PATH]; /* root and N; "": nothing differs */
+    struct nzd_overlay_folder *folders;
+    uint32_t folder_count;
+    bool has_boot; /* start.boot is there */
+};
+
 /*
- * Lays out generation `generation`, which must be the one in force over
- * `base`, and gives its folder and that of all generations (`root`), both of
- * NZD_OVERLAY_PATH bytes. `folder` is "" where nothing differs from the base.
- * Fails NZD_ENOTFOUND where there is no place for it (no runtime folder),
- * NZD_EINTERNAL on I/O errors; a half-made folder is removed.
+ * Lays out generation `generation`, which must be the one in force over the
+ * base. Fails NZD_ENOTFOUND where there is no place for it (no runtime
+ * folder), NZD_EJOURNAL where the journal does not hold all of it,
+ * NZD_EINTERNAL on I/O errors; a half-made folder is removed. clear() is due
+ * in any case.
  */
-int nzd_overlay_make(struct nzd_journal *journal, const struct nzd_digest *base,
-                     uint64_t generation, char *folder, char *root,
-                     struct nzd_err *err);
+int nzd_overlay_make(struct nzd_journal *journal,
+                     const struct nzd_overlay_base *base, uint64_t generation,
+                     struct nzd_overlay *out, struct nzd_err *err);
+void nzd_overlay_clear(struct nzd_overlay *overlay);
+
+/* Has `current` name its folder, or nothing: at one instant. */
+int nzd_overlay_set_current(const struct nzd_overlay *overlay,
+                            struct nzd_err *err);
 
 /* Removes the folders of all other generations. Never fails. */
 void nzd_overlay_sweep(const char *root, uint64_t generation);

@@ -95,28 +95,80 @@ static bool is_loaded_at_boot(const struct nzd_inventory *inventory,
     return false;
 }
 
+/* Names of modules the node may have on disk but not in memory. */
+struct unloaded {
+    struct nzd_question *q;
+    struct nzd_arena arena;
+    const char **names;
+    uint32_t count;
+    uint32_t capacity;
+    struct nzd_err *err;
+};
+
+static int note_unloaded(void *context, const char *name)
+{
+    struct unloaded *all = context;
+    if (nzd_inventory_module(&all->q->old, name))
+        return 0;
+    if (all->count == all->capacity) {
+        uint32_t capacity = all->capacity ? 2 * all->capacity : 64;
+        void *names = realloc(all->names, capacity * sizeof *all->names);
+        if (!names)
+            return nzd_err_memory(all->err);
+        all->names = names;
+        all->capacity = capacity;
+    }
+    const char *copy = nzd_arena_text(&all->arena, name, strlen(name));
+    all->names[all->count++] = copy;
+    return copy ? 0 : nzd_err_memory(all->err);
+}
+
+/* What the bundle no longer has, and nobody has called yet. */
+static int note_folder(void *context, const char *name)
+{
+    struct unloaded *all = context;
+    return nzd_inventory_module(&all->q->new, name)
+               ? 0
+               : note_unloaded(context, name);
+}
+
+static int note_folders(struct unloaded *all, struct nzd_err *err)
+{
+    struct nzd_question *q = all->q;
+    const bool *held = nzd_inventory_held(&q->new, &all->arena);
+    const char **apps =
+        nzd_arena_alloc(&all->arena, (q->new.app_count + 1) * sizeof *apps);
+    uint32_t count = 0;
+    if (!held || !apps)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < q->new.app_count; i++)
+        if (held[i])
+            apps[count++] = q->new.apps[i].name;
+    return nzd_node_beams(q->node, apps, count, note_folder, all, err);
+}
+
 /*
- * Modules of the bundle that the node has on disk but not in memory. An
- * interactive VM loads them when they are called; an embedded one never does,
- * so what it should hold and does not is missing, file or not.
+ * Modules that the node has on disk but not in memory: those of the bundle,
+ * and those of its applications that the bundle does not have. An interactive
+ * VM loads them when they are called; an embedded one never does, so what it
+ * should hold and does not is missing, file or not.
  */
 static int ask_on_disk(struct nzd_question *q, struct nzd_err *err)
 {
-    uint32_t count = 0;
-    const char **names = calloc(q->new.module_count + 1, sizeof *names);
-    if (!names)
-        return nzd_err_memory(err);
-    for (uint32_t i = 0; i < q->new.module_count; i++)
-        if (!nzd_inventory_module(&q->old, q->new.modules[i].name) &&
-            !(q->hello.embedded &&
-              is_loaded_at_boot(&q->new, &q->new.modules[i])))
-            names[count++] = q->new.modules[i].name;
+    struct unloaded all = {.q = q, .err = err};
     int code = 0;
-    if (count)
-        code = nzd_node_on_disk(q->node, names, count, &q->old, err);
-    if (!code && count)
+    for (uint32_t i = 0; i < q->new.module_count && !code; i++)
+        if (!(q->hello.embedded &&
+              is_loaded_at_boot(&q->new, &q->new.modules[i])))
+            code = note_unloaded(&all, q->new.modules[i].name);
+    if (!code && !q->hello.embedded)
+        code = note_folders(&all, err);
+    if (!code && all.count)
+        code = nzd_node_on_disk(q->node, all.names, all.count, &q->old, err);
+    if (!code && all.count)
         code = nzd_inventory_sort(&q->old, err);
-    free(names);
+    free(all.names);
+    nzd_arena_clear(&all.arena);
     return code;
 }
 
@@ -203,11 +255,29 @@ int nzd_question_open_spool(struct nzd_question *q, struct nzd_journal *journal,
                           &q->spool, err);
 }
 
+static int differs(void *context, const struct nzd_live_row *row)
+{
+    const struct nzd_question *q = context;
+    const struct nzd_module *runs = nzd_inventory_module(&q->old, row->module);
+    bool loaded = runs && runs->flags & NZD_MODULE_LOADED;
+    if (nzd_digest_is_zero(&row->blob))
+        return loaded;
+    if (!loaded)
+        return q->hello.embedded || !q->hello.overlay;
+    return !nzd_digest_equal(&runs->md5, &row->md5) ||
+           !nzd_digest_equal(&runs->attrs, &row->attrs);
+}
+
 bool nzd_question_runs(const struct nzd_question *q,
+                       struct nzd_journal *journal,
                        const struct nzd_txn *in_force)
 {
-    return q->hello.has_token &&
-           memcmp(q->hello.token, in_force->vm.token, 16) == 0;
+    if (q->hello.has_token &&
+        memcmp(q->hello.token, in_force->vm.token, 16) == 0)
+        return true;
+    return q->hello.overlay &&
+           nzd_journal_each_live(journal, &in_force->base, differs,
+                                 (void *)(uintptr_t)q, NULL) == 0;
 }
 
 /* The version that the code in force came as, not that of the base. */
@@ -219,7 +289,7 @@ void nzd_question_name_running(struct nzd_question *q,
         nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
         return;
     if (in_force.to_version && in_force.to_version[0] &&
-        nzd_question_runs(q, &in_force))
+        nzd_question_runs(q, journal, &in_force))
         q->plan.from_version = nzd_arena_text(
             &q->plan.arena, in_force.to_version, strlen(in_force.to_version));
     nzd_txn_clear(&in_force);

@@ -56,9 +56,11 @@ int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
 int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
                             struct nzd_journal *journal, uint64_t to,
                             struct nzd_err *err);
-/* The VM is still the one the transaction in force was committed in; after a
- * restart it runs the base, whatever the journal has in force. */
+/* The VM is still the one the transaction in force was committed in, or it
+ * was booted with all that is in force; after another restart it runs the base,
+ * whatever the journal has in force. */
 bool nzd_question_runs(const struct nzd_question *q,
+                       struct nzd_journal *journal,
                        const struct nzd_txn *in_force);
 /* Who is in the way now; replaces q->occupants. */
 int nzd_question_occupants(struct nzd_question *q, struct nzd_err *err);

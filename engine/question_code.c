@@ -427,7 +427,7 @@ static bool is_there(const struct nzd_question *q, struct nzd_journal *journal,
     struct nzd_txn in_force;
     if (to || nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
         return false;
-    bool runs = nzd_question_runs(q, &in_force);
+    bool runs = nzd_question_runs(q, journal, &in_force);
     nzd_txn_clear(&in_force);
     return !runs;
 }

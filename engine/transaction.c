@@ -141,7 +141,7 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
     int code = nzd_journal_in_force(t->journal, &txn->base, &in_force, NULL);
     if (code == 0) {
         txn->from_generation =
-            nzd_question_runs(q, &in_force) ? in_force.id : 0;
+            nzd_question_runs(q, t->journal, &in_force) ? in_force.id : 0;
         nzd_txn_clear(&in_force);
     }
     return code && code != NZD_ENOTFOUND

@@ -321,7 +321,7 @@ is_question(Request) when is_atom(Request) ->
     lists:member(Request, [hello, inventory, base_files]);
 is_question(Request) ->
     lists:member(element(1, Request), [
-        on_disk, object, priv, callers, occupants, users, md5s, proof
+        on_disk, beams, object, priv, callers, occupants, users, md5s, proof
     ]).
 
 fenced_act(From, {_, _, Epoch} = Fence, {open, Owner, Options}, State) ->
@@ -489,15 +489,9 @@ act(done, #state{phase = keeping} = State) ->
     %% In a quiet node it is all gone before nzd says that it is done.
     Purging = start_purger((reset(State))#state{chores = Chores}),
     {ok, save(purged_within(300, Purging))};
-%% Where a later load finds the code in force: first on the code path.
-act({paths, Folder, Root}, State) ->
-    Prefix = unicode:characters_to_list(Root),
-    _ = [code:del_path(P) || P <- code:get_path(), is_below(P, Prefix)],
-    Added = [code:add_patha(unicode:characters_to_list(Folder)) || Folder =/= <<>>],
-    case Added -- [true] of
-        [] -> {ok, State};
-        [Error] -> {Error, State}
-    end;
+%% Where a later load finds the code in force, and a restart its script.
+act({paths, Folders, Boot}, State) ->
+    {put_paths([{native(B), native(I)} || {B, I} <- Folders], Boot), State};
 %% What an undo after a takeover lacks when the agent has forgotten.
 act(resume_undo, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= keeping; Phase =:= undone
@@ -505,6 +499,11 @@ act(resume_undo, #state{phase = Phase} = State) when
     {ok, save(State#state{phase = switched})};
 act(resume_undo, State) ->
     {ok, State};
+%% The same before `done`: the commit stands, but nobody here knows it.
+act(resume_keep, #state{phase = Phase} = State) when
+    Phase =:= idle; Phase =:= keeping
+->
+    {ok, save(State#state{phase = keeping})};
 act({allow_kill, Kill}, State) ->
     {ok, State#state{kill = Kill}};
 act(ended, #state{ended = Ended} = State) ->
@@ -522,8 +521,27 @@ act(forget, #state{phase = Phase} = State) when
 act(_Request, State) ->
     {{error, {phase, State#state.phase}}, State}.
 
-is_below(Path, Prefix) ->
-    is_list(Path) andalso lists:prefix(Prefix, Path).
+%% At one instant. A folder that the path lacks comes first.
+put_paths(Folders, Boot) ->
+    Now = code:get_path(),
+    Base = [base_folder(P) || P <- Now],
+    New =
+        [I || {B, I} <- Folders, not lists:member(B, Base)] ++
+            [proplists:get_value(B, Folders, B) || B <- Base],
+    case New =:= Now orelse code:set_path(New) of
+        true when Boot =:= <<>> -> ok;
+        true -> init:make_permanent(native(Boot), false);
+        {error, _} = Error -> Error
+    end.
+
+%% A folder of an overlay names the one of the base that it stands for.
+base_folder([$/ | _] = Path) ->
+    case file:read_link(filename:join(Path, ".base")) of
+        {ok, [$/ | _] = Base} -> Base;
+        _ -> Path
+    end;
+base_folder(Path) ->
+    Path.
 
 remember_old(Module, Path, Bin, Prepare, State) ->
     Entry = {Path, Bin, code:module_md5(Bin), attributes(Bin)},
@@ -1110,6 +1128,8 @@ question(From, Ref, {object, Names}, _State) ->
     ok;
 question(_From, _Ref, base_files, _State) ->
     {base_files, base_files()};
+question(_From, _Ref, {beams, Apps}, _State) ->
+    {beams, lists:flatmap(fun beams/1, Apps)};
 question(_From, _Ref, {priv, Apps}, _State) ->
     {priv, lists:flatmap(fun priv/1, Apps)};
 question(_From, _Ref, {callers, Targets, Except}, _State) ->
@@ -1147,6 +1167,7 @@ hello(State) ->
         token => persistent_term:get(?TOKEN, none),
         owner => persistent_term:get(?OWNER, none),
         script => script_id(),
+        overlay => is_overlay(boot_argument()),
         release_root => env("RELEASE_ROOT"),
         release_name => env("RELEASE_NAME"),
         release_version => env("RELEASE_VSN"),
@@ -1190,31 +1211,41 @@ modules() ->
         M <- Ms
     ]),
     Dirs = maps:from_list([
-        {filename:join(D, "ebin"), A}
+        {base_folder(filename:join(D, "ebin")), A}
      || {A, _, _} <- application:loaded_applications(),
         D <- [code:lib_dir(A)],
         is_list(D)
     ]),
     Loaded = [{M, P} || {M, P} <- code:all_loaded(), M =/= ?MODULE, not is_agent(M)],
-    Sticky = lists:foldl(fun note_sticky/2, #{}, Loaded),
+    Folders = lists:foldl(fun note_folder/2, #{}, Loaded),
     [
         Row
      || {M, Path} <- Loaded,
-        Row <- [module(M, Path, maps:get(folder(Path), Sticky), Owner, Dirs)],
+        {Sticky, Base} <- [maps:get(folder(Path), Folders)],
+        Row <- [module(M, in_folder(Base, Path), Sticky, Owner, Dirs)],
         element(3, Row) =/= none
     ].
 
 %% Folders are sticky, so one module of each is asked for: an answer of the
-%% code server comes late where the node is busy.
-note_sticky({M, Path}, Sticky) ->
+%% code server comes late where the node is busy. One of an overlay is told
+%% as that of the base.
+note_folder({M, Path}, Folders) ->
     Folder = folder(Path),
-    case Sticky of
-        #{Folder := _} -> Sticky;
-        _ -> Sticky#{Folder => code:is_sticky(M)}
+    case Folders of
+        #{Folder := _} -> Folders;
+        _ -> Folders#{Folder => {code:is_sticky(M), base_folder(Folder)}}
     end.
 
 folder(Path) when is_list(Path) -> filename:dirname(Path);
 folder(Atom) -> Atom.
+
+in_folder(Folder, Path) when is_list(Path) ->
+    filename:join(Folder, filename:basename(Path));
+in_folder(_Folder, Atom) ->
+    Atom.
+
+base_file(Path) ->
+    in_folder(base_folder(folder(Path)), Path).
 
 is_agent(M) ->
     lists:prefix("nzd_agent_", atom_to_list(M)).
@@ -1266,7 +1297,8 @@ on_disk(Name) ->
         error:badarg -> on_disk_file(Name, Name)
     end.
 
-loaded_since(M, Path) when is_list(Path) ->
+loaded_since(M, Found) when is_list(Found) ->
+    Path = base_file(Found),
     module(M, Path, code:is_sticky(M), #{M => app_of(Path)}, #{});
 loaded_since(M, Path) ->
     module(M, Path, code:is_sticky(M), #{}, #{}).
@@ -1277,8 +1309,9 @@ on_disk_file(Name, M) ->
         Path -> file_entry(M, Path)
     end.
 
-file_entry(M, Path) ->
-    case file:read_file(Path) of
+file_entry(M, Found) ->
+    Path = base_file(Found),
+    case file:read_file(Found) of
         {ok, Bin} ->
             case code:module_md5(Bin) of
                 undefined -> [];
@@ -1286,6 +1319,16 @@ file_entry(M, Path) ->
             end;
         {error, _} ->
             []
+    end.
+
+%% Names of the modules that an application's folder holds.
+beams(App) ->
+    case code:lib_dir(binary_to_atom(App)) of
+        {error, _} ->
+            [];
+        Dir ->
+            Files = filelib:wildcard("*.beam", filename:join(Dir, "ebin")),
+            [text(filename:rootname(F)) || F <- Files]
     end.
 
 %% What the file of each module holds; code:which/1 names it.
@@ -1378,23 +1421,30 @@ in(none, _Name) -> none;
 in(Dir, Name) -> filename:join(Dir, Name).
 
 boot_file() ->
+    Boot = boot_argument(),
+    case is_overlay(Boot) of
+        true -> unicode:characters_to_list(read(beside(Boot)));
+        false -> Boot
+    end.
+
+%% The script that this VM has booted.
+boot_argument() ->
     case init:get_argument(boot) of
         {ok, [[Boot | _] | _]} ->
             case filelib:is_regular(Boot ++ ".boot") of
-                true -> boot_of_base(filename:absname(Boot ++ ".boot"));
+                true -> filename:absname(Boot ++ ".boot");
                 false -> none
             end;
         _ ->
             none
     end.
 
-%% A VM that was started from an overlay: the file `base` beside its boot
-%% script names the one of the release that lies below.
-boot_of_base(Boot) ->
-    case file:read_file(filename:join(filename:dirname(Boot), "base")) of
-        {ok, <<"/", _/binary>> = Base} -> unicode:characters_to_list(Base);
-        _ -> Boot
-    end.
+%% The file `base` beside an overlay's boot script names the one of the
+%% release that lies below.
+is_overlay(none) -> false;
+is_overlay(Boot) -> filelib:is_regular(beside(Boot)).
+
+beside(Boot) -> filename:join(filename:dirname(Boot), "base").
 
 release_root(none) -> none;
 release_root(Boot) -> filename:dirname(filename:dirname(filename:dirname(Boot))).
