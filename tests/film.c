@@ -35,10 +35,13 @@ static const char *recorder(struct sweep *sweep)
     return path;
 }
 
-static void remove_states(void *film)
+/* Also of a film that a failing check left open. */
+static void drop(void *argument)
 {
-    struct film *whose = film;
-    harness_remove(whose->sweep->harness, whose->state);
+    struct film *film = argument;
+    replay_close(film->replay);
+    film->replay = NULL;
+    harness_remove(film->sweep->harness, film->state);
 }
 
 /* In RAM where that can be had: thousands of folders are made there. */
@@ -63,7 +66,7 @@ struct film *film_open(struct sweep *sweep, struct beam_node *node)
     film->journal = harness_text(harness, "%s/" JOURNAL, film->folder);
     film->log = harness_text(harness, "%s.log", film->folder);
     film->state = states(film);
-    harness_at_close(harness, remove_states, film);
+    harness_at_close(harness, drop, film);
     if (mkdir(film->folder, 0700) != 0)
         harness_fail("%s: %s", film->folder, strerror(errno));
     return film;
@@ -71,10 +74,8 @@ struct film *film_open(struct sweep *sweep, struct beam_node *node)
 
 void film_close(struct film *film)
 {
-    replay_close(film->replay);
-    film->replay = NULL;
+    drop(film);
     harness_remove(film->sweep->harness, film->folder);
-    harness_remove(film->sweep->harness, film->state);
     harness_remove(film->sweep->harness, film->log);
 }
 
@@ -199,7 +200,9 @@ void film_run(struct film *film, const char *const *words, int status,
 {
     struct harness_run run = record(film, words, environment);
     assert_status(run, status);
-    mark_end(film, harness_text(film->sweep->harness, "exit %d", status));
+    /* One that was killed has said nothing. */
+    if (status < 128)
+        mark_end(film, harness_text(film->sweep->harness, "exit %d", status));
     reopen(film);
     expect_same(film);
 }
