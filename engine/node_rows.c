@@ -13,6 +13,8 @@ struct kept_row {
     struct nzd_digest blob;
     struct nzd_digest md5;
     struct nzd_digest attrs;
+    struct nzd_digest new_blob;
+    struct nzd_digest new_md5;
 };
 
 struct kept_rows {
@@ -41,7 +43,7 @@ static bool restates(const struct nzd_module_row *row)
 static int keep_row(void *context, const struct nzd_module_row *row)
 {
     struct kept_rows *rows = context;
-    if (restates(row) || row->change == NZD_MODULE_REMOVED)
+    if (restates(row))
         return 0;
     if (rows->count == rows->capacity) {
         uint32_t capacity = rows->capacity ? 2 * rows->capacity : 64;
@@ -58,6 +60,8 @@ static int keep_row(void *context, const struct nzd_module_row *row)
     kept->blob = row->old_blob;
     kept->md5 = row->old_md5;
     kept->attrs = row->old_attrs;
+    kept->new_blob = row->new_blob;
+    kept->new_md5 = row->new_md5;
     return kept->module && kept->path ? 0 : nzd_err_memory(rows->err);
 }
 
@@ -69,29 +73,60 @@ static int read_rows(struct nzd_journal *journal, uint64_t id,
     return nzd_journal_each_module(journal, id, keep_row, rows, err);
 }
 
-/* Names of the rows with one change; the caller frees the array. */
-static const char **names_of(const struct kept_rows *rows,
-                             enum nzd_module_change change, uint32_t *count)
+/* What an agent is told of a transaction, made from its rows. */
+struct resending {
+    struct nzd_node *node;
+    struct nzd_journal *journal;
+    struct nzd_plan plan;
+    struct nzd_module *sides; /* two for each step */
+    struct nzd_buf bytes;     /* of the side that was read last */
+    struct nzd_err *err;
+};
+
+/* One side's name, md5 and lambdas; its bytes stay until the next. */
+static int read_side(struct resending *all, const struct kept_row *row,
+                     const struct nzd_digest *blob,
+                     const struct nzd_digest *md5, struct nzd_module *out)
 {
-    const char **names = calloc(rows->count + 1, sizeof *names);
-    *count = 0;
-    for (uint32_t i = 0; names && i < rows->count; i++)
-        if (rows->items[i].change == change)
-            names[(*count)++] = rows->items[i].module;
-    return names;
+    struct nzd_beam *beam = nzd_arena_alloc(&all->plan.arena, sizeof *beam);
+    if (!beam)
+        return nzd_err_memory(all->err);
+    out->name = row->module;
+    out->md5 = *md5;
+    nzd_buf_reset(&all->bytes);
+    int code = nzd_journal_get_blob(all->journal, blob, &all->bytes, all->err);
+    if (!code)
+        code = nzd_beam_read(nzd_buf_view(&all->bytes), NZD_BEAM_FUNS,
+                             &all->plan.arena, beam, all->err);
+    if (code)
+        return nzd_err_prefix(all->err, "module %s", row->module);
+    out->beam = beam;
+    return 0;
 }
 
-static int resend_one(struct nzd_node *node, struct nzd_journal *journal,
-                      const struct kept_row *row, struct nzd_buf *bytes,
-                      struct nzd_err *err)
+static int resend_one(struct resending *all, const struct kept_row *row)
 {
-    if (row->change != NZD_MODULE_CHANGED)
-        return 0;
-    nzd_buf_reset(bytes);
-    int code = nzd_journal_get_blob(journal, &row->blob, bytes, err);
-    if (!code)
-        code = nzd_node_put_old(node, row->module, row->path,
-                                nzd_buf_view(bytes), false, err);
+    static const enum nzd_step_change changes[] = {
+        [NZD_MODULE_CHANGED] = NZD_STEP_CHANGED,
+        [NZD_MODULE_ADDED] = NZD_STEP_ADDED,
+        [NZD_MODULE_REMOVED] = NZD_STEP_REMOVED,
+    };
+    struct nzd_module *sides = &all->sides[2 * all->plan.step_count];
+    struct nzd_step *step = &all->plan.steps[all->plan.step_count++];
+    int code = 0;
+    step->name = row->module;
+    step->change = changes[row->change];
+    if (row->change != NZD_MODULE_ADDED) {
+        step->old = &sides[0];
+        code = read_side(all, row, &row->blob, &row->md5, &sides[0]);
+    }
+    if (!code && row->change == NZD_MODULE_CHANGED)
+        code = nzd_node_put_old(all->node, row->module, row->path,
+                                nzd_buf_view(&all->bytes), false, all->err);
+    if (!code && row->change != NZD_MODULE_REMOVED) {
+        step->new = &sides[1];
+        code = read_side(all, row, &row->new_blob, &row->new_md5, &sides[1]);
+    }
     return code;
 }
 
@@ -99,21 +134,22 @@ int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
                     uint64_t id, struct nzd_err *err)
 {
     struct kept_rows rows;
-    struct nzd_buf bytes = {0};
-    const char **added = NULL;
-    uint32_t count = 0;
+    struct resending all = {.node = node, .journal = journal, .err = err};
     int code = read_rows(journal, id, &rows, err);
+    all.plan.steps = calloc(rows.count + 1, sizeof *all.plan.steps);
+    all.sides = calloc(rows.count + 1, 2 * sizeof *all.sides);
+    if (!code && (!all.plan.steps || !all.sides))
+        code = nzd_err_memory(err);
     for (uint32_t i = 0; i < rows.count && !code; i++)
-        code = resend_one(node, journal, &rows.items[i], &bytes, err);
+        code = resend_one(&all, &rows.items[i]);
     if (!code)
         code = nzd_node_collect(node, err);
-    if (!code) {
-        added = names_of(&rows, NZD_MODULE_ADDED, &count);
-        code = added ? nzd_node_put_added(node, added, count, err)
-                     : nzd_err_memory(err);
-    }
-    free(added);
-    nzd_buf_clear(&bytes);
+    if (!code)
+        code = nzd_node_put_sets(node, &all.plan, err);
+    free(all.plan.steps);
+    free(all.sides);
+    nzd_arena_clear(&all.plan.arena);
+    nzd_buf_clear(&all.bytes);
     clear_rows(&rows);
     return code;
 }
@@ -122,6 +158,8 @@ static int prove_row(const struct kept_row *row, const struct nzd_running *runs,
                      uint32_t *still, struct nzd_err *err)
 {
     char hex[NZD_DIGEST_HEX], old[NZD_DIGEST_HEX];
+    if (row->change == NZD_MODULE_REMOVED)
+        return 0;
     if (row->change == NZD_MODULE_ADDED) {
         *still += runs->loaded;
         return 0;

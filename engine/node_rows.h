@@ -10,8 +10,8 @@
 #include "../journal/journal.h"
 #include "node.h"
 
-/* Sends the old code of every changed module, from its blobs, and what was
- * added. */
+/* Sends the old code of every changed module, from its blobs, what was added
+ * and removed, and the lambdas of both sides. */
 int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
                     uint64_t id, struct nzd_err *err);
 

@@ -412,6 +412,18 @@ int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err)
 
 /* --- an agent that waits for a word -------------------------------------- */
 
+static int tell_committed(struct nzd_journal *journal, struct nzd_question *q,
+                          const struct nzd_txn *txn, bool forgot,
+                          struct nzd_err *err)
+{
+    int code = forgot ? nzd_rows_resend(q->node, journal, txn->id, err) : 0;
+    if (!code && forgot)
+        code = nzd_node_act(q->node, "resume_keep", err);
+    if (!code)
+        code = nzd_code_path_put(journal, q, &txn->base, txn->id, err);
+    return code ? code : nzd_node_act(q->node, "done", err);
+}
+
 static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,
                       const struct nzd_txn *txn, uint64_t epoch,
                       struct nzd_err *err)
@@ -428,10 +440,8 @@ static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,
         nzd_node_takeover(q->node, nzd_journal_uuid(journal), phase, err);
     if (code)
         return code;
-    if (txn->state == NZD_STATE_COMMITTED) {
-        code = nzd_code_path_put(journal, q, &txn->base, txn->id, err);
-        return code ? code : nzd_node_act(q->node, "done", err);
-    }
+    if (txn->state == NZD_STATE_COMMITTED)
+        return tell_committed(journal, q, txn, !strcmp(phase, "idle"), err);
     code = nzd_node_act(q->node, "resume_undo", err);
     if (!code)
         code = nzd_node_undo(q->node, &took, &left, &arena, &blockers, err);
@@ -440,16 +450,41 @@ static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,
     return code;
 }
 
+static int note_newest(void *context, const struct nzd_txn *txn)
+{
+    uint64_t *committed = context;
+    if (txn->state == NZD_STATE_ABORTED)
+        return 0;
+    *committed = txn->state == NZD_STATE_COMMITTED ? txn->id : 0;
+    return 1;
+}
+
+/* Of which transaction the agent has to be told something; 0: none. */
+static int find_untold(struct nzd_journal *journal,
+                       const struct nzd_hello *hello, uint64_t *id,
+                       struct nzd_err *err)
+{
+    *id = 0;
+    if (!hello->has_owner ||
+        memcmp(hello->owner, nzd_journal_uuid(journal), 16) != 0)
+        return 0;
+    if (!strcmp(hello->phase, "keeping"))
+        *id = hello->txn;
+    else if (!strcmp(hello->phase, "idle") && hello->txn == 0)
+        return nzd_journal_each_txn(journal, note_newest, id, err);
+    return 0;
+}
+
 int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
                      struct nzd_err *err)
 {
     const struct nzd_hello *hello = &q->hello;
     struct nzd_txn txn;
-    uint64_t epoch = 0;
-    if (strcmp(hello->phase, "keeping") != 0 || !hello->has_owner ||
-        memcmp(hello->owner, nzd_journal_uuid(journal), 16) != 0)
-        return 0;
-    if (nzd_journal_txn(journal, hello->txn, &txn, NULL))
+    uint64_t epoch = 0, id = 0;
+    int found = find_untold(journal, hello, &id, err);
+    if (found < 0)
+        return found;
+    if (!id || nzd_journal_txn(journal, id, &txn, NULL))
         return 0;
     int code = nzd_journal_epoch(journal, &epoch, err);
     if (hello->epoch > epoch)
