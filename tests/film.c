@@ -44,11 +44,16 @@ static void drop(void *argument)
     harness_remove(film->sweep->harness, film->state);
 }
 
-/* In RAM where that can be had: thousands of folders are made there. */
+/* In RAM where that can be had: thousands of folders are made there. By its
+ * name tests/run.sh removes it where the test program was killed. */
 static const char *states(struct film *film)
 {
     struct harness *harness = film->sweep->harness;
-    char path[] = "/dev/shm/nzd-test.XXXXXX";
+    const char *run = getenv("NZD_TEST_RUN"), *slash;
+    char path[256];
+    slash = run ? strrchr(run, '/') : NULL;
+    snprintf(path, sizeof path, "/dev/shm/%s.XXXXXX",
+             slash ? slash + 1 : "nzd-test");
     if (!mkdtemp(path))
         return harness_text(harness, "%s.state", film->folder);
     return harness_text(harness, "%s", path);
@@ -372,21 +377,22 @@ static bool is_act(struct film *film, size_t cut)
 static size_t choose_cuts(struct run *run, size_t *cuts)
 {
     struct film *film = run->film;
-    size_t all = 0;
+    const struct film_sweep *how = run->how;
+    size_t limit = film->sweep->full ? how->most : how->cuts, all = 0;
     for (size_t cut = film->begin; cut <= replay_count(film->replay); cut++) {
         if (is_act(film, cut))
             cuts[all++] = cut;
     }
-    if (film->sweep->full || all < run->how->cuts)
+    if (limit == 0 || all < limit)
         return all;
-    for (size_t i = 0; i < run->how->cuts; i++) {
+    for (size_t i = 0; i < limit; i++) {
         size_t other = i + sweep_choose(film->sweep, (unsigned)(all - i));
         size_t chosen = cuts[other];
         cuts[other] = cuts[i];
         cuts[i] = chosen;
     }
-    qsort(cuts, run->how->cuts, sizeof *cuts, by_size);
-    return run->how->cuts;
+    qsort(cuts, limit, sizeof *cuts, by_size);
+    return limit;
 }
 
 static unsigned sweep_states(struct film *film, const struct film_sweep *how,

@@ -50,7 +50,8 @@ unsigned film_commit(struct film *film, unsigned from_last);
 unsigned film_acts_to_rename(struct film *film);
 
 struct film_sweep {
-    unsigned cuts;   /* of a sample, chosen; in full each entry */
+    unsigned cuts;   /* of a sample, chosen */
+    unsigned most;   /* of them in full; 0: each entry */
     unsigned random; /* states for each cut, in full; one of a sample */
 };
 /* Fails the test where a state does not hold, after all were tried. */

@@ -60,7 +60,7 @@ clean_up()
         /proc/self/mounts | sort -r | while read -r mount; do
         umount -l "$mount"
     done
-    rm -rf "$scratch"
+    rm -rf "$scratch" "/dev/shm/${scratch##*/}".??????
 }
 trap clean_up EXIT
 trap 'clean_up; exit 130' INT TERM HUP

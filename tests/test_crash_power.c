@@ -30,6 +30,8 @@
 /* Of a sample, and in full. */
 static const struct film_sweep thorough = {.cuts = 24, .random = 40};
 static const struct film_sweep coarse = {.cuts = 12, .random = 8};
+/* States of some MB. */
+static const struct film_sweep large = {.cuts = 12, .most = 48, .random = 8};
 
 static void apply_and_sweep(struct film *film, const char *row,
                             const char *version, int status)
@@ -116,7 +118,7 @@ static void power_cut_while_the_journal_grows(void **state)
     film_begin(film, "power cut in apply, the map grows");
     film_run(film, words, 0, NULL);
     assert_true(film_journal_bytes(film) > 1u << 20);
-    film_sweep(film, &coarse);
+    film_sweep(film, &large);
     film_close(film);
 }
 
