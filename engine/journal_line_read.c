@@ -103,6 +103,16 @@ static struct nzd_set take_set(const struct taking *from, const char *key)
     return out;
 }
 
+static void take_base64(const struct taking *from, const char *key,
+                        struct nzd_view text, struct nzd_buf *out)
+{
+    if (nzd_unbase64(out, text))
+        return;
+    if (out->failed)
+        nzd_err_memory(from->err);
+    bad(from, key, "base64");
+}
+
 /* Of what the name says the exact bytes, into `out`. */
 static void take_exact(const struct taking *from, const char *key,
                        struct nzd_buf *out)
@@ -115,8 +125,9 @@ static void take_exact(const struct taking *from, const char *key,
     exact = json_string_value(json_object_get(from->object, name));
     if (!exact)
         nzd_buf_text(out, text);
-    else if (!nzd_unbase64(out, nzd_view_text(exact)) ||
-             (out->size > 0 && memchr(out->data, 0, out->size)))
+    else
+        take_base64(from, name, nzd_view_text(exact), out);
+    if (out->size > 0 && memchr(out->data, 0, out->size))
         bad(from, name, "the base64 of a text");
 }
 
@@ -335,9 +346,8 @@ static void take_blob(const struct taking *from, struct nzd_view content,
                       struct nzd_transfer *out)
 {
     out->digest = take_digest(from, "xxh3");
-    if (!nzd_unbase64(&out->blob, content))
-        bad(from, "base64", "the base64 of a content");
-    else if (out->blob.size != take_u64(from, "bytes"))
+    take_base64(from, "base64", content, &out->blob);
+    if (out->blob.size != take_u64(from, "bytes"))
         bad(from, "bytes", "the size of the content");
 }
 
@@ -433,7 +443,9 @@ static json_t *parse(struct nzd_view text, struct nzd_err *err)
     json_t *object = json_loadb((const char *)text.data, text.size,
                                 JSON_REJECT_DUPLICATES, &error);
 
-    if (!object)
+    if (!object && json_error_code(&error) == json_error_out_of_memory)
+        nzd_err_memory(err);
+    else if (!object)
         nzd_err_set(err, NZD_EBUNDLE, "it is no JSON: %s", error.text);
     else if (!json_is_object(object))
         nzd_err_set(err, NZD_EBUNDLE, "it is no JSON object");
@@ -473,6 +485,8 @@ static int check_same(struct nzd_view small, json_t *object,
     json_t *again = nzd_journal_line_json(line);
     const char *unknown;
 
+    if (!again)
+        return nzd_err_memory(err);
     if (nzd_journal_line_dump(again, compare, &small) == 0 && small.size == 0) {
         json_decref(again);
         return 0;

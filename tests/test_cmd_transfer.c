@@ -610,6 +610,38 @@ static void memory_follows_the_largest_blob(void **state)
     assert_status(run, 0);
 }
 
+/* A file is not called damaged because memory is short. */
+static void short_of_memory(void **state)
+{
+    struct place *place = *state;
+    struct nzd_buf large = {0};
+    struct harness_run run;
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < 600000; i++)
+        nzd_buf_printf(&large, "%08x", i * 2654435761u);
+    ledger_apply_one(&place->from, "m", "code 0", nzd_buf_string(&large));
+    nzd_buf_clear(&large);
+    ledger_close(&place->from);
+    exported(place);
+    for (unsigned kb = 3 << 10; kb < 64 << 10; kb += 3 << 10) {
+        run = shell(place,
+                    harness_text(place->harness,
+                                 ": %%s; ulimit -d %u; %%s journal import %%s "
+                                 "--journal %%s",
+                                 kb),
+                    plain_nzd(), place->file, place->to);
+        if (run.status == 0)
+            break;
+        failed++;
+        assert_int_not_equal(run.status, 3);
+        assert_contains(run.err, "memory");
+        assert_string_equal(beside(place), "");
+    }
+    assert_int_equal(run.status, 0);
+    assert_true(failed > 0);
+}
+
 /* --- killed ---------------------------------------------------------- */
 
 static void killed_at_each_point(void **state)
@@ -669,6 +701,7 @@ int main(void)
         CASE(a_damaged_journal),
         CASE(beside_a_writer),
         CASE(memory_follows_the_largest_blob),
+        CASE(short_of_memory),
         CASE(killed_at_each_point),
     };
 
