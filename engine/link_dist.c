@@ -495,6 +495,14 @@ static void put_control(const struct nzd_link *link, struct nzd_view to,
         nzd_buf_bytes(out, to.data, to.size);
 }
 
+/* The wire knows no names. */
+static int name_lost(const struct nzd_link *link, int code, struct nzd_err *err)
+{
+    if (code == NZD_ELOST)
+        nzd_err_prefix(err, "%s", link->node);
+    return code;
+}
+
 static int dist_send(struct nzd_link *link, struct nzd_view to,
                      const char *name, struct nzd_view term, uint64_t deadline,
                      struct nzd_err *err)
@@ -510,7 +518,7 @@ static int dist_send(struct nzd_link *link, struct nzd_view to,
         code = nzd_wire_send(&dist->wire, nzd_buf_view(&control), term,
                              deadline, err);
     nzd_buf_clear(&control);
-    return code;
+    return name_lost(link, code, err);
 }
 
 static int dist_receive(struct nzd_link *link, uint64_t deadline,
@@ -518,7 +526,8 @@ static int dist_receive(struct nzd_link *link, uint64_t deadline,
 {
     struct dist *dist = link->state;
 
-    return nzd_wire_receive(&dist->wire, deadline, out, err);
+    return name_lost(link, nzd_wire_receive(&dist->wire, deadline, out, err),
+                     err);
 }
 
 static int dist_wait(struct nzd_link *link, int fd, bool messages,
@@ -526,7 +535,8 @@ static int dist_wait(struct nzd_link *link, int fd, bool messages,
 {
     struct dist *dist = link->state;
 
-    return nzd_wire_wait(&dist->wire, fd, messages, deadline, err);
+    return name_lost(
+        link, nzd_wire_wait(&dist->wire, fd, messages, deadline, err), err);
 }
 
 static bool dist_is_dead(const struct nzd_link *link)
