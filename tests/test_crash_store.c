@@ -47,6 +47,7 @@ struct store {
     size_t older_count;
     struct answers now;
     struct answers one_back;
+    unsigned went_back; /* damaged stores that were one write back */
 };
 
 /* --- commands ------------------------------------------------------------ */
@@ -217,6 +218,7 @@ static bool read_damaged(struct store *store, const char *way, bool header)
         fail_damage(store, way, &list, "verify held");
     if (!as)
         return false;
+    store->went_back += as == &store->one_back;
     unsigned i = sweep_choose(store->sweep, as->count);
     struct harness_run entry = show(store, as->first + i);
     if (answered(store, way, &entry) && strcmp(entry.out, as->shown[i]) != 0)
@@ -261,8 +263,9 @@ static void damaged_stores_are_read(void **state)
         sweep->tally->runs++;
         free(image.data);
     }
-    printf("%u damaged stores of %zu bytes: %u told, %u as they were\n", files,
-           store->whole.size, files - whole, whole);
+    printf("%u damaged stores of %zu bytes: %u told, %u as they were, of them "
+           "%u one write back\n",
+           files, store->whole.size, files - whole, whole, store->went_back);
     assert_in_range(whole, 1, files * 3 / 4);
     sweep_end(sweep);
 }
