@@ -138,9 +138,10 @@ int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
     int code = read_rows(journal, id, &rows, err);
     all.plan.steps = calloc(rows.count + 1, sizeof *all.plan.steps);
     all.sides = calloc(rows.count + 1, 2 * sizeof *all.sides);
-    if (!code && (!all.plan.steps || !all.sides))
+    bool room = all.plan.steps && all.sides;
+    if (!code && !room)
         code = nzd_err_memory(err);
-    for (uint32_t i = 0; i < rows.count && !code; i++)
+    for (uint32_t i = 0; room && i < rows.count && !code; i++)
         code = resend_one(&all, &rows.items[i]);
     if (!code)
         code = nzd_node_collect(node, err);
