@@ -128,16 +128,25 @@ void replay_image_add(struct replay_image *image, const char *path, size_t file)
     image->name_count++;
 }
 
+/* A directory takes along what is in it. */
 void replay_image_rename(struct replay_image *image, const char *path,
                          const char *other)
 {
-    struct name *name = find(image, path, strlen(path));
-    size_t file;
-    if (!name)
-        return;
-    file = name->file;
-    replay_image_remove(image, path);
-    replay_image_add(image, other, file);
+    size_t size = strlen(path);
+    for (size_t i = 0; i < image->name_count;) {
+        struct name *name = &image->names[i];
+        char after[PATH_MAX];
+        if (strncmp(name->path, path, size) != 0 ||
+            (name->path[size] != '\0' && name->path[size] != '/')) {
+            i++;
+            continue;
+        }
+        snprintf(after, sizeof after, "%s%s", other, name->path + size);
+        size_t file = name->file;
+        replay_image_remove(image, name->path);
+        replay_image_add(image, after, file);
+        i = 0;
+    }
 }
 
 /* Whether all directories that lead to it are there. */

@@ -84,6 +84,21 @@ static void gc_and_sweep(struct film *film)
     film_sweep(film, &thorough);
 }
 
+/* Into a place where no journal is. */
+static void import_and_sweep(struct film *from)
+{
+    struct harness *harness = from->sweep->harness;
+    const char *file = harness_path(harness, "export.jsonl");
+    const char *const out[] = {"journal", "export", file, NULL};
+    const char *const in[] = {"journal", "import", file, NULL};
+    struct film *film = film_open(from->sweep, from->node);
+    film_run(from, out, 0, NULL);
+    film_begin(film, "power cut in journal import");
+    film_run(film, in, 0, NULL);
+    film_sweep(film, &thorough);
+    film_close(film);
+}
+
 static void power_cut_in_commands(void **state)
 {
     struct film *film = film_open(*state, ((struct sweep *)*state)->node);
@@ -98,6 +113,7 @@ static void power_cut_in_commands(void **state)
     drop_and_sweep(film);
     if (film_can(film, "gc"))
         gc_and_sweep(film);
+    import_and_sweep(film);
     film_go_on(film, "power cut, then nzd on a new node",
                film->sweep->full ? 12 : 2);
     film_close(film);

@@ -226,6 +226,15 @@ int mkdir(const char *name, mode_t mode)
     return rc;
 }
 
+char *mkdtemp(char *name)
+{
+    REAL(mkdtemp);
+    char *made = real(name);
+    if (made)
+        on_name(RECORDING_MAKE_DIRECTORY, AT_FDCWD, made);
+    return made;
+}
+
 int rename(const char *name, const char *other)
 {
     struct recording_entry entry = {.kind = RECORDING_RENAME};
