@@ -118,8 +118,8 @@ void replay_image_add(struct replay_image *image, const char *path, size_t file)
 {
     size_t at = 0;
     replay_image_remove(image, path);
-    image->names = allocated(
-        realloc(image->names, (image->name_count + 1) * sizeof *image->names));
+    image->names = allocated(reallocarray(image->names, image->name_count + 1,
+                                          sizeof *image->names));
     while (at < image->name_count && strcmp(image->names[at].path, path) < 0)
         at++;
     memmove(image->names + at + 1, image->names + at,
