@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include "boot.h"
+
 #include "interrupt.h"
 
 #include <fcntl.h>
@@ -59,6 +61,18 @@ static const struct command commands[] = {
      "Puts the old code back where a transaction was not committed. apply and\n"
      "rollback do the same before anything else.\n",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT), 0, 0, nzd_cmd_recover},
+    {"boot", "[OPTION...] -- COMMAND...", "start a VM with what is in force",
+     "Settles what was left open, lays the generation in force out in RAM and\n"
+     "has COMMAND boot it: erl or erlexec with -boot, or the start script of "
+     "a\n"
+     "mix or rebar3 release. Where anything fails, COMMAND starts as it is.\n",
+     EVERYWHERE, 0, 0, nzd_cmd_boot},
+    {"health", "ok | bad | lift N", "what this boot booted is good, or not",
+     "`ok` and `bad` speak of the generation that nzd boot started last; "
+     "after\n"
+     "`bad` the next boot takes the one before. `lift N` ends a quarantine: N\n"
+     "may be put in force again by `nzd rollback --to N`.\n",
+     EVERYWHERE | BIT(NZD_OPTION_WAIT), 1, 2, nzd_cmd_health},
     {"journal", "show [N]|verify|export [FILE]|import FILE|gc",
      "what was done; prove it, carry it over, tidy it",
      "`show` lists the transactions, `show N` tells one of them in full,\n"
@@ -277,14 +291,29 @@ static int run_line(const struct nzd_command_line *line,
     return run(command, context, err);
 }
 
+/* Where a command to start follows: nothing of it is ours to read. */
+static int find_dashes(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "boot") != 0)
+        return 0;
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return i;
+    }
+    return 0;
+}
+
 int nzd_command_run(int argc, char **argv)
 {
     struct nzd_command_line line;
     struct nzd_context context = {0};
     struct nzd_err err = NZD_ERR_INIT;
+    int dashes = find_dashes(argc, argv);
     int status;
 
     hold_standard_streams();
+    if (dashes)
+        return nzd_boot_line(argc, argv, dashes);
     status = nzd_options_parse(argc, argv, &line, &err);
     rewrite_help(&line);
     context.options = line.options;

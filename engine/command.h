@@ -56,6 +56,8 @@ int nzd_cmd_plan(struct nzd_context *context);
 int nzd_cmd_rollback(struct nzd_context *context);
 int nzd_cmd_status(struct nzd_context *context);
 int nzd_cmd_recover(struct nzd_context *context);
+int nzd_cmd_boot(struct nzd_context *context);    /* without a command */
+int nzd_cmd_health(struct nzd_context *context);  /* args[0]: ok, bad, lift */
 int nzd_cmd_journal(struct nzd_context *context); /* args[0]: show, verify */
 
 /* The journal directory of a node: --journal, the configured one, else

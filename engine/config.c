@@ -226,6 +226,7 @@ static cfg_opt_t hook_keys[] = {
 static cfg_opt_t boot_keys[] = {
     CFG_STR_CB("tries", "3", CFGF_NONE, on_count),
     CFG_STR_CB("timeout", "10s", CFGF_NONE, on_timeout),
+    CFG_STR_CB("healthy", "30s", CFGF_NONE, on_wait),
     CFG_END(),
 };
 
@@ -283,6 +284,7 @@ static int take_settings(cfg_t *cfg, struct nzd_config *out,
     nzd_parse_count(cfg_getstr(boot, "tries"), &count);
     out->boot_tries = (uint32_t)count;
     nzd_parse_duration(cfg_getstr(boot, "timeout"), &out->boot_timeout_us);
+    nzd_parse_duration(cfg_getstr(boot, "healthy"), &out->boot_healthy_us);
     return rc;
 }
 

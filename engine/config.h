@@ -41,6 +41,7 @@ struct nzd_config {
     unsigned hook_count;
     uint32_t boot_tries;      /* 3 */
     uint64_t boot_timeout_us; /* 10 s */
+    uint64_t boot_healthy_us; /* 30 s; 0: only by `nzd health ok` */
 };
 
 /* Defaults; then `path` when it is there. `path` NULL: /etc/nzd.conf, whose

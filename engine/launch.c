@@ -236,6 +236,7 @@ static int read_mix(char *const argv[], struct nzd_launch *out,
     if (!is_one_of(argv[1], starts))
         return unknown(err, "only start and daemon start a release", argv[0]);
     root_of_script(out);
+    out->detached = strncmp(argv[1], "daemon", 6) == 0;
     out->kind = NZD_LAUNCH_MIX;
     if (!read_start_erl(out, erts, version))
         return unknown(err, "it has no releases/start_erl.data", out->root);
@@ -259,6 +260,7 @@ static int read_relx(char *const argv[], const char *text,
                        "release",
                        argv[0]);
     root_of_script(out);
+    out->detached = strcmp(argv[1], "foreground") && strcmp(argv[1], "console");
     out->kind = NZD_LAUNCH_RELX;
     if (!shell_value(text, "ERTS_VSN", erts, sizeof erts) ||
         !shell_value(text, "REL_VSN", version, sizeof version) ||

@@ -29,6 +29,7 @@ struct nzd_launch {
     char boot[PATH_MAX];     /* its boot file, ".boot" included */
     char emulator[PATH_MAX]; /* beam.smp */
     char erts[64];           /* "13.1.5" */
+    bool detached;           /* the VM is another process than the command's */
 };
 
 /* NZD_EREFUSED: a command that is none of these, or whose release cannot be

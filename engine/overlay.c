@@ -36,7 +36,7 @@ static int make_parents(const char *path, struct nzd_err *err)
     return 0;
 }
 
-static int find_root(struct nzd_journal *journal, char *root,
+int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
                      struct nzd_err *err)
 {
     char uuid[9];
@@ -370,7 +370,7 @@ int nzd_overlay_make(struct nzd_journal *journal,
     struct laying all = {
         .journal = journal, .base = base, .out = out, .err = err};
     memset(out, 0, sizeof *out);
-    int code = find_root(journal, out->root, err);
+    int code = nzd_overlay_root(journal, out->root, err);
     if (!code)
         code = nzd_overlay_plan_read(journal, base->identity, &all.plan, err);
     if (!code && (all.plan.module_count || all.plan.spec_count)) {
@@ -383,6 +383,36 @@ int nzd_overlay_make(struct nzd_journal *journal,
     }
     nzd_overlay_plan_clear(&all.plan);
     return code;
+}
+
+static void booted_path(const char *root, char out[NZD_OVERLAY_PATH + 16])
+{
+    snprintf(out, NZD_OVERLAY_PATH + 16, "%sbooted", root);
+}
+
+int nzd_overlay_set_booted(const char *root, uint64_t generation,
+                           struct nzd_err *err)
+{
+    char path[NZD_OVERLAY_PATH + 16], text[24];
+    booted_path(root, path);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return io_error(path, err);
+    if (!generation)
+        return 0;
+    snprintf(text, sizeof text, "%" PRIu64, generation);
+    return write_file(AT_FDCWD, path, nzd_view_text(text), err);
+}
+
+uint64_t nzd_overlay_booted(const char *root)
+{
+    char path[NZD_OVERLAY_PATH + 16], text[24] = "";
+    booted_path(root, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return 0;
+    ssize_t size = read(fd, text, sizeof text - 1);
+    close(fd);
+    return size > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
 void nzd_overlay_clear(struct nzd_overlay *overlay)
@@ -419,7 +449,8 @@ void nzd_overlay_sweep(const char *root, uint64_t generation)
     snprintf(keep, sizeof keep, "%" PRIu64, generation);
     while (folder && (entry = readdir(folder))) {
         if (entry->d_name[0] == '.' || !strcmp(entry->d_name, keep) ||
-            !strcmp(entry->d_name, "current"))
+            !strcmp(entry->d_name, "current") ||
+            !strcmp(entry->d_name, "booted"))
             continue;
         snprintf(path, sizeof path, "%s%s", root, entry->d_name);
         remove_folder(path);

@@ -17,6 +17,8 @@
  *     start.boot                         the base's boot script, made anew
  *     base                               the path of the base's boot script
  *   /run/nzd/overlay/UUID/current        a link to the N of the last commit
+ *   /run/nzd/overlay/UUID/booted         the N that nzd boot started last;
+ *                                        not there: it was the base
  *
  * UUID: the first 8 digits of the journal's, N the generation. Only whole
  * folders carry the name N: they are made as N.new and renamed.
@@ -63,6 +65,17 @@ void nzd_overlay_clear(struct nzd_overlay *overlay);
 /* Has `current` name its folder, or nothing: at one instant. */
 int nzd_overlay_set_current(const struct nzd_overlay *overlay,
                             struct nzd_err *err);
+
+/* ".../nzd/overlay/UUID/", made where it is not there. NZD_ENOTFOUND as
+ * above. */
+int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
+                     struct nzd_err *err);
+
+/* What nzd boot started last since the host came up; 0: the base, or it was
+ * not nzd boot. */
+int nzd_overlay_set_booted(const char *root, uint64_t generation,
+                           struct nzd_err *err);
+uint64_t nzd_overlay_booted(const char *root);
 
 /* Removes the folders of all other generations. Never fails. */
 void nzd_overlay_sweep(const char *root, uint64_t generation);

@@ -367,7 +367,9 @@ static int fetch_targets(struct target *target, struct nzd_err *err)
 static int note_generation(void *context, const struct nzd_txn *txn)
 {
     struct generations *all = context;
-    if (txn->state != NZD_STATE_COMMITTED ||
+    /* One in quarantine was undone by the transaction behind it. */
+    if ((txn->state != NZD_STATE_COMMITTED &&
+         txn->state != NZD_STATE_QUARANTINED) ||
         !nzd_digest_equal(&txn->base, all->base))
         return 0;
     if (all->count % 64 == 0) {

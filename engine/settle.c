@@ -353,39 +353,65 @@ static int elsewhere(const struct nzd_txn *txn, const struct nzd_target *target,
     return NZD_EUNSETTLED;
 }
 
+static int settle_left(struct nzd_context *context, struct nzd_journal *journal,
+                       const struct nzd_target *target, struct nzd_txn *txn,
+                       struct nzd_err *err)
+{
+    struct nzd_timeline timeline;
+    nzd_timeline_open(&timeline);
+    nzd_output_step(&context->output, "recover", 0, NULL,
+                    "transaction %" PRIu64 " was left %s", txn->id,
+                    nzd_state_name(txn->state));
+    struct nzd_settle settle = {
+        .context = context,
+        .journal = journal,
+        .target = target,
+        .txn = txn,
+        .timeline = &timeline,
+        .why = "nzd ended before it was finished",
+    };
+    int code = nzd_settle_txn(&settle, err);
+    if (!code)
+        nzd_output_step(&context->output, "recover", 0, NULL,
+                        "transaction %" PRIu64 " %s", txn->id,
+                        nzd_state_name(txn->state));
+    nzd_timeline_clear(&timeline);
+    return code;
+}
+
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
                     const struct nzd_target *target, struct nzd_err *err)
 {
     struct nzd_txn txn;
-    struct nzd_timeline timeline;
     int code = nzd_journal_open_txn(journal, &txn, NULL);
     if (code == NZD_ENOTFOUND)
         return 0;
     if (code)
         return nzd_journal_open_txn(journal, &txn, err);
-    if (is_elsewhere(&txn, target)) {
-        code = elsewhere(&txn, target, err);
-        nzd_txn_clear(&txn);
-        return code;
-    }
-    nzd_timeline_open(&timeline);
-    nzd_output_step(&context->output, "recover", 0, NULL,
-                    "transaction %" PRIu64 " was left %s", txn.id,
-                    nzd_state_name(txn.state));
-    struct nzd_settle settle = {
-        .context = context,
-        .journal = journal,
-        .target = target,
-        .txn = &txn,
-        .timeline = &timeline,
-        .why = "nzd ended before it was finished",
-    };
-    code = nzd_settle_txn(&settle, err);
-    if (!code)
-        nzd_output_step(&context->output, "recover", 0, NULL,
-                        "transaction %" PRIu64 " %s", txn.id,
-                        nzd_state_name(txn.state));
-    nzd_timeline_clear(&timeline);
+    code = is_elsewhere(&txn, target)
+               ? elsewhere(&txn, target, err)
+               : settle_left(context, journal, target, &txn, err);
+    nzd_txn_clear(&txn);
+    return code;
+}
+
+int nzd_settle_gone(struct nzd_context *context, struct nzd_journal *journal,
+                    struct nzd_err *err)
+{
+    static const struct nzd_target nobody;
+    struct nzd_txn txn;
+    int code = nzd_journal_open_txn(journal, &txn, NULL);
+    if (code == NZD_ENOTFOUND)
+        return 0;
+    if (code)
+        return nzd_journal_open_txn(journal, &txn, err);
+    if (is_proven_gone(&txn.vm))
+        code = settle_left(context, journal, &nobody, &txn, err);
+    else
+        code = nzd_err_set(err, NZD_EUNSETTLED,
+                           "transaction %" PRIu64 " is %s, and the VM it was "
+                           "armed in is not proven gone",
+                           txn.id, nzd_state_name(txn.state));
     nzd_txn_clear(&txn);
     return code;
 }

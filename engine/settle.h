@@ -44,6 +44,11 @@ int nzd_settle_txn(struct nzd_settle *settle, struct nzd_err *err);
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
                     const struct nzd_target *target, struct nzd_err *err);
 
+/* The same without asking a node, before a VM is started: NZD_EUNSETTLED,
+ * nothing written, where the one it was armed in is not proven gone. */
+int nzd_settle_gone(struct nzd_context *context, struct nzd_journal *journal,
+                    struct nzd_err *err);
+
 /* For who only asks: NZD_EBUSY while a transaction is open, since what the
  * node runs then may still be undone. `journal` may be NULL. */
 int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err);

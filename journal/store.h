@@ -46,6 +46,8 @@ typedef int nzd_store_body(struct nzd_store_txn *txn, void *context,
 int nzd_store_find(const char *directory, struct nzd_err *err);
 /* Makes the directory (0700) with its parents, each synced. */
 int nzd_store_make_directory(const char *directory, struct nzd_err *err);
+/* Its names are durable when it returns 0. */
+int nzd_store_sync_directory(const char *directory, struct nzd_err *err);
 /* Makes a store whose first transaction is `body`. Durable, whole or not. */
 int nzd_store_create(const char *directory,
                      const struct nzd_store_options *options,

@@ -265,7 +265,7 @@ int nzd_store_make_directory(const char *directory, struct nzd_err *err)
 static bool is_ours(const char *name)
 {
     static const char *const names[] = {
-        ".", "..", "lock", "data.mdb.new", "lost+found",
+        ".", "..", "lock", "boot", "data.mdb.new", "lost+found",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -38,6 +38,4 @@ int nzd_store_set_map(struct nzd_store *store, uint64_t size);
  * reads behind the pages it knows of. */
 int nzd_store_lengthen(int fd, uint64_t size);
 
-int nzd_store_sync_directory(const char *directory, struct nzd_err *err);
-
 #endif

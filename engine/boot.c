@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot.h"
+
+#include "../journal/attempts.h"
+#include "base.h"
+#include "boot_fallback.h"
+#include "host.h"
+#include "run.h"
+#include "settle.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BOOT_FILE_MAX (16u << 20) /* bytes of a boot script */
+#define LOCK_WAIT_US  2000000u
+/* A generation that was healthy once is given more tries: whoever switches a
+ * device off and on again must not burn it. */
+#define HEALTHY_TRIES 4u
+
+struct deciding {
+    struct nzd_context *context;
+    const struct nzd_launch *launch;
+    struct nzd_boot *out;
+    struct nzd_target target; /* this host; nobody runs yet */
+    const struct nzd_term *script;
+    struct nzd_buf script_bytes;
+    struct nzd_journal *journal;
+    struct nzd_txn in_force;
+    struct nzd_attempts attempts;
+    struct nzd_err *err;
+};
+
+/* --- the base ------------------------------------------------------------ */
+
+static int read_base(struct deciding *d)
+{
+    struct nzd_arena *arena = &d->context->config.arena;
+    struct nzd_base_parts parts = {.erts = d->launch->erts};
+    struct nzd_buf elf = {0};
+    const struct nzd_term *id;
+    if (nzd_host_read(d->launch->boot, BOOT_FILE_MAX, &d->script_bytes) ||
+        nzd_host_read(d->launch->emulator, NZD_BASE_ELF, &elf)) {
+        nzd_buf_clear(&elf);
+        return nzd_err_set(d->err, NZD_EREFUSED, "%s cannot be read",
+                           d->launch->boot);
+    }
+    parts.script = nzd_buf_view(&d->script_bytes);
+    parts.elf = nzd_buf_view(&elf);
+    int code = nzd_term_decode(parts.script, arena, &d->script, d->err);
+    if (!code) {
+        id = nzd_term_at(d->script, 1);
+        parts.name = nzd_term_text(nzd_term_at(id, 0), arena);
+        parts.version = nzd_term_text(nzd_term_at(id, 1), arena);
+        if (!nzd_term_is_tagged(d->script, "script", 3) || !parts.name ||
+            !parts.version)
+            code = nzd_err_set(d->err, NZD_EREFUSED, "%s is no boot script",
+                               d->launch->boot);
+        else
+            d->out->base = nzd_base_identity(&parts);
+    }
+    nzd_buf_clear(&elf);
+    return code;
+}
+
+/* --- the journal --------------------------------------------------------- */
+
+static int open_journal(struct deciding *d, enum nzd_journal_mode mode)
+{
+    struct nzd_journal_options options;
+    uint64_t wait = d->context->options.wait_us;
+    nzd_journal_close(d->journal);
+    d->journal = NULL;
+    if (mode == NZD_JOURNAL_WRITE && !wait)
+        d->context->options.wait_us = LOCK_WAIT_US;
+    int code = nzd_run_open_journal(d->context, &d->target, mode, &options,
+                                    &d->journal, d->err);
+    d->context->options.wait_us = wait;
+    return code;
+}
+
+static bool is_open(struct deciding *d)
+{
+    struct nzd_txn txn;
+    if (nzd_journal_open_txn(d->journal, &txn, NULL))
+        return false;
+    nzd_txn_clear(&txn);
+    return true;
+}
+
+/* Of what cannot be settled now the old code is in force all the same: the
+ * next nzd goes on. */
+static int settle(struct deciding *d)
+{
+    struct nzd_err left = NZD_ERR_INIT;
+    struct nzd_err *err = d->err;
+    d->err = &left;
+    int code = open_journal(d, NZD_JOURNAL_WRITE);
+    if (!code)
+        code = nzd_settle_gone(d->context, d->journal, &left);
+    d->err = err;
+    if (code)
+        nzd_output_warn(&d->context->output, "not settled: %s", left.message);
+    return d->journal ? 0 : open_journal(d, NZD_JOURNAL_READ);
+}
+
+/* 0 with in_force.id 0: nothing is. */
+static int find_in_force(struct deciding *d)
+{
+    nzd_txn_clear(&d->in_force);
+    memset(&d->in_force, 0, sizeof d->in_force);
+    int code =
+        nzd_journal_in_force(d->journal, &d->out->base, &d->in_force, d->err);
+    if (code != NZD_ENOTFOUND)
+        return code;
+    nzd_err_clear(d->err);
+    memset(&d->in_force, 0, sizeof d->in_force);
+    return 0;
+}
+
+/* --- attempts ------------------------------------------------------------ */
+
+/* The count of another generation says which was healthy last. */
+static int read_attempts(struct deciding *d)
+{
+    struct nzd_attempts *a = &d->attempts;
+    int code = nzd_attempts_read(d->out->journal, a, d->err);
+    if (code)
+        return code;
+    if (a->generation == d->in_force.id &&
+        nzd_digest_equal(&a->base, &d->out->base))
+        return 0;
+    struct nzd_attempts fresh = {.base = d->out->base,
+                                 .generation = d->in_force.id};
+    if (nzd_digest_equal(&a->base, &d->out->base))
+        fresh.last_healthy = a->healthy ? a->generation : a->last_healthy;
+    *a = fresh;
+    return 0;
+}
+
+static bool is_spent(const struct deciding *d)
+{
+    uint64_t tries = d->context->config.boot_tries;
+    const struct nzd_attempts *a = &d->attempts;
+    return a->tries >= (a->healthy ? tries * HEALTHY_TRIES : tries);
+}
+
+/* One step back; again until one is left that has tries, or the base. */
+static int fall_back(struct deciding *d)
+{
+    struct nzd_txn next = {0};
+    char why[160];
+    snprintf(why, sizeof why,
+             "generation %" PRIu64 " did not become healthy in %" PRIu32
+             " boots",
+             d->in_force.id, d->attempts.tries);
+    int code = open_journal(d, NZD_JOURNAL_WRITE);
+    if (!code)
+        code = nzd_boot_fall_back(d->journal, &d->in_force, why, &next, d->err);
+    if (code) {
+        nzd_txn_clear(&next);
+        return code;
+    }
+    nzd_output_warn(&d->context->output,
+                    "%s: put out of force, generation %" PRIu64 " is that of "
+                    "%" PRIu64,
+                    why, next.id, next.to_generation);
+    uint64_t healthy = d->attempts.last_healthy;
+    nzd_txn_clear(&d->in_force);
+    d->in_force = next;
+    d->attempts = (struct nzd_attempts){
+        .base = d->out->base,
+        .generation = next.id,
+        .last_healthy = healthy,
+        .healthy = healthy && healthy == next.to_generation};
+    return 0;
+}
+
+static int count(struct deciding *d)
+{
+    struct nzd_err unwritten = NZD_ERR_INIT;
+    d->attempts.tries++;
+    if (!nzd_attempts_write(d->out->journal, &d->attempts, &unwritten))
+        return 0;
+    if (d->attempts.healthy) {
+        nzd_output_warn(&d->context->output, "this boot is not counted: %s",
+                        unwritten.message);
+        return 0;
+    }
+    return nzd_err_set(d->err, NZD_EREFUSED,
+                       "generation %" PRIu64 " was never healthy and cannot "
+                       "be counted: %.200s",
+                       d->in_force.id, unwritten.message);
+}
+
+/* --- the overlay --------------------------------------------------------- */
+
+static int lay_out(struct deciding *d)
+{
+    struct nzd_overlay_base base = {.identity = &d->out->base,
+                                    .script = d->script,
+                                    .boot_file = d->launch->boot};
+    struct nzd_overlay overlay = {.folder_count = 0};
+    int code =
+        nzd_overlay_make(d->journal, &base, d->in_force.id, &overlay, d->err);
+    if (!code)
+        code = nzd_overlay_set_current(&overlay, d->err);
+    if (!code && overlay.has_boot) {
+        snprintf(d->out->boot, sizeof d->out->boot, "%.500scurrent/start",
+                 overlay.root);
+        d->out->overlay = true;
+    }
+    if (!code)
+        nzd_overlay_sweep(overlay.root, d->in_force.id);
+    nzd_overlay_clear(&overlay);
+    return code;
+}
+
+/* Until it is known what starts, nothing is said to have been. */
+static int note_booted(struct deciding *d, uint64_t generation)
+{
+    char root[NZD_OVERLAY_PATH];
+    int code = nzd_overlay_root(d->journal, root, d->err);
+    return code ? code : nzd_overlay_set_booted(root, generation, d->err);
+}
+
+static int choose(struct deciding *d)
+{
+    int code = find_in_force(d);
+    if (code || !d->in_force.id)
+        return code;
+    code = note_booted(d, 0);
+    if (!code)
+        code = read_attempts(d);
+    while (!code && is_spent(d) && d->in_force.new_set.count)
+        code = fall_back(d);
+    if (!code)
+        code = lay_out(d);
+    /* Counted last: what kept us from laying it out was not its fault. */
+    if (!code && d->out->overlay && !d->launch->detached)
+        code = count(d);
+    if (!code && d->out->overlay)
+        code = note_booted(d, d->in_force.id);
+    if (code)
+        d->out->overlay = false;
+    else
+        d->out->generation = d->in_force.id;
+    return code;
+}
+
+int nzd_boot_decide(struct nzd_context *context, char *const argv[],
+                    struct nzd_boot *out, struct nzd_err *err)
+{
+    struct nzd_launch launch;
+    struct deciding d = {.context = context,
+                         .launch = &launch,
+                         .out = out,
+                         .target = {.local = true},
+                         .err = err};
+    memset(out, 0, sizeof *out);
+    int code = open_journal(&d, NZD_JOURNAL_READ);
+    if (code == NZD_ENOTFOUND) {
+        nzd_err_clear(err);
+        return 0;
+    }
+    if (!code) {
+        snprintf(out->journal, sizeof out->journal, "%s",
+                 nzd_journal_directory(d.journal));
+        code = nzd_launch_read(argv, &launch, err);
+    }
+    if (!code)
+        code = read_base(&d);
+    if (!code && is_open(&d))
+        code = settle(&d);
+    if (!code)
+        code = choose(&d);
+    nzd_txn_clear(&d.in_force);
+    nzd_buf_clear(&d.script_bytes);
+    nzd_journal_close(d.journal);
+    return code;
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+#include "scene.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A node whose VM is started by `nzd boot --`, as erlinit would: what it runs
+ * after each kind of end, and with everything damaged. */
+
+static const char *const *prefix(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *const *nzd = harness_argv(harness, NULL, NULL);
+    const char **words = harness_alloc(harness, 8 * sizeof *words);
+    words[0] = nzd[0];
+    words[1] = "boot";
+    words[2] = "--journal";
+    words[3] = scene->journal;
+    words[4] = "--config";
+    words[5] = scene->config;
+    words[6] = "--";
+    return words;
+}
+
+static void start(struct scene *scene, bool interactive)
+{
+    struct beam_node_options options = {
+        .release = scene_bundle(scene, "0.1.0"),
+        .name = "counter",
+        .interactive = interactive,
+        .prefix = prefix(scene),
+    };
+    beam_node_kill(scene->node);
+    scene_start(scene, &options);
+}
+
+static int setup(void **state)
+{
+    scene_setup(state);
+    struct scene *scene = *state;
+    scene_config(scene, "%s", "boot {\n tries = 3\n healthy = 0\n}\n");
+    start(scene, false);
+    return 0;
+}
+
+static void reboot(struct scene *scene)
+{
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+}
+
+static void apply(struct scene *scene, const char *version)
+{
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--retry", scene_bundle(scene, version));
+    assert_status(run, 0);
+}
+
+/* --- what boots ---------------------------------------------------------- */
+
+static void the_base_without_a_journal(void **state)
+{
+    struct scene *scene = *state;
+    assert_runs(scene, "0.1.0");
+    assert_eval(scene->node, "os:getenv(\"NZD_BOOT\")", "\"0\"");
+    assert_eval(scene->node, "length(element(2, init:get_argument(boot)))",
+                "1");
+}
+
+static void what_was_committed(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+    assert_eval(scene->node, "os:getenv(\"NZD_BOOT\")", "\"1\"");
+    assert_eval(scene->node,
+                "element(3, lists:keyfind(counter, 1, "
+                "application:which_applications()))",
+                "\"0.2.0\"");
+    struct harness_run run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+static void generation_upon_generation(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    apply(scene, "0.3.0");
+    reboot(scene);
+    assert_runs(scene, "0.3.0");
+    scene_settled(scene);
+    struct harness_run run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_contains(run.out, "counter 0.2.0 runs");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    run = scene_nzd(scene, "rollback", "--to", "0");
+    assert_status(run, 0);
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+static void in_interactive_mode(void **state)
+{
+    struct scene *scene = *state;
+    start(scene, true);
+    apply(scene, "0.2.0");
+    reboot(scene);
+    assert_eval(scene->node, "element(1, counter_srv:call())", "\"0.2.0\"");
+    assert_eval(scene->node, "counter_rate:module_info(module)",
+                "counter_rate");
+    assert_eval(scene->node, "code:which(counter_legacy)", "non_existing");
+    scene_settled(scene);
+}
+
+/* --- what was left open -------------------------------------------------- */
+
+static void what_was_cut_short(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, SCENE_PROGRAM("act", "post", "60s"),
+                 scene_script(scene, "act", "echo $$ >began\nsleep 60\n"));
+    struct harness_job *job =
+        scene_begin(scene, "apply", scene_bundle(scene, "0.2.0"));
+    scene_wait_pid(scene, "began");
+    beam_node_kill(scene->node);
+    kill(harness_job_pid(job), SIGKILL);
+    harness_end(scene->harness, job, 5000);
+    scene_record(scene, 1, "armed");
+    beam_node_start_again(scene->node);
+    scene_record(scene, 1, "rolled_back");
+    assert_runs(scene, "0.1.0");
+    scene_config(scene, "%s", "");
+    scene_settled(scene);
+    apply(scene, "0.2.0");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+}
+
+/* --- health -------------------------------------------------------------- */
+
+static void falls_back_after_tries(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    for (int i = 0; i < 3; i++) {
+        reboot(scene);
+        assert_runs(scene, "0.2.0");
+    }
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    scene_record(scene, 1, "quarantined");
+    scene_record(scene, 2, "committed");
+    scene_settled(scene);
+    struct harness_run run = scene_nzd(scene, "rollback", "--to", "1");
+    assert_status(run, 2);
+    run = scene_nzd(scene, "health", "lift", "1");
+    assert_status(run, 0);
+    run = scene_nzd(scene, "rollback", "--to", "1");
+    assert_status(run, 0);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+static void health_ok_keeps_it(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    for (int i = 0; i < 5; i++) {
+        reboot(scene);
+        assert_runs(scene, "0.2.0");
+        struct harness_run run = scene_nzd(scene, "health", "ok");
+        assert_status(run, 0);
+        assert_contains(run.out, "generation 1: healthy");
+    }
+    apply(scene, "0.3.0");
+    for (int i = 0; i < 3; i++) {
+        reboot(scene);
+        assert_runs(scene, "0.3.0");
+    }
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+static void health_bad_ends_it(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = scene_nzd(scene, "health", "ok");
+    assert_status(run, 5);
+    apply(scene, "0.2.0");
+    run = scene_nzd(scene, "health", "bad");
+    assert_status(run, 5);
+    reboot(scene);
+    run = scene_nzd(scene, "health", "bad");
+    assert_status(run, 0);
+    assert_runs(scene, "0.2.0");
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+/* A VM that stays up is healthy. */
+static void the_keeper_sees_it(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s", "boot {\n tries = 1\n healthy = 200ms\n}\n");
+    apply(scene, "0.2.0");
+    for (int i = 0; i < 3; i++) {
+        reboot(scene);
+        assert_runs(scene, "0.2.0");
+        process_sleep_ms(500);
+    }
+    /* But for one that ends before, each boot is a try. */
+    scene_config(scene, "%s", "boot {\n tries = 1\n healthy = 1h\n}\n");
+    apply(scene, "0.3.0");
+    reboot(scene);
+    assert_runs(scene, "0.3.0");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+}
+
+/* --- with everything damaged --------------------------------------------- */
+
+static void damage(struct scene *scene, const char *name, off_t at)
+{
+    const char *path =
+        harness_text(scene->harness, "%s/%s", scene->journal, name);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    for (off_t i = 0; i < 16; i++)
+        assert_int_equal(pwrite(fd, "rubbish!", 8, at + i * 4096), 8);
+    close(fd);
+}
+
+static void a_damaged_journal(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    damage(scene, "data.mdb", 24);
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    assert_contains(beam_node_log(scene->node), "the base boots: ");
+}
+
+static void a_truncated_journal(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    assert_int_equal(
+        truncate(harness_text(scene->harness, "%s/data.mdb", scene->journal),
+                 4096),
+        0);
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+}
+
+/* A count that does not hold is one of nothing: the generation boots. */
+static void a_damaged_count(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    damage(scene, "boot", 8);
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+}
+
+static void a_count_that_cannot_be_written(void **state)
+{
+    struct scene *scene = *state;
+    const char *boot = harness_text(scene->harness, "%s/boot", scene->journal);
+    apply(scene, "0.2.0");
+    assert_int_equal(mkdir(boot, 0700), 0);
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    assert_contains(beam_node_log(scene->node), "the base boots: ");
+    assert_int_equal(rmdir(boot), 0);
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+}
+
+static void a_configuration_of_rubbish(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    scene_config(scene, "%s", "boot { rubbish");
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    assert_contains(beam_node_log(scene->node), "the base boots: ");
+    scene_config(scene, "%s", "");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+}
+
+/* Somebody else holds the journal: what is in force boots all the same. */
+static void a_journal_that_is_held(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    int fd =
+        open(harness_text(scene->harness, "%s/lock", scene->journal), O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    close(fd);
+}
+
+static void a_command_that_is_not_there(void **state)
+{
+    struct scene *scene = *state;
+    const char *const *nzd = harness_argv(scene->harness, NULL, NULL);
+    const char *const argv[] = {nzd[0], "boot", "--", "/no/such/erlexec", NULL};
+    struct harness_run run = harness_run(scene->harness, argv, NULL);
+    assert_status(run, 127);
+    assert_contains(run.err, "/no/such/erlexec");
+    const char *const none[] = {nzd[0], "boot", NULL};
+    run = harness_run(scene->harness, none, NULL);
+    assert_status(run, 2);
+    const char *const other[] = {nzd[0], "boot", "--journal", scene->journal,
+                                 "--",   "echo", "as it is",  NULL};
+    run = harness_run(scene->harness, other, NULL);
+    assert_status(run, 0);
+    assert_string_equal(run.out, "as it is\n");
+}
+
+#define in(test) cmocka_unit_test_setup_teardown(test, setup, scene_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in(the_base_without_a_journal),
+        in(what_was_committed),
+        in(generation_upon_generation),
+        in(in_interactive_mode),
+        in(what_was_cut_short),
+        in(falls_back_after_tries),
+        in(health_ok_keeps_it),
+        in(health_bad_ends_it),
+        in(the_keeper_sees_it),
+        in(a_damaged_journal),
+        in(a_truncated_journal),
+        in(a_damaged_count),
+        in(a_count_that_cannot_be_written),
+        in(a_configuration_of_rubbish),
+        in(a_journal_that_is_held),
+        in(a_command_that_is_not_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
