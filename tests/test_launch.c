@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scene.h"
+
+#include "../engine/launch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The commands that start a release, as their tools make them, around which
+ * nzd boot has the generation in force boot. */
+
+struct started {
+    const char *release; /* the fixture that lies on the disk */
+    const char *bundle;  /* what is applied to it */
+    const char *script;  /* bin/NAME */
+    const char *verb;
+    const char *expression; /* tells the version that runs, as text */
+    const char *version;
+};
+
+static int setup(void **state)
+{
+    struct scene *scene;
+    scene_setup(state);
+    scene = *state;
+    beam_node_kill(scene->node);
+    return 0;
+}
+
+/* In force in the scene's journal, over a copy of the release. */
+static const char *commit(struct scene *scene, const struct started *what)
+{
+    struct harness *harness = scene->harness;
+    const char *release = harness_path(harness, "release");
+    harness_copy(harness, harness_fixture(harness, what->release), release);
+    const struct beam_node_options options = {.release = release,
+                                              .name = "first"};
+    scene->node = beam_node_start(harness, &options);
+    struct harness_run run =
+        scene_nzd(scene, "apply", harness_fixture(harness, what->bundle));
+    assert_status(run, 0);
+    beam_node_kill(scene->node);
+    return release;
+}
+
+/* The script of rebar3 wants a name there. */
+static void name_node(struct scene *scene, const char *release)
+{
+    const char *vm_args =
+        harness_text(scene->harness, "%s/releases/0.1.0/vm.args", release);
+    if (access(harness_text(scene->harness, "%s/bin/counter", release), F_OK))
+        return;
+    harness_write_file(vm_args, "-sname launched\n-setcookie launched\n");
+}
+
+/* What the VM that the command has started writes about itself. */
+static const char *version_of(struct scene *scene, const struct started *what,
+                              const char *release, bool boot)
+{
+    struct harness *harness = scene->harness;
+    const char *script =
+        harness_text(harness, "%s/bin/%s", release, what->script);
+    const char *file = harness_path(harness, "version");
+    const char *const *nzd = harness_argv(harness, NULL, NULL);
+    const char *const with[] = {nzd[0], "boot", "--journal", scene->journal,
+                                "--",   script, what->verb,  NULL};
+    const char *const without[] = {script, what->verb, NULL};
+    const char *const environment[] = {
+        harness_text(harness,
+                     "ERL_ZFLAGS=-eval 'file:write_file(\"%s\",%s),"
+                     "file:rename(\"%s\",\"%s.done\"),erlang:halt(0).'",
+                     file, what->expression, file, file),
+        harness_text(harness, "HOME=%s", harness_dir(harness)),
+        "RELEASE_DISTRIBUTION=none", "LC_ALL=C.UTF-8", NULL};
+    harness_remove(harness, harness_text(harness, "%s.done", file));
+    struct harness_job *job =
+        harness_begin(harness, boot ? with : without, environment);
+    struct harness_run run = harness_end(harness, job, 30000);
+    const char *text =
+        harness_read_file(harness, harness_text(harness, "%s.done", file));
+    if (!text[0])
+        harness_fail("%s %s: no version\n%s%s", script, what->verb, run.out,
+                     run.err);
+    return text;
+}
+
+static void starts(struct scene *scene, const struct started *what)
+{
+    const char *release = commit(scene, what);
+    name_node(scene, release);
+    assert_string_equal(version_of(scene, what, release, false), "0.1.0");
+    assert_string_equal(version_of(scene, what, release, true), what->version);
+}
+
+static void script_of_rebar3(void **state)
+{
+    static const struct started counter = {
+        "counter-0.1.0", "counter-0.2.0",          "counter",
+        "foreground",    "counter_text:version()", "0.2.0"};
+    starts(*state, &counter);
+}
+
+static void script_of_mix(void **state)
+{
+    static const struct started greeter = {
+        "greeter-0.1.0",
+        "greeter-0.2.0",
+        "greeter",
+        "start",
+        "element(2,application:get_key(greeter,vsn))",
+        "0.2.0"};
+    starts(*state, &greeter);
+}
+
+/* --- what is understood -------------------------------------------------- */
+
+static void what_is_none(void **state)
+{
+    struct scene *scene = *state;
+    static char *const none[] = {"/no/such/program", NULL};
+    static char *const other[] = {"/bin/sh", "-c", "erl", NULL};
+    static char *const bare[] = {"erl", "-noshell", NULL};
+    char *const *const commands[] = {none, other, bare};
+    struct nzd_launch launch;
+    (void)scene;
+    for (size_t i = 0; i < 3; i++) {
+        struct nzd_err err = NZD_ERR_INIT;
+        assert_int_equal(nzd_launch_read(commands[i], &launch, &err),
+                         NZD_EREFUSED);
+        assert_true(err.message[0]);
+    }
+}
+
+#define in(test) cmocka_unit_test_setup_teardown(test, setup, scene_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {in(script_of_rebar3), in(script_of_mix),
+                                       in(what_is_none)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
