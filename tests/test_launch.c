@@ -76,7 +76,8 @@ static const char *version_of(struct scene *scene, const struct started *what,
                      "file:rename(\"%s\",\"%s.done\"),erlang:halt(0).'",
                      file, what->expression, file, file),
         harness_text(harness, "HOME=%s", harness_dir(harness)),
-        "RELEASE_DISTRIBUTION=none", "LC_ALL=C.UTF-8", NULL};
+        "RELEASE_DISTRIBUTION=none", "ERL_CRASH_DUMP=/dev/null",
+        "LC_ALL=C.UTF-8", NULL};
     harness_remove(harness, harness_text(harness, "%s.done", file));
     struct harness_job *job =
         harness_begin(harness, boot ? with : without, environment);
