@@ -528,10 +528,17 @@ put_paths(Folders, Boot) ->
     New =
         [I || {B, I} <- Folders, not lists:member(B, Base)] ++
             [proplists:get_value(B, Folders, B) || B <- Base],
-    case New =:= Now orelse code:set_path(New) of
+    case New =:= Now orelse set_path(New) of
         true when Boot =:= <<>> -> ok;
         true -> init:make_permanent(native(Boot), false);
         {error, _} = Error -> Error
+    end.
+
+%% A folder that has gone since is no reason to refuse all of them.
+set_path(Path) ->
+    case code:set_path(Path) of
+        true -> true;
+        {error, _} -> code:set_path([P || P <- Path, filelib:is_dir(P)])
     end.
 
 %% A folder of an overlay names the one of the base that it stands for.
