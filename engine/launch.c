@@ -70,7 +70,8 @@ static bool shell_value(const char *text, const char *name, char *out,
     size_t length = strlen(name);
     for (const char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, name, length) || strncmp(line + length, "=\"", 2))
+        if (strncmp(line, name, length) != 0 ||
+            strncmp(line + length, "=\"", 2) != 0)
             continue;
         line += length + 2;
         length = strcspn(line, "\"\n");
@@ -260,7 +261,8 @@ static int read_relx(char *const argv[], const char *text,
                        "release",
                        argv[0]);
     root_of_script(out);
-    out->detached = strcmp(argv[1], "foreground") && strcmp(argv[1], "console");
+    out->detached =
+        strcmp(argv[1], "foreground") != 0 && strcmp(argv[1], "console") != 0;
     out->kind = NZD_LAUNCH_RELX;
     if (!shell_value(text, "ERTS_VSN", erts, sizeof erts) ||
         !shell_value(text, "REL_VSN", version, sizeof version) ||

@@ -17,8 +17,11 @@ static void *grow(void *items, uint32_t count, uint32_t *capacity, size_t size)
 {
     if (count < *capacity)
         return items;
-    *capacity = *capacity ? 2 * *capacity : 32;
-    return realloc(items, *capacity * size);
+    uint32_t wanted = *capacity ? 2 * *capacity : 32;
+    void *grown = realloc(items, wanted * size);
+    if (grown)
+        *capacity = wanted;
+    return grown;
 }
 
 static const char *keep(struct planning *p, const char *text, size_t size)
@@ -111,34 +114,37 @@ static int note_file(void *context, const struct nzd_live_row *row)
     return p->specs.failed ? nzd_err_memory(p->err) : 0;
 }
 
+static int keep_spec(struct planning *p, const struct nzd_term *spec)
+{
+    struct nzd_overlay_plan *plan = p->plan;
+    void *specs = grow(plan->specs, plan->spec_count, &plan->spec_capacity,
+                       sizeof(const struct nzd_term *));
+    if (!specs)
+        return nzd_err_memory(p->err);
+    plan->specs = specs;
+    plan->specs[plan->spec_count++] = spec;
+    return 0;
+}
+
 static int read_spec(struct planning *p, struct nzd_journal *journal,
                      const struct nzd_digest *blob)
 {
-    struct nzd_overlay_plan *plan = p->plan;
     struct nzd_buf bytes = {0};
     const struct nzd_term *spec = NULL;
+    const char *kept = NULL;
     int code = nzd_journal_get_blob(journal, blob, &bytes, p->err);
-    const char *copy =
-        code ? NULL : keep(p, (const char *)bytes.data, bytes.size);
-    if (!code && !copy)
+    if (!code)
+        kept = keep(p, (const char *)bytes.data, bytes.size);
+    if (!code && !kept)
         code = nzd_err_memory(p->err);
     if (!code)
-        code = nzd_term_decode(nzd_view_of(copy, bytes.size), &plan->arena,
+        code = nzd_term_decode(nzd_view_of(kept, bytes.size), &p->plan->arena,
                                &spec, p->err);
     nzd_buf_clear(&bytes);
-    void *specs = code ? NULL
-                       : grow(plan->specs, plan->spec_count,
-                              &plan->spec_capacity, sizeof *plan->specs);
-    if (!code && !specs)
-        code = nzd_err_memory(p->err);
-    if (code)
-        return code;
-    plan->specs = specs;
-    plan->specs[plan->spec_count++] = spec;
-    return nzd_term_is_tagged(spec, "application", 3)
-               ? 0
-               : nzd_err_set(p->err, NZD_EJOURNAL,
-                             "a specification in force is none");
+    if (!code && !nzd_term_is_tagged(spec, "application", 3))
+        code = nzd_err_set(p->err, NZD_EJOURNAL,
+                           "a specification in force is none");
+    return code ? code : keep_spec(p, spec);
 }
 
 /* --- names in the overlay ------------------------------------------------ */

@@ -51,16 +51,17 @@ static void try_module_row(struct nzd_view value, struct nzd_buf *again)
 static void try_live_row(struct nzd_view value, struct nzd_buf *again)
 {
     struct nzd_digest blob;
+    struct nzd_digest base;
     struct nzd_live_row row;
 
     if (nzd_live_row_decode(value, &row, NULL) == NZD_OK) {
         if (nzd_live_row_encode(&row, again, NULL) != NZD_OK ||
-            nzd_live_row_blob(value, &blob, NULL) != NZD_OK)
+            nzd_live_row_blobs(value, &blob, &base, NULL) != NZD_OK)
             abort();
         same(value, again);
     }
     nzd_live_row_clear(&row);
-    (void)nzd_live_row_blob(value, &blob, NULL);
+    (void)nzd_live_row_blobs(value, &blob, &base, NULL);
 }
 
 static void try_event(struct nzd_view value, struct nzd_buf *again)

@@ -106,7 +106,7 @@ static int collect(struct nzd_store_txn *txn, void *context,
 int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
                         struct nzd_err *err)
 {
-    struct nzd_collection report;
+    struct nzd_collection report = {0};
     struct collecting collecting = {journal->keep, out ? &report : NULL};
     int rc = nzd_journal_change(journal, true, collect, &collecting, err);
 
@@ -134,7 +134,7 @@ static int collect_look(struct nzd_store_txn *txn, void *context,
 int nzd_journal_collect_look(struct nzd_journal *journal,
                              struct nzd_collection *out, struct nzd_err *err)
 {
-    struct nzd_collection report;
+    struct nzd_collection report = {0};
     struct collecting collecting = {journal->keep, &report};
     int rc = nzd_journal_look(journal, collect_look, &collecting, err);
 

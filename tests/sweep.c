@@ -236,9 +236,12 @@ static const char *differences(struct sweep *sweep, const char *version)
     double until = process_now_ms() + AFTER_MS;
     const char *found;
     /* What was removed goes within moments. */
-    while (strcmp(found = beam_node_eval(sweep->node, "%s", differs), "[]") &&
-           process_now_ms() < until)
+    for (;;) {
+        found = beam_node_eval(sweep->node, "%s", differs);
+        if (strcmp(found, "[]") == 0 || process_now_ms() >= until)
+            break;
         process_sleep_ms(10);
+    }
     return found;
 }
 
