@@ -24,7 +24,7 @@ static int recover(struct nzd_context *context, struct nzd_question *q,
     struct nzd_err away = NZD_ERR_INIT;
     if (nzd_question_connect(context, q, &away))
         return 0; /* nothing is open, so there is nothing to tell it */
-    return nzd_settle_agent(*journal, q, err);
+    return nzd_settle_agent(context, *journal, q, err);
 }
 
 int nzd_cmd_recover(struct nzd_context *context)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "code_path.h"
 
+#include "../staging/script.h"
+#include "file_rows.h"
+#include "overlay.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -39,25 +43,92 @@ static int put(struct nzd_question *q, const struct nzd_overlay *overlay,
     return code ? code : nzd_node_put_paths(q->node, overlay, boot, err);
 }
 
-int nzd_code_path_put(struct nzd_journal *journal, struct nzd_question *q,
-                      const struct nzd_digest *base, uint64_t generation,
-                      struct nzd_err *err)
+static int put_overlay(struct nzd_journal *journal, struct nzd_question *q,
+                       const struct nzd_txn *txn, const struct nzd_term *script,
+                       bool *restarts, struct nzd_err *err)
 {
-    struct nzd_inventory own;
     struct nzd_overlay overlay = {.folder_count = 0};
-    struct nzd_overlay_base over = {.identity = base};
-    if (!q->target.local)
-        return 0;
-    nzd_inventory_init(&own);
-    int code = know_base(q, &own, &over.script, err);
-    over.boot_file = q->base.boot_file;
-    if (!code)
-        code = nzd_overlay_make(journal, &over, generation, &overlay, err);
+    const struct nzd_overlay_base over = {.identity = &txn->base,
+                                          .script = script,
+                                          .boot_file = q->base.boot_file};
+    int code = nzd_overlay_make(journal, &over, txn->id, &overlay, err);
     if (!code)
         code = put(q, &overlay, err);
-    if (!code)
-        nzd_overlay_sweep(overlay.root, generation);
+    if (!code) {
+        *restarts = overlay.has_boot;
+        nzd_overlay_sweep(overlay.root, txn->id);
+    }
     nzd_overlay_clear(&overlay);
-    nzd_inventory_clear(&own);
     return code;
+}
+
+/* --- what is told of applications ---------------------------------------- */
+
+/* Of an application that is the base's again, what the base's boot script
+ * loads; its .app file may say less. */
+static void take_from_script(struct nzd_file_specs *specs,
+                             const struct nzd_term *term,
+                             struct nzd_arena *arena)
+{
+    struct nzd_script script;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (!term || nzd_script_read(term, arena, &script, &ignored))
+        return;
+    for (uint32_t i = specs->in_force; i < specs->count; i++) {
+        const char *name =
+            nzd_term_text(nzd_term_at(specs->items[i], 1), arena);
+        const struct nzd_script_app *app =
+            name ? nzd_script_app(&script, name) : NULL;
+        if (app && app->spec)
+            specs->items[i] = app->spec;
+    }
+}
+
+static int put_apps(struct nzd_journal *journal, struct nzd_question *q,
+                    const struct nzd_txn *txn, const struct nzd_term *script,
+                    struct nzd_err *err)
+{
+    struct nzd_arena arena = {0};
+    struct nzd_file_specs specs;
+    struct nzd_buf left = {0};
+    int code =
+        nzd_file_rows_specs(journal, &txn->base, txn->id, &arena, &specs, err);
+    if (!code) {
+        take_from_script(&specs, script, &arena);
+        code = nzd_node_put_apps(q->node, specs.items, specs.count, &left, err);
+    }
+    if (!code && left.size)
+        code = nzd_err_set(err, NZD_EREFUSED,
+                           "OTP %s keeps it in a form that is not known (%s)",
+                           q->hello.otp, nzd_buf_string(&left));
+    nzd_buf_clear(&left);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
+/* --- both ---------------------------------------------------------------- */
+
+bool nzd_code_path_put(struct nzd_context *context, struct nzd_journal *journal,
+                       struct nzd_question *q, const struct nzd_txn *txn)
+{
+    struct nzd_inventory own;
+    const struct nzd_term *script = NULL;
+    struct nzd_err paths = NZD_ERR_INIT, apps = NZD_ERR_INIT;
+    bool restarts = false;
+    nzd_inventory_init(&own);
+    int code = know_base(q, &own, &script, &paths);
+    if (!code && q->target.local)
+        code = put_overlay(journal, q, txn, script, &restarts, &paths);
+    if (code)
+        nzd_output_warn(&context->output,
+                        "the code path was left as it is, a module loaded "
+                        "again from its file comes from the base: %s",
+                        paths.message);
+    if (put_apps(journal, q, txn, script, &apps))
+        nzd_output_warn(&context->output,
+                        "application:which_applications/0 and get_key/2 tell "
+                        "what they told before: %s",
+                        apps.message);
+    nzd_inventory_clear(&own);
+    return restarts;
 }

@@ -4,17 +4,21 @@
 
 /*
  * The running VM after a commit, as if it had booted the generation: what it
- * loads from a file later, what code:lib_dir/1 and code:priv_dir/1 say, and
- * what init:restart/0 boots. A VM of another host is left as it is.
+ * loads from a file later, what code:lib_dir/1 and code:priv_dir/1 say, what
+ * is told of its applications (vsn, modules, description ...), and what
+ * init:restart/0 boots.
  */
 
-#include "overlay.h"
 #include "question.h"
 
-/* Lays the overlay of `generation` out and puts its folders on the code path
- * in place of the base's. Can be repeated. On failure the path is as it was. */
-int nzd_code_path_put(struct nzd_journal *journal, struct nzd_question *q,
-                      const struct nzd_digest *base, uint64_t generation,
-                      struct nzd_err *err);
+/*
+ * Lays the overlay of the committed transaction out and puts its folders on
+ * the code path in place of the base's, where the VM is of this host; and
+ * gives the applications' data the keys of the specifications in force. Can
+ * be repeated. What cannot be done is left as it is, with a warning. True when
+ * init:restart/0 boots the generation.
+ */
+bool nzd_code_path_put(struct nzd_context *context, struct nzd_journal *journal,
+                       struct nzd_question *q, const struct nzd_txn *txn);
 
 #endif

@@ -207,27 +207,34 @@ static int target_row(void *context, const struct nzd_module_row *row)
                       all->side == UNDONE ? &row->old_blob : &row->new_blob);
 }
 
+static int decode_blob(struct nzd_journal *journal,
+                       const struct nzd_digest *blob, struct nzd_arena *arena,
+                       const struct nzd_term **out, struct nzd_err *err)
+{
+    struct nzd_buf bytes = {0};
+    int code = nzd_journal_get_blob(journal, blob, &bytes, err);
+    char *copy =
+        code ? NULL
+             : nzd_arena_text(arena, (const char *)bytes.data, bytes.size);
+    if (!code && !copy)
+        code = nzd_err_memory(err);
+    if (!code)
+        code = nzd_term_decode(nzd_view_of(copy, bytes.size), arena, out, err);
+    nzd_buf_clear(&bytes);
+    return code;
+}
+
 static int read_spec(struct nzd_question *q, struct nzd_journal *journal,
                      const struct nzd_live_row *row, struct nzd_err *err)
 {
     struct nzd_app *app =
         nzd_inventory_app(&q->new, nzd_file_rows_app(row->module));
-    struct nzd_buf bytes = {0};
     const struct nzd_term *spec = NULL;
     if (!app || nzd_digest_is_zero(&row->blob))
         return 0;
-    int code = nzd_journal_get_blob(journal, &row->blob, &bytes, err);
-    char *copy = code ? NULL
-                      : nzd_arena_text(&q->new.arena, (const char *)bytes.data,
-                                       bytes.size);
-    if (!code && !copy)
-        code = nzd_err_memory(err);
-    if (!code)
-        code = nzd_term_decode(nzd_view_of(copy, bytes.size), &q->new.arena,
-                               &spec, err);
+    int code = decode_blob(journal, &row->blob, &q->new.arena, &spec, err);
     if (!code)
         app->spec = spec;
-    nzd_buf_clear(&bytes);
     return code;
 }
 
@@ -253,5 +260,44 @@ int nzd_file_rows_target(struct nzd_question *q, struct nzd_journal *journal,
     for (uint32_t i = 0; i < all.found.count && !code; i++)
         code = read_spec(q, journal, &all.found.rows[i], err);
     clear_live(&all.found);
+    return code;
+}
+
+/* --- what the node is told ----------------------------------------------- */
+
+static int add_put_back(void *context, const struct nzd_module_row *row)
+{
+    struct in_force *all = context;
+    const char *app = nzd_file_rows_app(row->module);
+    const struct nzd_live_row fresh = {.module = row->module,
+                                       .blob = row->new_blob};
+    if (!app || nzd_digest_is_zero(&row->new_blob) || find_live(all, app))
+        return 0;
+    return keep_live(all, &fresh);
+}
+
+int nzd_file_rows_specs(struct nzd_journal *journal,
+                        const struct nzd_digest *base, uint64_t id,
+                        struct nzd_arena *arena, struct nzd_file_specs *out,
+                        struct nzd_err *err)
+{
+    struct in_force all = {.err = err};
+    memset(out, 0, sizeof *out);
+    int code = nzd_journal_each_live_file(journal, base, keep_live, &all, err);
+    uint32_t in_force = all.count;
+    if (!code)
+        code = nzd_journal_each_file(journal, id, add_put_back, &all, err);
+    out->items = nzd_arena_alloc(arena, (all.count + 1) * sizeof *out->items);
+    if (!code && !out->items)
+        code = nzd_err_memory(err);
+    for (uint32_t i = 0; i < all.count && !code; i++) {
+        if (!nzd_file_rows_app(all.rows[i].module))
+            continue;
+        code = decode_blob(journal, &all.rows[i].blob, arena,
+                           &out->items[out->count], err);
+        out->count += code == 0;
+        out->in_force += code == 0 && i < in_force;
+    }
+    clear_live(&all);
     return code;
 }

@@ -30,6 +30,21 @@ int nzd_file_rows_target(struct nzd_question *q, struct nzd_journal *journal,
                          uint64_t to, const uint64_t *ids, uint32_t count,
                          uint32_t after, struct nzd_err *err);
 
+/*
+ * The specification of each application of which one is in force over the
+ * base; behind them, of those that transaction `id` put back, the one it put
+ * back to, which is the base's. In the arena.
+ */
+struct nzd_file_specs {
+    const struct nzd_term **items; /* {application, Name, Keys} */
+    uint32_t count;
+    uint32_t in_force; /* of them */
+};
+int nzd_file_rows_specs(struct nzd_journal *journal,
+                        const struct nzd_digest *base, uint64_t id,
+                        struct nzd_arena *arena, struct nzd_file_specs *out,
+                        struct nzd_err *err);
+
 /* The name of the application whose specification the row is, or NULL. */
 const char *nzd_file_rows_app(const char *name);
 

@@ -63,7 +63,9 @@ struct nzd_hello {
     uint8_t token[16];
     uint8_t owner[16]; /* uuid of the journal that owns the node */
     bool embedded;
-    bool overlay; /* it was booted from an overlay */
+    bool overlay;        /* what init:restart/0 boots is an overlay */
+    bool by_nzd_boot;    /* nzd boot started this VM */
+    uint64_t nzd_booted; /* ... with this generation; 0: the base */
     char otp[16];
     char erts[32];
     char arch[64];
@@ -246,6 +248,14 @@ int nzd_node_allow_kill(struct nzd_node *node, const char *words,
  * that init:restart/0 takes. */
 int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
                        const char *boot, struct nzd_err *err);
+
+/* What application:get_key/2 and which_applications/0 tell of these
+ * applications, where they are loaded: what their specifications say, but for
+ * the environment. Appends to `left` the names of those that were left as they
+ * are, because this OTP keeps it in a form that is not known. */
+int nzd_node_put_apps(struct nzd_node *node,
+                      const struct nzd_term *const *specs, uint32_t count,
+                      struct nzd_buf *left, struct nzd_err *err);
 
 /* A plain act: keep, done, forget, resume_undo, resume_keep. */
 int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);

@@ -297,6 +297,40 @@ int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
     return asked_ok(node, "paths", err);
 }
 
+static void put_names(struct nzd_buf *out, const char *what,
+                      const struct nzd_term *names)
+{
+    for (uint32_t i = 0; i < nzd_term_length(names); i++) {
+        const struct nzd_term *name = nzd_term_at(names, i);
+        nzd_buf_printf(out, "%s%s%s", out->size ? ", " : "", what,
+                       what[0] ? " " : "");
+        if (name->kind == NZD_TERM_BINARY)
+            nzd_buf_bytes(out, name->text.data, name->text.size);
+    }
+}
+
+int nzd_node_put_apps(struct nzd_node *node,
+                      const struct nzd_term *const *specs, uint32_t count,
+                      struct nzd_buf *left, struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    const struct nzd_term *answer = NULL;
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "apps");
+    nzd_etf_list(request, count);
+    for (uint32_t i = 0; i < count; i++)
+        nzd_term_encode(specs[i], request);
+    if (count)
+        nzd_etf_nil(request);
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    if (!nzd_term_is_tagged(answer, "apps", 2))
+        return nzd_node_unexpected(node, "apps", answer, err);
+    put_names(left, "", nzd_term_at(answer, 1));
+    return left->failed ? nzd_err_memory(err) : 0;
+}
+
 /* --- switch, undo, validate --------------------------------------------- */
 
 /* {in_the_way, Processes, Closures}. */
@@ -377,17 +411,6 @@ int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
     return 0;
 }
 
-static void put_missing(struct nzd_buf *out, const char *what,
-                        const struct nzd_term *names)
-{
-    for (uint32_t i = 0; i < nzd_term_length(names); i++) {
-        const struct nzd_term *name = nzd_term_at(names, i);
-        nzd_buf_printf(out, "%s%s ", out->size ? ", " : "", what);
-        if (name->kind == NZD_TERM_BINARY)
-            nzd_buf_bytes(out, name->text.data, name->text.size);
-    }
-}
-
 int nzd_node_ended(struct nzd_node *node, struct nzd_arena *arena,
                    struct nzd_occupant_list *out, struct nzd_err *err)
 {
@@ -412,8 +435,8 @@ int nzd_node_validate(struct nzd_node *node, struct nzd_err *err)
         return code;
     if (!nzd_term_is_tagged(answer, "missing", 3))
         return nzd_node_unexpected(node, "validate", answer, err);
-    put_missing(&text, "application", nzd_term_at(answer, 1));
-    put_missing(&text, "registered name", nzd_term_at(answer, 2));
+    put_names(&text, "application", nzd_term_at(answer, 1));
+    put_names(&text, "registered name", nzd_term_at(answer, 2));
     nzd_err_set(err, NZD_EROLLEDBACK, "%s gone after the switch",
                 nzd_buf_string(&text));
     nzd_buf_clear(&text);

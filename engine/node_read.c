@@ -36,7 +36,7 @@ static bool copy_id(uint8_t out[16], const struct nzd_term *term)
 static void read_hello(const struct nzd_term *map, struct nzd_hello *out)
 {
     const struct nzd_term *script = nzd_term_get(map, "script");
-    char pid[24];
+    char pid[24], number[24];
     memset(out, 0, sizeof *out);
     copy_text(out->phase, sizeof out->phase, nzd_term_get(map, "phase"));
     out->txn = unsigned_of(nzd_term_get(map, "txn"));
@@ -60,6 +60,9 @@ static void read_hello(const struct nzd_term *map, struct nzd_hello *out)
     out->memory = unsigned_of(nzd_term_get(map, "memory"));
     out->old_code = unsigned_of(nzd_term_get(map, "old_code"));
     out->overlay = nzd_term_is_atom(nzd_term_get(map, "overlay"), "true");
+    copy_text(number, sizeof number, nzd_term_get(map, "nzd_boot"));
+    out->by_nzd_boot = number[0] != '\0';
+    out->nzd_booted = strtoull(number, NULL, 10);
 }
 
 int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,

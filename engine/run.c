@@ -219,7 +219,7 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
     if (!code)
         code = check_owner(context, t->journal, q, err);
     if (!code && mode != NZD_JOURNAL_READ)
-        code = nzd_settle_agent(t->journal, q, err);
+        code = nzd_settle_agent(context, t->journal, q, err);
     if (!code)
         code = nzd_question_node(context, q, err);
     return code;

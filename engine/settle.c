@@ -438,7 +438,8 @@ int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err)
 
 /* --- an agent that waits for a word -------------------------------------- */
 
-static int tell_committed(struct nzd_journal *journal, struct nzd_question *q,
+static int tell_committed(struct nzd_context *context,
+                          struct nzd_journal *journal, struct nzd_question *q,
                           const struct nzd_txn *txn, bool forgot,
                           struct nzd_err *err)
 {
@@ -446,13 +447,13 @@ static int tell_committed(struct nzd_journal *journal, struct nzd_question *q,
     if (!code && forgot)
         code = nzd_node_act(q->node, "resume_keep", err);
     if (!code)
-        code = nzd_code_path_put(journal, q, &txn->base, txn->id, err);
+        nzd_code_path_put(context, journal, q, txn);
     return code ? code : nzd_node_act(q->node, "done", err);
 }
 
-static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,
-                      const struct nzd_txn *txn, uint64_t epoch,
-                      struct nzd_err *err)
+static int tell_agent(struct nzd_context *context, struct nzd_journal *journal,
+                      struct nzd_question *q, const struct nzd_txn *txn,
+                      uint64_t epoch, struct nzd_err *err)
 {
     char phase[16];
     struct nzd_arena arena = {0};
@@ -467,7 +468,8 @@ static int tell_agent(struct nzd_journal *journal, struct nzd_question *q,
     if (code)
         return code;
     if (txn->state == NZD_STATE_COMMITTED)
-        return tell_committed(journal, q, txn, !strcmp(phase, "idle"), err);
+        return tell_committed(context, journal, q, txn, !strcmp(phase, "idle"),
+                              err);
     code = nzd_node_act(q->node, "resume_undo", err);
     if (!code)
         code = nzd_node_undo(q->node, &took, &left, &arena, &blockers, err);
@@ -501,8 +503,8 @@ static int find_untold(struct nzd_journal *journal,
     return 0;
 }
 
-int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
-                     struct nzd_err *err)
+int nzd_settle_agent(struct nzd_context *context, struct nzd_journal *journal,
+                     struct nzd_question *q, struct nzd_err *err)
 {
     const struct nzd_hello *hello = &q->hello;
     struct nzd_txn txn;
@@ -518,7 +520,7 @@ int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
     bool ours = hello->has_token && !memcmp(hello->token, txn.vm.token, 16) &&
                 !nzd_state_is_open(txn.state);
     if (!code && ours)
-        code = tell_agent(journal, q, &txn, epoch + 1, err);
+        code = tell_agent(context, journal, q, &txn, epoch + 1, err);
     if (!code && ours)
         q->hello.epoch = epoch + 1;
     nzd_txn_clear(&txn);

@@ -61,7 +61,7 @@ int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err);
  * still to go. Another journal's agent, or one with nothing to do, is left
  * alone.
  */
-int nzd_settle_agent(struct nzd_journal *journal, struct nzd_question *q,
-                     struct nzd_err *err);
+int nzd_settle_agent(struct nzd_context *context, struct nzd_journal *journal,
+                     struct nzd_question *q, struct nzd_err *err);
 
 #endif

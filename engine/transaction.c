@@ -504,22 +504,12 @@ static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
     return undo(t, err);
 }
 
-static void put_code_path(struct nzd_transaction *t)
-{
-    struct nzd_err err = NZD_ERR_INIT;
-    if (nzd_code_path_put(t->journal, t->q, &t->txn.base, t->txn.id, &err))
-        nzd_output_warn(output_of(t),
-                        "the code path was left as it is, a module loaded "
-                        "again from its file comes from the base: %s",
-                        err.message);
-}
-
 static void done(struct nzd_transaction *t)
 {
     struct nzd_err err = NZD_ERR_INIT;
     /* It is committed: a signal that came until now changes nothing. */
     nzd_interrupt_clear();
-    put_code_path(t);
+    t->in_place = nzd_code_path_put(t->context, t->journal, t->q, &t->txn);
     nzd_interrupt_install();
     run_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
     nzd_err_clear(&err);

@@ -41,6 +41,7 @@ struct nzd_transaction {
     uint32_t row_count;
     bool begun;
     bool restarted; /* rolled back because the VM that ran it is gone */
+    bool in_place;  /* committed, and init:restart/0 boots it */
     bool undecided; /* the commit failed and the journal cannot be read */
 };
 

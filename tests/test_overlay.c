@@ -46,21 +46,53 @@ static void assert_version_of_application(struct scene *scene,
                        harness_text(scene->harness, "\"%s\"", version), 10000);
 }
 
+/* What is told of the running application, at once. */
+static void assert_application(struct scene *scene, const char *version,
+                               const char *has, const char *lacks)
+{
+    assert_eval(
+        scene->node,
+        "[element(3, lists:keyfind(counter, 1, A)) || A <- "
+        "[application:which_applications(), "
+        "application:loaded_applications()]]",
+        harness_text(scene->harness, "[\"%s\",\"%s\"]", version, version));
+    assert_eval(scene->node,
+                harness_text(scene->harness,
+                             "begin {ok, Ms} = application:get_key(counter, "
+                             "modules), [lists:member(M, Ms) || M <- "
+                             "[counter_srv, %s, %s]] end",
+                             has, lacks),
+                "[true,true,false]");
+    assert_eval(scene->node, "application:get_application(counter_srv)",
+                "{ok,counter}");
+}
+
 static void restart(struct scene *scene)
 {
     assert_eval(scene->node, "begin init:restart(), ok end", "ok");
     beam_node_wait_restart(scene->node, 20000);
 }
 
+static const char *all_keys(struct scene *scene)
+{
+    return beam_node_eval(scene->node,
+                          "begin {ok, Ks} = application:get_all_key(counter), "
+                          "[{K, V} || {K, V} <- Ks, K =/= env] end");
+}
+
 /* Restarted in place, it runs what was committed, and nzd knows it. */
 static void restarts_into_it(struct scene *scene)
 {
+    const char *base = all_keys(scene);
     struct harness_run run = scene_apply(scene, "0.2.0");
     assert_status(run, 0);
     scene_wait_removed(scene);
     assert_folder(scene, "0.2.0");
+    assert_application(scene, "0.2.0", "counter_rate", "counter_legacy");
+    const char *all = all_keys(scene);
     restart(scene);
     assert_version_of_application(scene, "0.2.0");
+    assert_string_equal(all_keys(scene), all);
     assert_folder(scene, "0.2.0");
     assert_eval(scene->node, "element(1, counter_srv:call())", "\"0.2.0\"");
     assert_eval(scene->node, "code:which(counter_legacy)", "non_existing");
@@ -73,6 +105,8 @@ static void restarts_into_it(struct scene *scene)
     assert_status(run, 0);
     assert_contains(run.out, "counter 0.1.0 runs");
     assert_folder(scene, "0.1.0");
+    assert_application(scene, "0.1.0", "counter_legacy", "counter_rate");
+    assert_string_equal(all_keys(scene), base);
     restart(scene);
     assert_version_of_application(scene, "0.1.0");
     assert_folder(scene, "0.1.0");
@@ -140,12 +174,62 @@ static void version_only(void **state)
     scene_settled(scene);
 }
 
+/* Whoever asks meanwhile is never told that a value is not there, nor a value
+ * that was not set; what was set at run time stays. */
+static void the_environment_stays(void **state)
+{
+    struct scene *scene = *state;
+    assert_eval(scene->node,
+                "application:set_env(counter, at_run_time, {set, here})", "ok");
+    struct beam_load *load = beam_load_start(
+        scene->node, 20, 0, "application", "get_env", "[counter, at_run_time]");
+    struct beam_load *key = beam_load_start(scene->node, 4, 0, "application",
+                                            "get_key", "[counter, vsn]");
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    beam_load_wait(load, 1000);
+    beam_load_wait(key, 1000);
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    beam_load_wait(load, 1000);
+    beam_load_wait(key, 1000);
+    struct beam_load_result got = beam_load_stop(load);
+    assert_int_equal(got.undef + got.fail + got.killed, 0);
+    assert_string_equal(got.results,
+                        harness_text(scene->harness, "[{{ok,{set,here}},%llu}]",
+                                     (unsigned long long)got.ok));
+    got = beam_load_stop(key);
+    assert_int_equal(got.undef + got.fail + got.killed, 0);
+    assert_matches(got.results, "^\\[\\{\\{ok,\"0\\.[12]\\.0\"\\},[0-9]+\\},"
+                                "\\{\\{ok,\"0\\.[12]\\.0\"\\},[0-9]+\\}\\]$");
+    assert_eval(scene->node, "application:get_env(counter, at_run_time)",
+                "{ok,{set,here}}");
+}
+
+/* A form that is not known is left alone, and that is said. */
+static void an_unknown_form(void **state)
+{
+    struct scene *scene = *state;
+    assert_eval(scene->node,
+                "begin [{K, V}] = ets:lookup(ac_tab, {loaded, counter}), "
+                "ets:insert(ac_tab, {K, setelement(2, V, another)}) end",
+                "true");
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_contains(run.err, "keeps it in a form that is not known (counter)");
+    assert_eval(scene->node, "application:get_key(counter, vsn)",
+                "{ok,\"0.1.0\"}");
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
 #define in(test)                                                               \
     cmocka_unit_test_setup_teardown(test, scene_setup, scene_teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {in(embedded), in(interactive),
-                                       in(over_another), in(version_only)};
+    const struct CMUnitTest tests[] = {
+        in(embedded),     in(interactive),           in(over_another),
+        in(version_only), in(the_environment_stays), in(an_unknown_form)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -492,6 +492,8 @@ act(done, #state{phase = keeping} = State) ->
 %% Where a later load finds the code in force, and a restart its script.
 act({paths, Folders, Boot}, State) ->
     {put_paths([{native(B), native(I)} || {B, I} <- Folders], Boot), State};
+act({apps, Specs}, State) ->
+    {{apps, [atom_to_binary(A) || {application, A, _} = S <- Specs, not put_app(S, 3)]}, State};
 %% What an undo after a takeover lacks when the agent has forgotten.
 act(resume_undo, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= keeping; Phase =:= undone
@@ -549,6 +551,99 @@ base_folder([$/ | _] = Path) ->
     end;
 base_folder(Path) ->
     Path.
+
+%% What application:get_key/2 and which_applications/0 tell of a loaded
+%% application, as if it had been loaded with this specification. Its
+%% environment is left alone: application_controller's own way would take each
+%% key out for a moment, and lose what was set at run time.
+%%
+%% False: this OTP keeps what it tells in a form that is not known, and
+%% nothing was changed. The form is that of OTP 24 to 28; see #appl{} and
+%% #appl_data{} in kernel's application_controller.erl.
+put_app(_Spec, 0) ->
+    false;
+put_app({application, App, Keys} = Spec, Tries) ->
+    try ets:lookup(ac_tab, {loaded, App}) of
+        [] ->
+            true;
+        [{{loaded, App}, Old}] ->
+            case is_known(App, Old) andalso is_known(kernel) andalso is_known(stdlib) of
+                true -> replace_app(App, Old, described(Old, Keys)) orelse put_app(Spec, Tries - 1);
+                false -> put_app(Spec, Tries - 1)
+            end
+    catch
+        error:badarg -> false
+    end.
+
+%% At one instant, and only where it still is what was looked at: nothing of
+%% ours runs in application_controller, and what it does meanwhile stands.
+replace_app(App, Old, New) ->
+    Key = {loaded, App},
+    1 =:=
+        ets:select_replace(ac_tab, [
+            {{Key, '$1'}, [{'=:=', '$1', {const, Old}}], [{{{const, Key}, {const, New}}}]}
+        ]).
+
+is_known(App) ->
+    case ets:lookup(ac_tab, {loaded, App}) of
+        [{_, Appl}] -> is_known(App, Appl);
+        [] -> false
+    end.
+
+%% Each field is what the key of its name is told to be.
+is_known(App, {appl, App, Data, Description, Id, Vsn, _Restart, Included, Optional, Apps}) ->
+    case Data of
+        {appl_data, App, Registered, Phases, Mod, Modules, MaxP, MaxT} ->
+            lists:all(fun({Key, Value}) -> application:get_key(App, Key) =:= {ok, Value} end, [
+                {description, Description},
+                {id, Id},
+                {vsn, Vsn},
+                {included_applications, Included},
+                {optional_applications, Optional},
+                {applications, Apps},
+                {registered, Registered},
+                {start_phases, Phases},
+                {mod, Mod},
+                {modules, Modules},
+                {maxP, MaxP},
+                {maxT, MaxT}
+            ]);
+        _ ->
+            false
+    end;
+is_known(_App, _Other) ->
+    false.
+
+%% With the defaults of application_controller.
+described({appl, App, _, _, _, _, Restart, _, _, _}, Keys) ->
+    Data = {
+        appl_data,
+        App,
+        key(registered, Keys, []),
+        key(start_phases, Keys, undefined),
+        key(mod, Keys, []),
+        key(modules, Keys, []),
+        key(maxP, Keys, infinity),
+        key(maxT, Keys, infinity)
+    },
+    {
+        appl,
+        App,
+        Data,
+        key(description, Keys, ""),
+        key(id, Keys, ""),
+        key(vsn, Keys, ""),
+        Restart,
+        key(included_applications, Keys, []),
+        key(optional_applications, Keys, []),
+        key(applications, Keys, [])
+    }.
+
+key(Key, Keys, Default) ->
+    case lists:keyfind(Key, 1, Keys) of
+        {_, Value} -> Value;
+        false -> Default
+    end.
 
 remember_old(Module, Path, Bin, Prepare, State) ->
     Entry = {Path, Bin, code:module_md5(Bin), attributes(Bin)},
@@ -1175,6 +1270,7 @@ hello(State) ->
         owner => persistent_term:get(?OWNER, none),
         script => script_id(),
         overlay => is_overlay(boot_argument()),
+        nzd_boot => env("NZD_BOOT"),
         release_root => env("RELEASE_ROOT"),
         release_name => env("RELEASE_NAME"),
         release_version => env("RELEASE_VSN"),
