@@ -167,7 +167,7 @@ static int link_rest(struct laying *all, const char *base, int folder,
     int code = 0;
     if (!entries)
         return io_error(base, all->err);
-    while (!code && (entry = readdir(entries))) {
+    while (!code && (errno = 0, entry = readdir(entries))) {
         const char *name = entry->d_name;
         if (name[0] == '.' || (but && !strcmp(name, but)) ||
             is_removed(&all->plan, name))
@@ -179,6 +179,9 @@ static int link_rest(struct laying *all, const char *base, int folder,
         else if (symlinkat(target, folder, name) != 0 && errno != EEXIST)
             code = io_error(target, all->err);
     }
+    /* A folder that lacks what could not be listed would be another release. */
+    if (!code && errno)
+        code = io_error(base, all->err);
     closedir(entries);
     return code;
 }
