@@ -279,7 +279,7 @@ static int find_others(const char *directory, DIR *entries, struct nzd_err *err)
 {
     struct dirent *entry;
 
-    while ((entry = readdir(entries)) != NULL) {
+    while ((errno = 0, entry = readdir(entries)) != NULL) {
         if (is_ours(entry->d_name))
             continue;
         nzd_err_set(err, NZD_EJOURNAL,
@@ -288,6 +288,8 @@ static int find_others(const char *directory, DIR *entries, struct nzd_err *err)
         nzd_err_next(err, "name a directory of its own: --journal DIR");
         return NZD_EJOURNAL;
     }
+    if (errno)
+        return nzd_store_fail(directory, 0, errno, "list the directory", err);
     return nzd_err_set(err, NZD_ENOTFOUND, "there is no journal in %s",
                        directory);
 }
