@@ -57,15 +57,25 @@ static const struct command commands[] = {
      nzd_cmd_rollback},
     {"status", "[--check]", "what runs, proved module by module", "",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_CHECK), 0, 0, nzd_cmd_status},
-    {"recover", "", "settle what an interrupted nzd left open",
+    {"recover", "[--before-start]", "settle what an interrupted nzd left open",
      "Puts the old code back where a transaction was not committed. apply and\n"
-     "rollback do the same before anything else.\n",
-     EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT), 0, 0, nzd_cmd_recover},
-    {"boot", "[OPTION...] -- COMMAND...", "start a VM with what is in force",
+     "rollback do the same before anything else.\n\n"
+     "--before-start is for erlinit's --pre-run-exec or systemd's "
+     "ExecStartPre:\n"
+     "it settles what is left of a VM that is proven gone, asks no node and\n"
+     "ends within the `timeout` of `boot`; exit 10 where it cannot be told. "
+     "It\n"
+     "cannot have the VM boot a generation: `nzd boot -- COMMAND` does, and\n"
+     "settles, too.\n",
+     EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT) |
+         BIT(NZD_OPTION_BEFORE_START),
+     0, 0, nzd_cmd_recover},
+    {"boot", "-- COMMAND...", "start a VM with what is in force",
      "Settles what was left open, lays the generation in force out in RAM and\n"
      "has COMMAND boot it: erl or erlexec with -boot, or the start script of "
      "a\n"
-     "mix or rebar3 release. Where anything fails, COMMAND starts as it is.\n",
+     "mix or rebar3 release. Where anything fails, COMMAND starts as it is.\n"
+     "Options of nzd stand before the --.\n",
      EVERYWHERE, 0, 0, nzd_cmd_boot},
     {"health", "ok | bad | lift N", "what this boot booted is good, or not",
      "`ok` and `bad` speak of the generation that nzd boot started last; "

@@ -141,8 +141,9 @@ static void what_was_cut_short(void **state)
     struct harness_job *job =
         scene_begin(scene, "apply", scene_bundle(scene, "0.2.0"));
     scene_wait_pid(scene, "began");
-    beam_node_kill(scene->node);
+    /* In this order: else it would see that the VM is gone, and say so. */
     kill(harness_job_pid(job), SIGKILL);
+    beam_node_kill(scene->node);
     harness_end(scene->harness, job, 5000);
     scene_record(scene, 1, "armed");
     beam_node_start_again(scene->node);

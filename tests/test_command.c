@@ -25,8 +25,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *const commands[] = {"apply", "plan", "rollback", "status",
-                                       "journal"};
+static const char *const commands[] = {"apply",  "plan",    "rollback",
+                                       "status", "recover", "boot",
+                                       "health", "journal"};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void check_overall_help(const struct harness_run *run)
@@ -36,7 +37,7 @@ static void check_overall_help(const struct harness_run *run)
     assert_matches(run->out, "^usage: nzd COMMAND");
     for (size_t i = 0; i < COMMANDS; i++)
         assert_contains(run->out, commands[i]);
-    assert_lacks(run->out, "  boot ");
+    assert_lacks(run->out, "  confirm ");
 }
 
 static void nzd_alone_helps(void **state)
@@ -106,7 +107,7 @@ static const struct mistake mistakes[] = {
      "nzd: unknown command 'aply'\n  next       did you mean "
      "'apply'?\n"},
     {{"deploy"}, "nzd: unknown command 'deploy'\n  next       nzd --help"},
-    {{"help", "boot"}, "nzd: unknown command 'boot'"},
+    {{"help", "confirm"}, "nzd: unknown command 'confirm'"},
     {{"status", "--chekc"}, "did you mean --check?"},
     {{"status", "--kill", "all"},
      "nzd: nzd status takes no --kill\n  next     "
