@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "before_start.h"
 #include "run.h"
 #include "settle.h"
 
@@ -27,14 +28,23 @@ static int recover(struct nzd_context *context, struct nzd_question *q,
     return nzd_settle_agent(context, *journal, q, err);
 }
 
-int nzd_cmd_recover(struct nzd_context *context)
+static int recover_with_node(struct nzd_context *context, struct nzd_err *err)
 {
     struct nzd_question q = {0};
     struct nzd_journal *journal = NULL;
+    int code = recover(context, &q, &journal, err);
+    nzd_question_clear(&q);
+    nzd_journal_close(journal);
+    return code;
+}
+
+int nzd_cmd_recover(struct nzd_context *context)
+{
     struct nzd_err err = NZD_ERR_INIT;
     /* What is settled stays so, whether or not it could be said. */
     context->changed = true;
-    int code = recover(context, &q, &journal, &err);
+    int code = context->options.before_start ? nzd_before_start(context, &err)
+                                             : recover_with_node(context, &err);
     if (code)
         nzd_output_error(&context->output, &err);
     else if (context->output.json)
@@ -43,7 +53,5 @@ int nzd_cmd_recover(struct nzd_context *context)
             json_pack("{s:s, s:s}", "event", "outcome", "state", "settled"));
     else
         nzd_output_line(&context->output, "settled: nothing is open");
-    nzd_question_clear(&q);
-    nzd_journal_close(journal);
     return nzd_err_exit(code);
 }

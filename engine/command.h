@@ -24,11 +24,12 @@ struct nzd_options {
     uint16_t port;           /* --port N */
     bool json, quiet, verbose;
     enum nzd_color_mode color;
-    bool dry_run;    /* --dry-run */
-    bool accept_gap; /* --accept-gap */
-    bool adopt;      /* --adopt */
-    bool retry;      /* --retry */
-    bool check;      /* status --check */
+    bool dry_run;      /* --dry-run */
+    bool accept_gap;   /* --accept-gap */
+    bool adopt;        /* --adopt */
+    bool retry;        /* --retry */
+    bool check;        /* status --check */
+    bool before_start; /* recover --before-start */
     bool has_max, has_min, has_drain, has_to;
     enum nzd_level max, min; /* --max LEVEL, --min LEVEL */
     uint64_t drain_us;       /* --drain 5s */

@@ -29,6 +29,8 @@ static const struct {
     [NZD_OPTION_TO] = {"to", 0, "N", "put generation N in force, 0: the base"},
     [NZD_OPTION_CHECK] = {"check", 0, NULL,
                           "exit 10 when something is not as it should be"},
+    [NZD_OPTION_BEFORE_START] = {"before-start", 0, NULL,
+                                 "no VM runs yet: ask no node"},
     [NZD_OPTION_WAIT] = {"wait", 0, "TIME", "wait for the journal's lock"},
     [NZD_OPTION_TIMEOUT] = {"timeout", 0, "TIME",
                             "for each answer of the node"},
@@ -273,6 +275,9 @@ static void take_flag(enum nzd_option option, struct nzd_options *out)
         break;
     case NZD_OPTION_CHECK:
         out->check = true;
+        break;
+    case NZD_OPTION_BEFORE_START:
+        out->before_start = true;
         break;
     case NZD_OPTION_JSON:
         out->json = true;
