@@ -5,6 +5,7 @@
 #include "interrupt.h"
 #include "timeline.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,8 +77,9 @@ static void describe_vm(struct nzd_vm *vm)
         vm->pid = (uint64_t)getpid();
 }
 
-static int describe(const struct nzd_txn *bad, const char *why,
-                    struct nzd_txn *out, struct nzd_err *err)
+/* `undone` made the code that `bad` put in force. */
+static int describe(const struct nzd_txn *bad, const struct nzd_txn *undone,
+                    const char *why, struct nzd_txn *out, struct nzd_err *err)
 {
     memset(out, 0, sizeof *out);
     out->kind = NZD_TXN_ROLLBACK;
@@ -86,15 +88,15 @@ static int describe(const struct nzd_txn *bad, const char *why,
     out->max = bad->max;
     out->base = bad->base;
     out->epoch = bad->epoch;
-    out->changed = bad->changed;
-    out->added = bad->removed;
-    out->removed = bad->added;
+    out->changed = undone->changed;
+    out->added = undone->removed;
+    out->removed = undone->added;
     out->from_generation = bad->id;
-    out->to_generation = bad->from_generation;
+    out->to_generation = undone->from_generation;
     out->opened_us = out->armed_us = nzd_wall_us();
     out->release = copy(bad->release);
     out->from_version = copy(bad->to_version);
-    out->to_version = copy(bad->from_version);
+    out->to_version = copy(undone->from_version);
     out->base_version = copy(bad->base_version);
     out->base_path = copy(bad->base_path);
     out->node = copy(bad->node);
@@ -145,20 +147,47 @@ static int quarantine(struct nzd_journal *journal, uint64_t id,
     return code;
 }
 
+/*
+ * A rollback has put code in force that an earlier transaction made: it is
+ * that one's step that is gone back, not the rollback's own, which would lead
+ * to what was left for it. NZD_ENOTFOUND: the journal no longer holds it.
+ */
+static int find_undone(struct nzd_journal *journal, uint64_t id,
+                       struct nzd_txn *out, struct nzd_err *err)
+{
+    int code = nzd_journal_txn(journal, id, out, err);
+    while (!code && out->kind == NZD_TXN_ROLLBACK) {
+        uint64_t to = out->to_generation;
+        bool back = to < out->id;
+        nzd_txn_clear(out);
+        code = back && to ? nzd_journal_txn(journal, to, out, err)
+                          : nzd_err_set(err, NZD_ENOTFOUND,
+                                        "no transaction made what %" PRIu64
+                                        " has put in force",
+                                        id);
+    }
+    return code;
+}
+
 int nzd_boot_fall_back(struct nzd_journal *journal, const struct nzd_txn *bad,
                        const char *why, struct nzd_txn *out,
                        struct nzd_err *err)
 {
     struct rows rows = {.err = err};
-    int code = nzd_journal_each_module(journal, bad->id, reverse, &rows, err);
+    struct nzd_txn undone;
+    int code = find_undone(journal, bad->id, &undone, err);
+    if (code)
+        return code;
+    code = nzd_journal_each_module(journal, undone.id, reverse, &rows, err);
     if (!code)
-        code = nzd_journal_each_file(journal, bad->id, reverse, &rows, err);
+        code = nzd_journal_each_file(journal, undone.id, reverse, &rows, err);
     if (!code)
-        code = describe(bad, why, out, err);
+        code = describe(bad, &undone, why, out, err);
     if (!code)
         code = commit(journal, &rows, out, err);
     if (!code)
         code = quarantine(journal, bad->id, err);
+    nzd_txn_clear(&undone);
     clear_rows(&rows);
     return code;
 }
