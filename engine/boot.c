@@ -122,6 +122,18 @@ static int find_in_force(struct deciding *d)
 
 /* --- attempts ------------------------------------------------------------ */
 
+/* None was made yet; but code that was healthy under an earlier number is. */
+static void begin_attempts(struct deciding *d, uint64_t last_healthy)
+{
+    const struct nzd_txn *txn = &d->in_force;
+    d->attempts = (struct nzd_attempts){
+        .base = d->out->base,
+        .generation = txn->id,
+        .last_healthy = last_healthy,
+        .healthy = last_healthy && txn->kind == NZD_TXN_ROLLBACK &&
+                   txn->to_generation == last_healthy};
+}
+
 /* The count of another generation says which was healthy last. */
 static int read_attempts(struct deciding *d)
 {
@@ -132,11 +144,10 @@ static int read_attempts(struct deciding *d)
     if (a->generation == d->in_force.id &&
         nzd_digest_equal(&a->base, &d->out->base))
         return 0;
-    struct nzd_attempts fresh = {.base = d->out->base,
-                                 .generation = d->in_force.id};
+    uint64_t last_healthy = 0;
     if (nzd_digest_equal(&a->base, &d->out->base))
-        fresh.last_healthy = a->healthy ? a->generation : a->last_healthy;
-    *a = fresh;
+        last_healthy = a->healthy ? a->generation : a->last_healthy;
+    begin_attempts(d, last_healthy);
     return 0;
 }
 
@@ -170,18 +181,15 @@ static int fall_back(struct deciding *d)
     uint64_t healthy = d->attempts.last_healthy;
     nzd_txn_clear(&d->in_force);
     d->in_force = next;
-    d->attempts = (struct nzd_attempts){
-        .base = d->out->base,
-        .generation = next.id,
-        .last_healthy = healthy,
-        .healthy = healthy && healthy == next.to_generation};
+    begin_attempts(d, healthy);
     return 0;
 }
 
 static int count(struct deciding *d)
 {
     struct nzd_err unwritten = NZD_ERR_INIT;
-    d->attempts.tries++;
+    if (d->attempts.tries < UINT32_MAX)
+        d->attempts.tries++;
     if (!nzd_attempts_write(d->out->journal, &d->attempts, &unwritten))
         return 0;
     if (d->attempts.healthy) {
@@ -218,20 +226,12 @@ static int lay_out(struct deciding *d)
     return code;
 }
 
-/* Until it is known what starts, nothing is said to have been. */
-static int note_booted(struct deciding *d, uint64_t generation)
-{
-    char root[NZD_OVERLAY_PATH];
-    int code = nzd_overlay_root(d->journal, root, d->err);
-    return code ? code : nzd_overlay_set_booted(root, generation, d->err);
-}
-
 static int choose(struct deciding *d)
 {
     int code = find_in_force(d);
     if (code || !d->in_force.id)
         return code;
-    code = note_booted(d, 0);
+    code = nzd_overlay_root(d->journal, d->out->root, d->err);
     if (!code)
         code = read_attempts(d);
     while (!code && is_spent(d) && d->in_force.new_set.count)
@@ -241,8 +241,6 @@ static int choose(struct deciding *d)
     /* Counted last: what kept us from laying it out was not its fault. */
     if (!code && d->out->overlay && !d->launch->detached)
         code = count(d);
-    if (!code && d->out->overlay)
-        code = note_booted(d, d->in_force.id);
     if (code)
         d->out->overlay = false;
     else

@@ -21,6 +21,7 @@ struct nzd_boot {
     bool overlay;                /* `boot` is to be booted instead */
     char boot[NZD_OVERLAY_PATH]; /* without ".boot" */
     char journal[PATH_MAX];      /* the journal's folder, "" where none is */
+    char root[NZD_OVERLAY_PATH]; /* of the overlay; "" before it was told */
     struct nzd_digest base;
 };
 

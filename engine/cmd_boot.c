@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * nzd boot -- COMMAND...: whatever happens, the command is started. All that
- * can go wrong happens in a child with a time limit; what it found out comes
- * back through a pipe, and only that decides what is started.
+ * nzd boot -- COMMAND...: whatever happens, the command is started, with the
+ * generation in force or, where that is not known, as it is. Nothing here
+ * waits for anybody: what may, is asked for in a child (boot_ask.h).
  */
-#include "boot.h"
-#include "interrupt.h"
+#include "../journal/point.h"
+#include "boot_ask.h"
 #include "keeper.h"
 #include "log.h"
-#include "options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,195 +18,174 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define LIMIT_US     10000000u /* before the configuration was read */
-#define LIMIT_MAX_US 120000000u
+/* --- what is said -------------------------------------------------------- */
 
-/* What the child says: first the limit it may take, then what it found. */
-struct found {
-    struct nzd_boot boot;
-    struct nzd_launch launch;
-    uint64_t healthy_us;
-    int code; /* of nzd_boot_decide() */
-    char why[NZD_ERR_MESSAGE];
-};
-
-static void say(const char *text)
+/* Only where it is taken at once: a console may stand still. */
+static void write_line(const char *line)
 {
-    fprintf(stderr, "nzd: %s\n", text);
+    struct pollfd wait = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&wait, 1, 0) == 1 && (wait.revents & POLLOUT))
+        (void)!write(STDERR_FILENO, line, strlen(line));
+}
+
+static void say(const char *format, const char *what)
+{
+    char text[NZD_ERR_MESSAGE + 64], line[sizeof text + 8];
+    snprintf(text, sizeof text, format, what);
+    snprintf(line, sizeof line, "nzd: %s\n", text);
+    write_line(line);
     nzd_log_send("/dev/log", "/dev/kmsg", 4, text);
 }
 
-/* --- the child ----------------------------------------------------------- */
+/* --- the environment ----------------------------------------------------- */
 
-static int decide(int argc, char **argv, char **command, int pipe,
-                  struct found *found, struct nzd_err *err)
+/* What booting a generation may change, as it was. */
+struct kept {
+    const char *name;
+    char *value; /* NULL: it was not set */
+};
+
+#define KEPT 4
+static const char *const changed[KEPT] = {"NZD_BOOT", NZD_LAUNCH_ENVIRONMENT};
+
+static bool keep_environment(struct kept kept[KEPT])
 {
-    struct nzd_command_line line;
-    struct nzd_context context = {0};
-    int code = nzd_options_parse(argc, argv, &line, err);
-    context.options = line.options;
-    nzd_output_init(&context.output, false, line.options.quiet,
-                    line.options.verbose, line.options.color);
-    if (!code)
-        code = nzd_config_load(context.options.config, &context.config, err);
-    if (code)
-        return code;
-    uint64_t limit = context.config.boot_timeout_us;
-    if (write(pipe, &limit, sizeof limit) != (ssize_t)sizeof limit)
-        return NZD_EINTERNAL;
-    found->healthy_us = context.config.boot_healthy_us;
-    code = nzd_boot_decide(&context, command, &found->boot, err);
-    if (!code && found->boot.overlay)
-        code = nzd_launch_read(command, &found->launch, err);
-    return code;
-}
-
-static void be_child(int argc, char **argv, char **command, int pipe)
-{
-    struct found *found = calloc(1, sizeof *found);
-    struct nzd_err err = NZD_ERR_INIT;
-    setpgid(0, 0);
-    nzd_interrupt_install();
-    if (!found)
-        _exit(1);
-    found->code = decide(argc, argv, command, pipe, found, &err);
-    snprintf(found->why, sizeof found->why, "%s", err.message);
-    _exit(nzd_write_all(pipe, found, sizeof *found) ? 1 : 0);
-}
-
-/* --- what it says -------------------------------------------------------- */
-
-/* Reads `size` bytes until the deadline; false when they do not come. */
-static bool receive(int pipe, void *to, size_t size, uint64_t deadline)
-{
-    uint8_t *at = to;
-    while (size) {
-        struct pollfd wait = {.fd = pipe, .events = POLLIN};
-        uint64_t left = nzd_clock_left(deadline);
-        int ready = poll(&wait, 1, (int)(left / 1000));
-        if (ready < 0 && errno == EINTR)
-            continue;
-        if (ready <= 0)
-            return false;
-        ssize_t got = read(pipe, at, size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        at += got;
-        size -= (size_t)got;
+    bool whole = true;
+    for (int i = 0; i < KEPT; i++) {
+        const char *value = getenv(changed[i]);
+        kept[i].name = changed[i];
+        kept[i].value = value ? strdup(value) : NULL;
+        whole = whole && (!value || kept[i].value);
     }
-    return true;
+    return whole;
 }
 
-static bool listen_to(int pipe, struct found *found)
+static void restore_environment(const struct kept kept[KEPT])
 {
-    uint64_t begin = nzd_clock_us(), limit = 0;
-    if (!receive(pipe, &limit, sizeof limit, begin + LIMIT_US))
-        return false;
-    if (limit > LIMIT_MAX_US)
-        limit = LIMIT_MAX_US;
-    return receive(pipe, found, sizeof *found, begin + limit);
+    for (int i = 0; i < KEPT; i++) {
+        if (kept[i].value)
+            setenv(kept[i].name, kept[i].value, 1);
+        else
+            unsetenv(kept[i].name);
+    }
 }
 
-/* Runs the child to its end, which is its limit at the latest. */
-static bool ask_child(int argc, char **argv, char **command,
-                      struct found *found)
+static bool set_generation(uint64_t generation)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC))
-        return false;
-    pid_t child = fork();
-    if (child == 0) {
-        close(ends[0]);
-        be_child(argc, argv, command, ends[1]);
-    }
-    close(ends[1]);
-    bool told = child > 0 && listen_to(ends[0], found);
-    close(ends[0]);
-    if (child > 0) {
-        if (!told) {
-            kill(-child, SIGKILL);
-            kill(child, SIGKILL);
-        }
-        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
-    return told;
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, generation);
+    return setenv("NZD_BOOT", text, 1) == 0;
 }
 
 /* --- the command --------------------------------------------------------- */
 
-static void set_generation(uint64_t generation)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, generation);
-    setenv("NZD_BOOT", text, 1);
-}
+struct starting {
+    struct nzd_boot_answer answer;
+    struct nzd_arena arena;
+    struct kept kept[KEPT];
+    char **command;       /* the base, as it was given */
+    char **instead;       /* the generation; NULL: the base is meant */
+    int keeper;           /* nzd_keeper_leave(), or -1 */
+    void (*on_pipe)(int); /* before ours; it is the VM's */
+};
 
-/* argv of the generation, or of the base as it was given. */
-static char **choose(const struct found *found, bool told, char **command,
-                     struct nzd_arena *arena)
+/* argv of the generation, its environment set. */
+static void prepare(struct starting *s)
 {
     struct nzd_err err = NZD_ERR_INIT;
-    char text[NZD_ERR_MESSAGE + 64];
-    char **argv = command;
-    set_generation(0);
-    if (!told || found->code) {
-        snprintf(text, sizeof text, "the base boots: %s",
-                 !told           ? "the journal took too long"
-                 : found->why[0] ? found->why
-                                 : "it cannot be told why");
-        say(text);
-        return command;
+    const struct nzd_boot *boot = &s->answer.boot;
+    if (s->answer.code) {
+        say("the base boots: %s", s->answer.why);
+        return;
     }
-    if (!found->boot.overlay)
-        return command;
-    if (nzd_launch_instead(&found->launch, command, found->boot.boot, arena,
-                           &argv, &err)) {
-        say("the base boots: out of memory");
-        return command;
-    }
-    set_generation(found->boot.generation);
-    return argv;
+    if (!boot->overlay)
+        return;
+    if (keep_environment(s->kept) && set_generation(boot->generation) &&
+        !nzd_launch_instead(&s->answer.launch, s->command, boot->boot,
+                            &s->arena, &s->instead, &err))
+        return;
+    s->instead = NULL;
+    restore_environment(s->kept);
+    say("the base boots: %s", "out of memory");
 }
 
-static void leave_keeper(const struct found *found)
+/* Who boots, for `nzd health`; nobody where that is another process. */
+static void mark(const struct starting *s, bool generation)
 {
-    const struct nzd_keeper keeper = {.journal = found->boot.journal,
-                                      .generation = found->boot.generation,
-                                      .healthy_us = found->healthy_us};
-    if (keeper.healthy_us && !found->launch.detached)
-        nzd_keeper_leave(&keeper);
+    struct nzd_err ignored = NZD_ERR_INIT;
+    const struct nzd_boot *boot = &s->answer.boot;
+    bool known = generation && !s->answer.launch.detached;
+    if (boot->root[0])
+        nzd_overlay_set_booted(boot->root, known ? boot->generation : 0,
+                               &ignored);
 }
 
-static int start(char **argv)
+static void leave_keeper(struct starting *s)
 {
+    const struct nzd_boot *boot = &s->answer.boot;
+    const struct nzd_keeper keeper = {.journal = boot->journal,
+                                      .base = boot->base,
+                                      .generation = boot->generation,
+                                      .healthy_us = s->answer.healthy_us};
+    if (keeper.healthy_us && !s->answer.launch.detached)
+        s->keeper = nzd_keeper_leave(&keeper);
+}
+
+static int start(const struct starting *s, char **argv)
+{
+    signal(SIGPIPE, s->on_pipe);
     execvp(argv[0], argv);
-    fprintf(stderr, "nzd: %s: %s\n", argv[0], strerror(errno));
-    return errno == ENOENT ? 127 : 126;
+    int sys = errno;
+    signal(SIGPIPE, SIG_IGN);
+    return sys;
+}
+
+/* Returns when what the generation needs is not there; the base may be. */
+static void start_generation(struct starting *s)
+{
+    mark(s, true);
+    nzd_point("who boots is marked");
+    leave_keeper(s);
+    nzd_point("before the generation starts");
+    int sys = start(s, s->instead);
+    nzd_keeper_dismiss(s->keeper);
+    restore_environment(s->kept);
+    say("the base boots: %s", strerror(sys));
+}
+
+static int start_base(struct starting *s)
+{
+    char text[NZD_ERR_MESSAGE];
+    mark(s, false);
+    set_generation(0);
+    nzd_point("before the base starts");
+    int sys = start(s, s->command);
+    snprintf(text, sizeof text, "nzd: %.400s: %s\n", s->command[0],
+             strerror(sys));
+    write_line(text);
+    return sys == ENOENT ? 127 : 126;
 }
 
 int nzd_boot_line(int argc, char **argv, int dashes)
 {
-    static struct found found;
-    struct nzd_arena arena = {0};
-    char **command = argv + dashes + 1;
-    if (!command[0]) {
+    static struct starting s = {.keeper = -1};
+    s.command = argv + dashes + 1;
+    (void)argc;
+    if (!s.command[0]) {
         fprintf(stderr, "nzd: boot needs a command behind --\n");
         return nzd_err_exit(NZD_EUSAGE);
     }
-    bool told = ask_child(dashes, argv, command, &found);
-    char **chosen = choose(&found, told, command, &arena);
-    if (told && chosen != command)
-        leave_keeper(&found);
-    (void)argc;
-    int status = start(chosen);
-    /* What the overlay needed is not there: the base may be. */
-    return chosen == command ? status : start(command);
+    /* Who no longer reads what we say must not end us. */
+    s.on_pipe = signal(SIGPIPE, SIG_IGN);
+    nzd_launch_forget();
+    nzd_boot_ask(dashes, argv, s.command, &s.answer);
+    prepare(&s);
+    if (s.instead)
+        start_generation(&s);
+    return start_base(&s);
 }
 
 int nzd_cmd_boot(struct nzd_context *context)

@@ -2,6 +2,7 @@
 #include "keeper.h"
 
 #include "../journal/attempts.h"
+#include "../journal/point.h"
 #include "discover.h"
 #include "interrupt.h"
 
@@ -9,12 +10,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_US 500000u /* between looks where the kernel has no pidfd */
+#define LOOK_US   500000u /* between looks where the kernel has no pidfd */
+#define FILES_MAX 65536u  /* closed one by one at most */
 
 static int open_pidfd(pid_t pid)
 {
@@ -58,6 +61,7 @@ static void write_down(const struct nzd_keeper *keeper)
     struct nzd_err ignored = NZD_ERR_INIT;
     if (nzd_attempts_read(keeper->journal, &attempts, &ignored) ||
         attempts.generation != keeper->generation ||
+        !nzd_digest_equal(&attempts.base, &keeper->base) ||
         (attempts.healthy && attempts.tries == 0))
         return;
     attempts.tries = 0;
@@ -66,36 +70,87 @@ static void write_down(const struct nzd_keeper *keeper)
     nzd_attempts_write(keeper->journal, &attempts, &ignored);
 }
 
-static void close_all(void)
+/* Nothing of the VM's is kept open, whatever its number. */
+static void close_from(unsigned first)
+{
+    struct rlimit limit;
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+        return;
+#endif
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > FILES_MAX)
+        limit.rlim_cur = FILES_MAX;
+    for (unsigned fd = first; fd < limit.rlim_cur; fd++)
+        close((int)fd);
+}
+
+/* `pipe` becomes the descriptor 3. */
+static void close_all_but(int pipe)
 {
     int null = open("/dev/null", O_RDWR);
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
-    for (int fd = 3; fd < 256; fd++)
-        close(fd);
+    dup2(pipe, 3);
+    close_from(4);
 }
 
-void nzd_keeper_leave(const struct nzd_keeper *keeper)
+/* The pipe is closed by the exec; a byte in it says that there was none. */
+static bool was_executed(int pipe)
+{
+    char byte;
+    ssize_t size;
+    while ((size = read(pipe, &byte, 1)) < 0 && errno == EINTR)
+        ;
+    return size == 0;
+}
+
+static void watch(const struct nzd_keeper *keeper, pid_t vm, uint64_t start,
+                  int pipe)
+{
+    nzd_point_role("keeper");
+    close_all_but(pipe);
+    (void)!chdir("/");
+    if (was_executed(3) &&
+        stays(vm, start, nzd_clock_deadline(keeper->healthy_us)))
+        write_down(keeper);
+    nzd_point("after the keeper's word");
+    _exit(0);
+}
+
+/* Nobody's child, so that nobody waits for it. */
+static void part(const struct nzd_keeper *keeper, pid_t vm, uint64_t start,
+                 const int ends[2])
+{
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        setsid();
+        if (fork() == 0)
+            watch(keeper, vm, start, ends[0]);
+        _exit(0);
+    }
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+int nzd_keeper_leave(const struct nzd_keeper *keeper)
 {
     uint64_t start = 0;
     struct nzd_err ignored = NZD_ERR_INIT;
     pid_t vm = getpid();
-    if (nzd_host_process_start(vm, &start, &ignored))
+    int ends[2];
+    if (nzd_host_process_start(vm, &start, &ignored) ||
+        pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    part(keeper, vm, start, ends);
+    close(ends[0]);
+    return ends[1];
+}
+
+void nzd_keeper_dismiss(int keeper)
+{
+    if (keeper < 0)
         return;
-    pid_t child = fork();
-    if (child < 0)
-        return;
-    if (child > 0) {
-        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-            ;
-        return;
-    }
-    setsid();
-    if (fork() != 0)
-        _exit(0);
-    close_all();
-    (void)!chdir("/");
-    if (stays(vm, start, nzd_clock_deadline(keeper->healthy_us)))
-        write_down(keeper);
-    _exit(0);
+    (void)!write(keeper, "", 1);
+    close(keeper);
 }

@@ -8,18 +8,22 @@
  * that the generation is healthy.
  */
 
-#include <stdint.h>
+#include "../journal/digest.h"
 
 struct nzd_keeper {
     const char *journal; /* the journal's folder */
-    uint64_t generation; /* that is booted */
+    struct nzd_digest base;
+    uint64_t generation; /* over it, that is booted */
     uint64_t healthy_us; /* how long the VM must stay up */
 };
 
 /*
- * Leaves one behind that watches this process, which is to become the VM.
- * Never fails: without one the generation is not found healthy by itself.
+ * Leaves one behind that watches this process, which is to become the VM by
+ * exec. Returns what dismisses it, or -1: without one the generation is not
+ * found healthy by itself.
  */
-void nzd_keeper_leave(const struct nzd_keeper *keeper);
+int nzd_keeper_leave(const struct nzd_keeper *keeper);
+/* It was not executed: another thing will be this process. -1 is fine. */
+void nzd_keeper_dismiss(int keeper);
 
 #endif

@@ -328,6 +328,51 @@ static char **rewrite(char *const argv[], size_t at, size_t replaced,
     return out;
 }
 
+#define FOREGROUND_FLAGS "-noinput +Bd"
+
+/* The operator's own, where there is one, is kept for the next boot. */
+static bool put_boot_script(const char *way)
+{
+    const char *own = getenv("RELEASE_BOOT_SCRIPT");
+    if (own && setenv("NZD_RELEASE_BOOT_SCRIPT", own, 1) != 0)
+        return false;
+    return setenv("RELEASE_BOOT_SCRIPT", way, 1) == 0;
+}
+
+static void forget_boot_script(void)
+{
+    const char *script = getenv("RELEASE_BOOT_SCRIPT");
+    const char *own = getenv("NZD_RELEASE_BOOT_SCRIPT");
+    if (!script || !strstr(script, "/nzd/overlay/"))
+        return;
+    if (own)
+        setenv("RELEASE_BOOT_SCRIPT", own, 1);
+    else
+        unsetenv("RELEASE_BOOT_SCRIPT");
+}
+
+static void forget_foreground_flags(void)
+{
+    char *flags = getenv("ERL_ZFLAGS");
+    size_t size = flags ? strlen(flags) : 0, ours = strlen(FOREGROUND_FLAGS);
+    if (size < ours || strcmp(flags + size - ours, FOREGROUND_FLAGS) != 0)
+        return;
+    size -= ours;
+    flags[size - (size && flags[size - 1] == ' ')] = '\0';
+    if (!flags[0])
+        unsetenv("ERL_ZFLAGS");
+}
+
+void nzd_launch_forget(void)
+{
+    const char *generation = getenv("NZD_BOOT");
+    if (!generation || strcmp(generation, "0") == 0)
+        return;
+    forget_boot_script();
+    forget_foreground_flags();
+    unsetenv("NZD_RELEASE_BOOT_SCRIPT");
+}
+
 /* Mix puts releases/VSN/ before the name: the way up and down from there. */
 static bool set_boot_script(const struct nzd_launch *launch, const char *boot,
                             struct nzd_arena *arena)
@@ -342,14 +387,14 @@ static bool set_boot_script(const struct nzd_launch *launch, const char *boot,
         if (*at == '/' && at[1])
             way = nzd_arena_printf(arena, "../%s", way);
     way = way ? nzd_arena_printf(arena, "%s%s", way, boot + 1) : NULL;
-    return way && setenv("RELEASE_BOOT_SCRIPT", way, 1) == 0;
+    return way && put_boot_script(way);
 }
 
 /* What `foreground` would have given. */
 static bool add_foreground_flags(struct nzd_arena *arena)
 {
     const char *flags = nzd_arena_printf(
-        arena, "%s%s-noinput +Bd", environment("ERL_ZFLAGS", ""),
+        arena, "%s%s" FOREGROUND_FLAGS, environment("ERL_ZFLAGS", ""),
         environment("ERL_ZFLAGS", "")[0] ? " " : "");
     return flags && setenv("ERL_ZFLAGS", flags, 1) == 0;
 }

@@ -32,6 +32,16 @@ struct nzd_launch {
     bool detached;           /* the VM is another process than the command's */
 };
 
+/* What nzd_launch_instead() may change of the environment. */
+#define NZD_LAUNCH_ENVIRONMENT                                                 \
+    "RELEASE_BOOT_SCRIPT", "ERL_ZFLAGS", "NZD_RELEASE_BOOT_SCRIPT"
+
+/*
+ * Takes back what an earlier one changed, and a VM that it started has handed
+ * on to us: heart, say, starts the next VM. Before anything else here.
+ */
+void nzd_launch_forget(void);
+
 /* NZD_EREFUSED: a command that is none of these, or whose release cannot be
  * told; the message says why. Nothing but files is looked at. */
 int nzd_launch_read(char *const argv[], struct nzd_launch *out,

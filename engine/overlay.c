@@ -3,6 +3,7 @@
 
 #include "../journal/point.h"
 #include "../staging/script_touch.h"
+#include "discover.h"
 #include "overlay_plan.h"
 
 #include <dirent.h>
@@ -396,26 +397,39 @@ static void booted_path(const char *root, char out[NZD_OVERLAY_PATH + 16])
 int nzd_overlay_set_booted(const char *root, uint64_t generation,
                            struct nzd_err *err)
 {
-    char path[NZD_OVERLAY_PATH + 16], text[24];
+    char path[NZD_OVERLAY_PATH + 16], text[80];
+    uint64_t start = 0;
     booted_path(root, path);
-    if (unlink(path) != 0 && errno != ENOENT)
-        return io_error(path, err);
+    remove_folder(path);
+    nzd_point("nobody is marked as booted");
     if (!generation)
         return 0;
-    snprintf(text, sizeof text, "%" PRIu64, generation);
+    int code = nzd_host_process_start(getpid(), &start, err);
+    if (code)
+        return code;
+    snprintf(text, sizeof text, "%" PRIu64 " %ld %" PRIu64, generation,
+             (long)getpid(), start);
     return write_file(AT_FDCWD, path, nzd_view_text(text), err);
 }
 
 uint64_t nzd_overlay_booted(const char *root)
 {
-    char path[NZD_OVERLAY_PATH + 16], text[24] = "";
+    char path[NZD_OVERLAY_PATH + 16], text[80] = "";
+    uint64_t generation = 0, start = 0, now = 0;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    long pid = 0;
     booted_path(root, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return 0;
     ssize_t size = read(fd, text, sizeof text - 1);
     close(fd);
-    return size > 0 ? strtoull(text, NULL, 10) : 0;
+    if (size <= 0 || sscanf(text, "%" SCNu64 " %ld %" SCNu64, &generation, &pid,
+                            &start) != 3)
+        return 0;
+    return nzd_host_process_start(pid, &now, &ignored) == 0 && now == start
+               ? generation
+               : 0;
 }
 
 void nzd_overlay_clear(struct nzd_overlay *overlay)
@@ -437,10 +451,14 @@ int nzd_overlay_set_current(const struct nzd_overlay *overlay,
     if (!overlay->folder[0])
         return unlink(current) == 0 || errno == ENOENT ? 0
                                                        : io_error(current, err);
-    unlink(fresh);
+    remove_folder(fresh);
     if (symlink(strrchr(overlay->folder, '/') + 1, fresh) != 0)
         return io_error(fresh, err);
     nzd_point("the overlay's name beside its place");
+    if (rename(fresh, current) == 0)
+        return 0;
+    /* Another thing than a link of ours. */
+    remove_folder(current);
     return rename(fresh, current) == 0 ? 0 : io_error(current, err);
 }
 

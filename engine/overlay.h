@@ -17,8 +17,9 @@
  *     start.boot                         the base's boot script, made anew
  *     base                               the path of the base's boot script
  *   /run/nzd/overlay/UUID/current        a link to the N of the last commit
- *   /run/nzd/overlay/UUID/booted         the N that nzd boot started last;
- *                                        not there: it was the base
+ *   /run/nzd/overlay/UUID/booted         "N PID START": what nzd boot has
+ *                                        that process boot; not there: the
+ *                                        base
  *
  * UUID: the first 8 digits of the journal's, N the generation. Only whole
  * folders carry the name N: they are made as N.new and renamed.
@@ -71,10 +72,10 @@ int nzd_overlay_set_current(const struct nzd_overlay *overlay,
 int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
                      struct nzd_err *err);
 
-/* What nzd boot started last since the host came up; 0: the base, or it was
- * not nzd boot. */
+/* This process becomes a VM that boots the generation; 0: none. */
 int nzd_overlay_set_booted(const char *root, uint64_t generation,
                            struct nzd_err *err);
+/* Of the VM that runs; 0: it boots the base, or was not started by nzd boot. */
 uint64_t nzd_overlay_booted(const char *root);
 
 /* Removes the folders of all other generations. Never fails. */

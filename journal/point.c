@@ -35,12 +35,23 @@ static void act(const char *what)
         kill(getpid(), SIGKILL);
 }
 
+static const char *our_role = "";
+static unsigned long passed;
+
+void nzd_point_role(const char *role)
+{
+    our_role = role;
+    passed = 0;
+}
+
 void nzd_point(const char *name)
 {
-    static unsigned long passed;
+    const char *role = getenv("NZD_POINT_ROLE");
     const char *at = getenv("NZD_POINT_AT");
     const char *what = getenv("NZD_POINT_DO");
     char copy[256], *rest = copy;
+    if (strcmp(role ? role : "", our_role) != 0)
+        return;
     log_point(++passed, name);
     if (!at || strtoul(at, NULL, 10) != passed)
         return;

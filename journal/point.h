@@ -17,14 +17,22 @@
  *                         "signal PID SIG" (then go on), "stop" (SIGSTOP to
  *                         nzd; who sends SIGCONT has it go on), several
  *                         divided by ';'
+ *   NZD_POINT_ROLE=ROLE   only the processes that took this role count; else
+ *                         only those that took none
  */
 
 #ifdef NZD_POINTS
 void nzd_point(const char *name);
+/* A process that nzd has made, with a part of its own; it counts from 1. */
+void nzd_point_role(const char *role);
 #else
 static inline void nzd_point(const char *name)
 {
     (void)name;
+}
+static inline void nzd_point_role(const char *role)
+{
+    (void)role;
 }
 #endif
 

@@ -219,6 +219,43 @@ static void health_bad_ends_it(void **state)
     scene_settled(scene);
 }
 
+/* Not back to what was left for it: to the one before that. */
+static void never_back_to_the_bad_one(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    struct harness_run run = scene_nzd(scene, "health", "ok");
+    assert_status(run, 0);
+    apply(scene, "0.3.0");
+    reboot(scene);
+    run = scene_nzd(scene, "health", "bad");
+    assert_status(run, 0);
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    run = scene_nzd(scene, "health", "bad");
+    assert_status(run, 0);
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+/* Nobody says of the base that it is a generation, though one ran before. */
+static void health_of_the_base(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    scene_config(scene, "%s", "boot { rubbish");
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    scene_config(scene, "%s", "");
+    struct harness_run run = scene_nzd(scene, "health", "ok");
+    assert_status(run, 5);
+    assert_contains(run.err, "there is no generation to speak of");
+}
+
 /* A VM that stays up is healthy. */
 static void the_keeper_sees_it(void **state)
 {
@@ -356,6 +393,8 @@ int main(void)
         in(falls_back_after_tries),
         in(health_ok_keeps_it),
         in(health_bad_ends_it),
+        in(never_back_to_the_bad_one),
+        in(health_of_the_base),
         in(the_keeper_sees_it),
         in(a_damaged_journal),
         in(a_truncated_journal),

@@ -76,8 +76,10 @@ static const char *version_of(struct scene *scene, const struct started *what,
                      "file:rename(\"%s\",\"%s.done\"),erlang:halt(0).'",
                      file, what->expression, file, file),
         harness_text(harness, "HOME=%s", harness_dir(harness)),
-        "RELEASE_DISTRIBUTION=none", "ERL_CRASH_DUMP=/dev/null",
-        "LC_ALL=C.UTF-8", NULL};
+        "RELEASE_DISTRIBUTION=none",
+        "ERL_CRASH_DUMP=/dev/null",
+        "LC_ALL=C.UTF-8",
+        NULL};
     harness_remove(harness, harness_text(harness, "%s.done", file));
     struct harness_job *job =
         harness_begin(harness, boot ? with : without, environment);
@@ -118,6 +120,39 @@ static void script_of_mix(void **state)
     starts(*state, &greeter);
 }
 
+/* --- what a VM hands on -------------------------------------------------- */
+
+static void check_forgotten(const char *script, const char *own,
+                            const char *flags, const char *script_then,
+                            const char *flags_then)
+{
+    setenv("NZD_BOOT", "3", 1);
+    setenv("RELEASE_BOOT_SCRIPT", script, 1);
+    if (own)
+        setenv("NZD_RELEASE_BOOT_SCRIPT", own, 1);
+    setenv("ERL_ZFLAGS", flags, 1);
+    nzd_launch_forget();
+    const char *now = getenv("RELEASE_BOOT_SCRIPT");
+    assert_string_equal(now ? now : "", script_then);
+    now = getenv("ERL_ZFLAGS");
+    assert_string_equal(now ? now : "", flags_then);
+    assert_null(getenv("NZD_RELEASE_BOOT_SCRIPT"));
+}
+
+/* heart starts the next VM in the environment of the one before. */
+static void what_was_set_for_the_last_vm(void **state)
+{
+    static const char ours[] = "../../run/nzd/overlay/0123/current/start";
+    (void)state;
+    check_forgotten(ours, NULL, "-noinput +Bd", "", "");
+    check_forgotten(ours, "start_clean", "+P 5000 -noinput +Bd", "start_clean",
+                    "+P 5000");
+    check_forgotten("start_clean", NULL, "-noinput", "start_clean", "-noinput");
+    unsetenv("NZD_BOOT");
+    unsetenv("RELEASE_BOOT_SCRIPT");
+    unsetenv("ERL_ZFLAGS");
+}
+
 /* --- what is understood -------------------------------------------------- */
 
 static void what_is_none(void **state)
@@ -141,7 +176,8 @@ static void what_is_none(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {in(script_of_rebar3), in(script_of_mix),
-                                       in(what_is_none)};
+    const struct CMUnitTest tests[] = {
+        in(script_of_rebar3), in(script_of_mix),
+        cmocka_unit_test(what_was_set_for_the_last_vm), in(what_is_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
