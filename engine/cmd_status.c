@@ -2,6 +2,7 @@
 #include "describe.h"
 #include "interrupt.h"
 #include "proof.h"
+#include "restart.h"
 #include "run.h"
 
 #include <inttypes.h>
@@ -19,6 +20,7 @@ struct status {
     struct nzd_txn in_force; /* id 0: the base */
     struct nzd_txn last;     /* id 0: none */
     struct nzd_txn open;     /* id 0: none */
+    struct nzd_restart restart;
 };
 
 static int keep_last(void *context, const struct nzd_txn *txn)
@@ -84,6 +86,8 @@ static int gather(struct status *status, struct nzd_err *err)
         code = read_journal(status, err);
     if (!code)
         code = nzd_proof_make(q, status->journal, &status->proof, err);
+    nzd_restart_read(q, status->journal, &status->in_force,
+                     context->config.boot_tries, &status->restart);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
         err->code = code = NZD_ENODE;
     return code;
@@ -217,6 +221,29 @@ static void show_journal(struct status *status)
         status->stat.transactions == 1 ? "" : "s", used, most);
 }
 
+static void show_base(struct status *status)
+{
+    const struct nzd_question *q = &status->q;
+    struct nzd_buf restart = {0};
+    nzd_restart_describe(&status->restart, &restart);
+    nzd_output_line(&status->context->output, "base       %s %s%s%s; %s",
+                    q->base.name, q->base.version,
+                    q->base.path[0] ? " in " : "", q->base.path,
+                    nzd_buf_string(&restart));
+    nzd_buf_clear(&restart);
+}
+
+static void show_boot(struct status *status)
+{
+    struct nzd_buf health = {0};
+    if (!status->restart.by_nzd_boot)
+        return;
+    nzd_restart_describe_health(&status->restart, &health);
+    nzd_output_line(&status->context->output, "boot       %s",
+                    nzd_buf_string(&health));
+    nzd_buf_clear(&health);
+}
+
 static void show(struct status *status)
 {
     struct nzd_output *output = &status->context->output;
@@ -227,9 +254,7 @@ static void show(struct status *status)
                     nzd_node_name(q->node), up, q->hello.otp,
                     q->hello.embedded ? "embedded" : "interactive");
     show_running(status);
-    nzd_output_line(output, "base       %s %s%s%s; a restart boots it",
-                    q->base.name, q->base.version,
-                    q->base.path[0] ? " in " : "", q->base.path);
+    show_base(status);
     show_last(status);
     if (q->hello.old_code)
         nzd_output_line(output,
@@ -239,6 +264,7 @@ static void show(struct status *status)
     else
         nzd_output_line(output, "old code   none: the next apply finds the "
                                 "room free");
+    show_boot(status);
     show_journal(status);
 }
 
@@ -282,7 +308,7 @@ static json_t *status_json(const struct status *status)
                       (json_int_t)status->stat.max_bytes);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:{s:s, s:s, s:s, s:o}, s:{s:i, s:i}, s:o,"
-        " s:I, s:o, s:n, s:o}",
+        " s:I, s:o, s:o, s:o}",
         "node", nzd_node_name(q->node), "otp", q->hello.otp, "mode",
         q->hello.embedded ? "embedded" : "interactive", "uptime_us",
         (json_int_t)q->hello.uptime_us, "generation",
@@ -295,7 +321,7 @@ static json_t *status_json(const struct status *status)
             ? json_pack("{s:I, s:s}", "txn", (json_int_t)status->open.id,
                         "state", nzd_state_name(status->open.state))
             : json_null(),
-        "boot", "journal", journal);
+        "boot", nzd_restart_json(&status->restart), "journal", journal);
 }
 
 int nzd_cmd_status(struct nzd_context *context)

@@ -37,15 +37,21 @@ static int make_parents(const char *path, struct nzd_err *err)
     return 0;
 }
 
+const char *nzd_overlay_place(void)
+{
+    const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+    if (!runtime || runtime[0] != '/' || access(runtime, W_OK) != 0)
+        return NULL;
+    return runtime;
+}
+
 int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
                      struct nzd_err *err)
 {
     char uuid[9];
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *runtime = nzd_overlay_place();
     nzd_hex(uuid, nzd_journal_uuid(journal), 4);
-    if (geteuid() == 0)
-        runtime = "/run";
-    if (!runtime || runtime[0] != '/' || access(runtime, W_OK) != 0)
+    if (!runtime)
         return nzd_err_set(err, NZD_ENOTFOUND,
                            "there is no runtime folder for an overlay");
     int size =

@@ -67,6 +67,10 @@ void nzd_overlay_clear(struct nzd_overlay *overlay);
 int nzd_overlay_set_current(const struct nzd_overlay *overlay,
                             struct nzd_err *err);
 
+/* The folder in RAM that overlays lie below, or NULL: there is none that this
+ * user may write. */
+const char *nzd_overlay_place(void);
+
 /* ".../nzd/overlay/UUID/", made where it is not there. NZD_ENOTFOUND as
  * above. */
 int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],

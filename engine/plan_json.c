@@ -107,6 +107,6 @@ json_t *nzd_plan_json(const struct nzd_plan_view *view)
         "modules", modules_json(plan), "evidence", evidence_json(plan), "gaps",
         gaps_json(plan), "processes", processes, "journal_bytes",
         (json_int_t)(q ? q->old_bytes + q->new_bytes : 0), "boot_integration",
-        0);
+        q && q->hello.by_nzd_boot && q->target.local);
     return object;
 }

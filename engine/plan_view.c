@@ -2,6 +2,7 @@
 #include "plan_view.h"
 
 #include "plan_view_internal.h"
+#include "restart.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -219,11 +220,28 @@ static void show_in_the_way(struct nzd_output *output,
                         "");
 }
 
+static void show_restart(struct nzd_output *output,
+                         const struct nzd_plan_view *view)
+{
+    const struct nzd_question *q = view->question;
+    const char *version = view->plan->to_version;
+    if (q->hello.by_nzd_boot && q->target.local)
+        nzd_output_line(output, "  %-12s %s boots again (nzd boot is set up)",
+                        "at restart", version);
+    else
+        nzd_output_line(output, "  %-12s the base boots: %s %s%s%s",
+                        "at restart", q->base.name, q->base.version,
+                        q->base.path[0] ? " in " : "", q->base.path);
+    if (!q->hello.by_nzd_boot && nzd_restart_in_place(q))
+        nzd_output_line(output, "  %-12s but init:restart/0 boots %s again", "",
+                        version);
+}
+
 static void show_costs(struct nzd_output *output,
                        const struct nzd_plan_view *view)
 {
     const struct nzd_question *q = view->question;
-    char writes[32], room[32], base[1400];
+    char writes[32], room[32];
     if (!view->plan->step_count)
         return;
     nzd_format_bytes(writes, q->old_bytes + q->new_bytes);
@@ -236,9 +254,7 @@ static void show_costs(struct nzd_output *output,
         nzd_output_line(output, "  %-12s at most %s to a new journal", "writes",
                         writes);
     }
-    snprintf(base, sizeof base, "%s %s%s%s", q->base.name, q->base.version,
-             q->base.path[0] ? " in " : "", q->base.path);
-    nzd_output_line(output, "  %-12s the base boots: %s", "at restart", base);
+    show_restart(output, view);
 }
 
 void nzd_plan_show(struct nzd_output *output, const struct nzd_plan_view *view)

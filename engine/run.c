@@ -66,6 +66,21 @@ static void show_outcome_json(struct nzd_context *context,
                               "took_us", (json_int_t)t->txn.took_us));
 }
 
+static void warn_of_restart(struct nzd_output *output,
+                            const struct nzd_transaction *t)
+{
+    const struct nzd_question *q = t->q;
+    if (!t->txn.new_set.count || (q->hello.by_nzd_boot && q->target.local))
+        return;
+    nzd_output_warn(output, "%s boots the base again: %s %s%s%s",
+                    t->in_place ? "nzd boot did not start this VM: "
+                                  "init:restart/0 keeps the new code, a new "
+                                  "start"
+                                : "a restart of the VM",
+                    q->base.name, q->base.version,
+                    q->base.path[0] ? " in " : "", q->base.path);
+}
+
 static void show_committed(struct nzd_context *context,
                            const struct nzd_transaction *t)
 {
@@ -84,11 +99,7 @@ static void show_committed(struct nzd_context *context,
                     nzd_color(output, 'g'), t->txn.id, nzd_color(output, '0'),
                     t->txn.release, t->txn.to_version, nzd_node_name(q->node),
                     took, pause);
-    if (t->txn.new_set.count)
-        nzd_output_warn(output,
-                        "a restart of the VM boots the base again: %s %s%s%s",
-                        q->base.name, q->base.version,
-                        q->base.path[0] ? " in " : "", q->base.path);
+    warn_of_restart(output, t);
 }
 
 static int show_rolled_back(struct nzd_context *context,

@@ -13,8 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION   1
-#define FILE_SIZE ((off_t)2 * NZD_ATTEMPTS_SLOT)
+#define VERSION       1
+#define HEALTHY_TRIES 4u
+#define FILE_SIZE     ((off_t)2 * NZD_ATTEMPTS_SLOT)
 
 static const char what[] = "the count of boots";
 
@@ -100,6 +101,11 @@ static int read_slots(int fd, struct slot slots[2])
             decode(bytes, &slots[i]);
     }
     return 0;
+}
+
+uint32_t nzd_attempts_limit(bool healthy, uint32_t tries)
+{
+    return healthy ? tries * HEALTHY_TRIES : tries;
 }
 
 int nzd_attempts_read(const char *directory, struct nzd_attempts *out,

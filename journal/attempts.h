@@ -25,6 +25,10 @@ struct nzd_attempts {
     bool healthy;          /* it was, once */
 };
 
+/* How many tries there are: more for one that was healthy once, since whoever
+ * switches a device off and on again must not burn it. */
+uint32_t nzd_attempts_limit(bool healthy, uint32_t tries);
+
 /* Zeros where there is no file, or none of its slots holds: then nothing was
  * ever healthy. NZD_EJOURNAL: it cannot be read. */
 int nzd_attempts_read(const char *directory, struct nzd_attempts *out,

@@ -102,7 +102,7 @@ static void reload_counter(struct harness *harness, struct beam_node *node,
     assert_matches(run.err, "^prepare +3 new, 3 old ");
     assert_matches(run.err, "^armed +transaction 1 ");
     assert_matches(run.err, "^switch +3 loaded at once, 1 to remove ");
-    assert_contains(run.err, "a restart of the VM boots the base again");
+    assert_contains(run.err, "boots the base again: counter 0.1.0");
 
     assert_eval(node, "counter_srv:call()", "{\"0.2.0\",3}");
     assert_string_equal(beam_node_eval(node, "whereis(counter_srv)"), server);
