@@ -2,14 +2,17 @@
 #include "boot.h"
 
 #include "../journal/attempts.h"
+#include "../journal/lock.h"
 #include "base.h"
 #include "boot_fallback.h"
 #include "host.h"
+#include "log.h"
 #include "run.h"
 #include "settle.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,6 +35,19 @@ struct deciding {
     struct nzd_attempts attempts;
     struct nzd_err *err;
 };
+
+/* On stderr and in the system's log: nobody may be looking. */
+__attribute__((format(printf, 2, 3))) static void tell(struct deciding *d,
+                                                       const char *format, ...)
+{
+    char text[NZD_ERR_MESSAGE + 128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    nzd_output_warn(&d->context->output, "%s", text);
+    nzd_log_send("/dev/log", "/dev/kmsg", 4, text);
+}
 
 /* --- the base ------------------------------------------------------------ */
 
@@ -81,29 +97,51 @@ static int open_journal(struct deciding *d, enum nzd_journal_mode mode)
     return code;
 }
 
-static bool is_open(struct deciding *d)
+/* Whoever holds it past the limit, as a process that was stopped, is ended. */
+static int open_to_write(struct deciding *d)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    int64_t pid = 0;
+    int code = open_journal(d, NZD_JOURNAL_WRITE);
+    if (code != NZD_EBUSY ||
+        nzd_lock_end_holder(d->out->journal, &pid, &ignored))
+        return code;
+    tell(d, "nzd, pid %" PRId64 ", held the journal and was ended", pid);
+    nzd_err_clear(d->err);
+    return open_journal(d, NZD_JOURNAL_WRITE);
+}
+
+/* Whether a transaction is open that can be settled without a node. */
+static bool is_left(struct deciding *d)
 {
     struct nzd_txn txn;
     if (nzd_journal_open_txn(d->journal, &txn, NULL))
         return false;
+    bool gone = nzd_settle_is_gone(&txn.vm);
+    if (!gone)
+        tell(d,
+             "transaction %" PRIu64 " is %s, and the VM it was armed in is "
+             "not proven gone",
+             txn.id, nzd_state_name(txn.state));
     nzd_txn_clear(&txn);
-    return true;
+    return gone;
 }
 
 /* Of what cannot be settled now the old code is in force all the same: the
- * next nzd goes on. */
+ * next nzd goes on. What a write that failed has left is read anew. */
 static int settle(struct deciding *d)
 {
     struct nzd_err left = NZD_ERR_INIT;
     struct nzd_err *err = d->err;
     d->err = &left;
-    int code = open_journal(d, NZD_JOURNAL_WRITE);
+    int code = open_to_write(d);
     if (!code)
         code = nzd_settle_gone(d->context, d->journal, &left);
     d->err = err;
-    if (code)
-        nzd_output_warn(&d->context->output, "not settled: %s", left.message);
-    return d->journal ? 0 : open_journal(d, NZD_JOURNAL_READ);
+    if (!code)
+        return 0;
+    tell(d, "not settled: %s", left.message);
+    return open_journal(d, NZD_JOURNAL_READ);
 }
 
 /* 0 with in_force.id 0: nothing is. */
@@ -167,17 +205,15 @@ static int fall_back(struct deciding *d)
              "generation %" PRIu64 " did not become healthy in %" PRIu32
              " boots",
              d->in_force.id, d->attempts.tries);
-    int code = open_journal(d, NZD_JOURNAL_WRITE);
+    int code = open_to_write(d);
     if (!code)
         code = nzd_boot_fall_back(d->journal, &d->in_force, why, &next, d->err);
     if (code) {
         nzd_txn_clear(&next);
         return code;
     }
-    nzd_output_warn(&d->context->output,
-                    "%s: put out of force, generation %" PRIu64 " is that of "
-                    "%" PRIu64,
-                    why, next.id, next.to_generation);
+    tell(d, "%s: put out of force, generation %" PRIu64 " is that of %" PRIu64,
+         why, next.id, next.to_generation);
     uint64_t healthy = d->attempts.last_healthy;
     nzd_txn_clear(&d->in_force);
     d->in_force = next;
@@ -193,8 +229,7 @@ static int count(struct deciding *d)
     if (!nzd_attempts_write(d->out->journal, &d->attempts, &unwritten))
         return 0;
     if (d->attempts.healthy) {
-        nzd_output_warn(&d->context->output, "this boot is not counted: %s",
-                        unwritten.message);
+        tell(d, "this boot is not counted: %s", unwritten.message);
         return 0;
     }
     return nzd_err_set(d->err, NZD_EREFUSED,
@@ -270,7 +305,7 @@ int nzd_boot_decide(struct nzd_context *context, char *const argv[],
     }
     if (!code)
         code = read_base(&d);
-    if (!code && is_open(&d))
+    if (!code && is_left(&d))
         code = settle(&d);
     if (!code)
         code = choose(&d);

@@ -59,7 +59,7 @@ static int move(struct nzd_settle *s, enum nzd_state state, struct nzd_err *err)
 
 /* The very process is proven gone: another boot, no such pid, or the pid
  * belongs to a process that started at another time. */
-static bool is_proven_gone(const struct nzd_vm *vm)
+bool nzd_settle_is_gone(const struct nzd_vm *vm)
 {
     char boot[40];
     uint64_t start = 0;
@@ -101,7 +101,7 @@ static enum nzd_vm_fate reconnect(struct nzd_settle *s, struct nzd_node **out,
     enum nzd_vm_fate fate = NZD_VM_UNKNOWN;
     for (;;) {
         struct nzd_err lost = NZD_ERR_INIT;
-        if (is_proven_gone(&s->txn->vm))
+        if (nzd_settle_is_gone(&s->txn->vm))
             return NZD_VM_RESTARTED;
         if (!nzd_node_open(s->target, s->context->options.timeout_us, out,
                            &lost)) {
@@ -405,7 +405,7 @@ int nzd_settle_gone(struct nzd_context *context, struct nzd_journal *journal,
         return 0;
     if (code)
         return nzd_journal_open_txn(journal, &txn, err);
-    if (is_proven_gone(&txn.vm))
+    if (nzd_settle_is_gone(&txn.vm))
         code = settle_left(context, journal, &nobody, &txn, err);
     else
         code = nzd_err_set(err, NZD_EUNSETTLED,

@@ -39,6 +39,9 @@ void nzd_settle_note_ended(struct nzd_context *context, struct nzd_node *node,
  */
 int nzd_settle_txn(struct nzd_settle *settle, struct nzd_err *err);
 
+/* Whether it is proven that this VM no longer runs. */
+bool nzd_settle_is_gone(const struct nzd_vm *vm);
+
 /* Settles the open transaction of the journal, when there is one: every
  * command that writes does this first. 0 also when there was none. */
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,

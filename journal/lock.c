@@ -3,14 +3,17 @@
 
 #include "bytes.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -233,6 +236,99 @@ out:
         close(fd);
     nzd_buf_clear(&path);
     return rc;
+}
+
+/* --- ending who holds it ------------------------------------------------- */
+
+static int is_nzd(uint64_t pid)
+{
+    static const char gone[] = " (deleted)"; /* it was updated meanwhile */
+    char path[64];
+    char program[4096];
+    char *slash;
+    ssize_t size;
+
+    (void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/exe", pid);
+    size = readlink(path, program, sizeof(program) - 1);
+    if (size <= 0)
+        return 0;
+    program[size] = '\0';
+    if (size > (ssize_t)sizeof(gone) &&
+        strcmp(program + size - (sizeof(gone) - 1), gone) == 0)
+        program[size - (ssize_t)(sizeof(gone) - 1)] = '\0';
+    slash = strrchr(program, '/');
+    return slash && strcmp(slash + 1, "nzd") == 0;
+}
+
+static int has_open(uint64_t pid, const struct stat *lock)
+{
+    char path[64];
+    struct dirent *entry;
+    struct stat file;
+    int found = 0;
+    DIR *files;
+
+    (void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/fd", pid);
+    files = opendir(path);
+    while (files && !found && (entry = readdir(files)) != NULL)
+        found = fstatat(dirfd(files), entry->d_name, &file, 0) == 0 &&
+                file.st_ino == lock->st_ino && file.st_dev == lock->st_dev;
+    if (files)
+        closedir(files);
+    return found;
+}
+
+/* By a descriptor, so that the number cannot become another's in between;
+ * older kernels have none. */
+static int kill_holder(const struct holder *holder, const struct stat *lock)
+{
+    pid_t pid = (pid_t)holder->pid;
+    int fd = -1;
+    int failed = -1;
+
+#ifdef SYS_pidfd_open
+    fd = (int)syscall(SYS_pidfd_open, pid, 0);
+#endif
+    if (start_time_of(holder->pid) == holder->start_time &&
+        is_nzd(holder->pid) && has_open(holder->pid, lock)) {
+#ifdef SYS_pidfd_send_signal
+        if (fd >= 0)
+            failed = (int)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+#endif
+        if (fd < 0)
+            failed = kill(pid, SIGKILL);
+    }
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
+int nzd_lock_end_holder(const char *directory, int64_t *pid,
+                        struct nzd_err *err)
+{
+    struct nzd_buf path = {0};
+    struct holder holder;
+    struct stat lock;
+    int fd;
+    int rc = NZD_EBUSY;
+
+    nzd_buf_printf(&path, "%s/lock", directory);
+    fd = open(nzd_buf_string(&path), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && fstat(fd, &lock) == 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 &&
+        errno == EWOULDBLOCK && read_holder(fd, &holder) == 0 &&
+        holder.start_time != 0 && holder.pid <= INT32_MAX &&
+        holder.pid != (uint64_t)getpid() && kill_holder(&holder, &lock) == 0)
+        rc = NZD_OK;
+    if (fd >= 0)
+        close(fd);
+    nzd_buf_clear(&path);
+    if (rc)
+        return nzd_err_set(err, rc,
+                           "who holds journal %s is not known to be "
+                           "an nzd",
+                           directory);
+    *pid = (int64_t)holder.pid;
+    return NZD_OK;
 }
 
 void nzd_lock_release(int lock)

@@ -20,6 +20,15 @@
  */
 int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
                   int *out, struct nzd_err *err);
+/*
+ * For whoever cannot wait: SIGKILL to the process that holds the lock. Only
+ * where it is proven that the one named in the file is meant: its pid, its
+ * start time, that it has this very file open, and that it is an nzd. Returns
+ * 0 with its pid; the lock is free once it is gone. NZD_EBUSY: nobody holds
+ * it, or it is not proven; nobody was signalled.
+ */
+int nzd_lock_end_holder(const char *directory, int64_t *pid,
+                        struct nzd_err *err);
 /* -1 is fine. */
 void nzd_lock_release(int lock);
 

@@ -156,6 +156,35 @@ static void test_closed_on_exec(void **state)
     assert_int_equal(take(fixture, 0), NZD_OK);
 }
 
+/* --- ending who holds it --- */
+
+/* This one takes the lock as any nzd would, but it is none. */
+static void test_nobody_else_is_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t pid = 0;
+
+    hold(fixture, 5000);
+    assert_int_equal(
+        nzd_lock_end_holder(fixture->tree.root, &pid, &fixture->err),
+        NZD_EBUSY);
+    assert_int_equal(waitpid(fixture->child, NULL, WNOHANG), 0);
+    assert_int_equal(pid, 0);
+}
+
+static void test_nobody_holds_it(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t pid = 0;
+
+    assert_int_equal(take(fixture, 0), NZD_OK);
+    nzd_lock_release(fixture->lock);
+    fixture->lock = -1;
+    assert_int_equal(
+        nzd_lock_end_holder(fixture->tree.root, &pid, &fixture->err),
+        NZD_EBUSY);
+}
+
 static void on_alarm(int number)
 {
     (void)number;
@@ -191,7 +220,8 @@ int main(void)
         IN(test_held_by_another), IN(test_waits),
         IN(test_killed_holder),   IN(test_rubbish_in_the_file),
         IN(test_closed_on_exec),  IN(test_interrupted_wait),
-        IN(test_no_directory),
+        IN(test_no_directory),    IN(test_nobody_else_is_ended),
+        IN(test_nobody_holds_it),
     };
 
     return cmocka_run_group_tests_name("lock", tests, NULL, NULL);
