@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transaction.h"
 
+#include "../journal/attempts.h"
 #include "check.h"
 #include "code_path.h"
 #include "hook.h"
@@ -256,7 +257,13 @@ static int arm(struct nzd_transaction *t, struct nzd_err *err)
     nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "ARMED", 0,
                      "%s written, synced", bytes);
     t->txn.armed_us = nzd_wall_us();
-    int code = nzd_transaction_move(t, NZD_STATE_ARMED, reserve, err);
+    /* Else a full disk keeps the next boot from counting it. */
+    int code =
+        t->q->target.local
+            ? nzd_attempts_reserve(nzd_journal_directory(t->journal), err)
+            : 0;
+    if (!code)
+        code = nzd_transaction_move(t, NZD_STATE_ARMED, reserve, err);
     if (code)
         return code;
     if (t->txn.id != expected)

@@ -128,6 +128,13 @@ int nzd_attempts_read(const char *directory, struct nzd_attempts *out,
     return rc;
 }
 
+static bool has_room(int fd)
+{
+    struct stat file;
+
+    return fstat(fd, &file) == 0 && file.st_size >= FILE_SIZE;
+}
+
 /* All of its room is taken when it is made. */
 static int make_room(int fd)
 {
@@ -168,15 +175,40 @@ static int write_slot(int fd, const struct nzd_attempts *attempts,
     return rc;
 }
 
+/* To write; `made`: it was not there. */
+static int open_made(const char *directory, bool *made)
+{
+    int fd = open_file(directory, O_RDWR);
+
+    *made = fd < 0 && errno == ENOENT;
+    return *made ? open_file(directory, O_RDWR | O_CREAT) : fd;
+}
+
+int nzd_attempts_reserve(const char *directory, struct nzd_err *err)
+{
+    bool made;
+    int fd = open_made(directory, &made);
+    int rc = NZD_OK;
+
+    if (fd < 0)
+        return failed(directory, "open", err);
+    if (made || !has_room(fd)) {
+        if (make_room(fd) != 0 || fsync(fd) != 0)
+            rc = failed(directory, "take the room of", err);
+        else
+            rc = nzd_store_sync_directory(directory, err);
+    }
+    close(fd);
+    return rc;
+}
+
 int nzd_attempts_write(const char *directory,
                        const struct nzd_attempts *attempts, struct nzd_err *err)
 {
-    int fd = open_file(directory, O_RDWR);
-    bool made = fd < 0 && errno == ENOENT;
+    bool made;
+    int fd = open_made(directory, &made);
     int rc;
 
-    if (made)
-        fd = open_file(directory, O_RDWR | O_CREAT);
     if (fd < 0)
         return failed(directory, "open", err);
     rc = write_slot(fd, attempts, err) ? failed(directory, "write", err)

@@ -33,6 +33,12 @@ uint32_t nzd_attempts_limit(bool healthy, uint32_t tries);
  * ever healthy. NZD_EJOURNAL: it cannot be read. */
 int nzd_attempts_read(const char *directory, struct nzd_attempts *out,
                       struct nzd_err *err);
+/*
+ * Makes the file where it is not there, with all of its room: what needs none
+ * of it later is done on a full disk, too. Due before a generation is put in
+ * force. Durable when it returns 0; what is counted stays as it is.
+ */
+int nzd_attempts_reserve(const char *directory, struct nzd_err *err);
 /* Durable when it returns 0. Made where it is not there. */
 int nzd_attempts_write(const char *directory,
                        const struct nzd_attempts *attempts,
