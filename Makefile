@@ -69,7 +69,11 @@ build/tests/beam/%.beam: tests/beam/%.erl
 	@mkdir -p $(@D)
 	erlc -Werror -o $(@D) $<
 
-tests: $(NZD) $(TESTS) $(CTL) points
+# What boots the device of the tests.
+$(BUILD)/tests/device/init: $(BUILD)/tests/device/init.o
+	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^
+
+tests: $(NZD) $(TESTS) $(CTL) $(BUILD)/tests/device/init points
 
 # nzd with the points of the crash sweep; see journal/point.h. What records its
 # writes is preloaded, which a build with sanitizers does not bear.
@@ -91,7 +95,7 @@ check: tests fixtures
 check-asan:
 	@$(MAKE) --no-print-directory SAN=1 check
 
-test-%: $(NZD) $(BUILD)/tests/test_% $(CTL) points fixtures
+test-%: $(NZD) $(BUILD)/tests/test_% $(CTL) $(BUILD)/tests/device/init points fixtures
 	@tests/run.sh -v $(BUILD) $(BUILD)/tests/test_$*
 
 test:

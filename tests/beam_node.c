@@ -438,6 +438,19 @@ struct beam_node *beam_node_start(struct harness *harness,
     return node;
 }
 
+struct beam_node *beam_node_of_others(struct harness *harness, const char *name,
+                                      const char *socket, const char *log)
+{
+    struct beam_node *node = harness_alloc(harness, sizeof *node);
+    node->harness = harness;
+    node->fd = -1;
+    node->name = name;
+    node->socket = socket;
+    node->log = log;
+    harness_at_close(harness, close_node, node);
+    return node;
+}
+
 void beam_node_start_again(struct beam_node *node)
 {
     if (node->pid)

@@ -33,6 +33,10 @@ struct beam_node_options {
 /* Starts a node and waits until it has booted and answers. */
 struct beam_node *beam_node_start(struct harness *harness,
                                   const struct beam_node_options *options);
+/* A node that others start and end, in which nzd_test_ctl listens at `socket`;
+ * to be asked. Its pid is 0. */
+struct beam_node *beam_node_of_others(struct harness *harness, const char *name,
+                                      const char *socket, const char *log);
 /* Starts a node that has ended again, same name and options. */
 void beam_node_start_again(struct beam_node *node);
 /* Where `boot` and `arguments` change for that start; others are kept. */
