@@ -46,6 +46,7 @@ struct nzd_context {
     struct nzd_options options;
     struct nzd_config config;
     struct nzd_output output;
+    struct nzd_err config_error; /* for check, which goes on without */
     bool changed; /* the status says what was done, printed or not */
 };
 
@@ -57,6 +58,7 @@ int nzd_cmd_plan(struct nzd_context *context);
 int nzd_cmd_rollback(struct nzd_context *context);
 int nzd_cmd_status(struct nzd_context *context);
 int nzd_cmd_recover(struct nzd_context *context);
+int nzd_cmd_check(struct nzd_context *context);
 int nzd_cmd_boot(struct nzd_context *context);    /* without a command */
 int nzd_cmd_health(struct nzd_context *context);  /* args[0]: ok, bad, lift */
 int nzd_cmd_journal(struct nzd_context *context); /* args[0]: show, verify */

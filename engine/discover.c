@@ -185,8 +185,7 @@ int nzd_target_find_in(const char *proc,
                              : find_only(search, err);
     if (code == 0)
         code = find_cookie(search, err);
-    if (code == 0)
-        *out = search->target;
+    *out = search->target;
     free(search);
     return code;
 }

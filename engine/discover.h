@@ -35,6 +35,7 @@ struct nzd_target_options {
  * .erlang.cookie of its user's home; else $HOME/.erlang.cookie. A cookie file
  * that others may read or that is longer than 255 bytes is NZD_EUSAGE (others
  * readable: only a warning is due, through `warning`).
+ * After a failure `out` holds what was found until then: the node, mostly.
  */
 int nzd_target_find(const struct nzd_target_options *options,
                     struct nzd_target *out, char *warning, size_t warning_size,

@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -337,4 +338,48 @@ void nzd_lock_release(int lock)
         return;
     (void)!ftruncate(lock, 0);
     close(lock);
+}
+
+/* A line of proc(5) locks: "1: FLOCK  ADVISORY  WRITE 4711 08:02:1234 0 EOF".
+ * Some file systems show another device there than stat(2): then the process
+ * must be the one that the file names. */
+static int is_lock_of(const char *line, const struct stat *file, int fd)
+{
+    struct holder holder;
+    unsigned major_number, minor_number;
+    uint64_t pid, inode;
+
+    if (sscanf(line, "%*u: FLOCK %*s WRITE %" SCNu64 " %x:%x:%" SCNu64, &pid,
+               &major_number, &minor_number, &inode) != 4 ||
+        inode != (uint64_t)file->st_ino)
+        return 0;
+    return makedev(major_number, minor_number) == file->st_dev ||
+           (read_holder(fd, &holder) == 0 && holder.pid == pid);
+}
+
+int nzd_lock_look(const char *directory, struct nzd_err *err)
+{
+    struct nzd_buf path = {0};
+    struct stat file;
+    char line[256];
+    FILE *locks = fopen("/proc/locks", "re");
+    int held = 0;
+    int fd = -1;
+
+    nzd_buf_printf(&path, "%s/lock", directory);
+    (void)nzd_buf_string(&path);
+    if (locks && !path.failed)
+        fd = open((char *)path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && fstat(fd, &file) == 0) {
+        while (!held && fgets(line, sizeof(line), locks))
+            held = is_lock_of(line, &file, fd);
+        if (held)
+            busy(fd, directory, err);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (locks)
+        (void)fclose(locks);
+    nzd_buf_clear(&path);
+    return held ? NZD_EBUSY : NZD_OK;
 }

@@ -29,6 +29,9 @@ int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
  */
 int nzd_lock_end_holder(const char *directory, int64_t *pid,
                         struct nzd_err *err);
+/* Who holds it now, without taking it: 0 nobody, or it cannot be told;
+ * NZD_EBUSY with the message that a second one gets. */
+int nzd_lock_look(const char *directory, struct nzd_err *err);
 /* -1 is fine. */
 void nzd_lock_release(int lock);
 

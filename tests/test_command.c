@@ -27,7 +27,7 @@ static int tear_down(void **state)
 
 static const char *const commands[] = {"apply",  "plan",    "rollback",
                                        "status", "recover", "boot",
-                                       "health", "journal"};
+                                       "check",  "health",  "journal"};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void check_overall_help(const struct harness_run *run)
