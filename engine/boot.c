@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot.h"
 
+#include "../journal/aside.h"
 #include "../journal/attempts.h"
 #include "../journal/lock.h"
 #include "base.h"
@@ -17,8 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BOOT_FILE_MAX (16u << 20) /* bytes of a boot script */
-#define LOCK_WAIT_US  2000000u
+#define BOOT_FILE_MAX     (16u << 20) /* bytes of a boot script */
+#define LOCK_WAIT_US      2000000u
+#define SET_ASIDE_WAIT_US 500000u
 /* A generation that was healthy once is given more tries: whoever switches a
  * device off and on again must not burn it. */
 #define HEALTHY_TRIES 4u
@@ -283,6 +285,21 @@ static int choose(struct deciding *d)
     return code;
 }
 
+/* The base boots, and the next apply begins a journal. What is not proven to
+ * be damage may hold again at the next boot. */
+static void set_aside(struct deciding *d, const struct nzd_err *why)
+{
+    char to[PATH_MAX];
+    struct nzd_err err = NZD_ERR_INIT;
+    nzd_journal_close(d->journal);
+    d->journal = NULL;
+    if (nzd_journal_set_aside(d->out->journal, SET_ASIDE_WAIT_US, to, sizeof to,
+                              &err))
+        tell(d, "%s", err.message);
+    else
+        tell(d, "%.300s; it is %s now", why->message, to);
+}
+
 int nzd_boot_decide(struct nzd_context *context, char *const argv[],
                     struct nzd_boot *out, struct nzd_err *err)
 {
@@ -293,22 +310,24 @@ int nzd_boot_decide(struct nzd_context *context, char *const argv[],
                          .target = {.local = true},
                          .err = err};
     memset(out, 0, sizeof *out);
+    const char *directory = nzd_journal_path(context, &d.target);
+    if (directory)
+        snprintf(out->journal, sizeof out->journal, "%s", directory);
     int code = open_journal(&d, NZD_JOURNAL_READ);
     if (code == NZD_ENOTFOUND) {
         nzd_err_clear(err);
         return 0;
     }
-    if (!code) {
-        snprintf(out->journal, sizeof out->journal, "%s",
-                 nzd_journal_directory(d.journal));
+    if (!code)
         code = nzd_launch_read(argv, &launch, err);
-    }
     if (!code)
         code = read_base(&d);
     if (!code && is_left(&d))
         code = settle(&d);
     if (!code)
         code = choose(&d);
+    if (code && err->damage && out->journal[0])
+        set_aside(&d, err);
     nzd_txn_clear(&d.in_force);
     nzd_buf_clear(&d.script_bytes);
     nzd_journal_close(d.journal);

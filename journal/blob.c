@@ -4,6 +4,7 @@
 #include "value.h"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define BLOB_VERSION 1
 #define LEVEL        3
@@ -64,17 +65,21 @@ int nzd_blob_encode(struct nzd_blob_coder *coder, struct nzd_view content,
 
 static int bad(const char *why, struct nzd_err *err)
 {
-    return nzd_err_set(err, NZD_EJOURNAL, "%s is damaged: %s", what, why);
+    return nzd_err_damage(err, "%s is damaged: %s", what, why);
 }
 
 static int inflate(struct nzd_view packed, size_t size, struct nzd_buf *out,
                    struct nzd_err *err)
 {
     uint8_t *to = nzd_buf_reserve(out, size);
+    size_t found;
 
     if (!to)
         return nzd_err_memory(err);
-    if (ZSTD_decompress(to, size, packed.data, packed.size) != size)
+    found = ZSTD_decompress(to, size, packed.data, packed.size);
+    if (ZSTD_getErrorCode(found) == ZSTD_error_memory_allocation)
+        return nzd_err_memory(err);
+    if (found != size)
         return bad("it does not decompress", err);
     out->size += size;
     return NZD_OK;
@@ -173,6 +178,7 @@ int nzd_blob_get(struct nzd_store_txn *txn, const struct nzd_digest *digest,
 {
     struct nzd_view value;
     struct nzd_digest found;
+    char hex[NZD_DIGEST_HEX];
     size_t before = out->size;
     int rc = nzd_store_get(txn, NZD_STORE_BLOB, key_of(digest), &value, err);
 
@@ -187,8 +193,9 @@ int nzd_blob_get(struct nzd_store_txn *txn, const struct nzd_digest *digest,
     if (nzd_digest_equal(&found, digest))
         return NZD_OK;
     out->size = before;
-    return tell(digest, NZD_EJOURNAL, "is damaged: it holds another content",
-                err);
+    nzd_digest_hex(hex, digest);
+    return nzd_err_damage(err, "blob %s is damaged: it holds another content",
+                          hex);
 }
 
 int nzd_blob_find(struct nzd_store_txn *txn, const struct nzd_digest *digest,

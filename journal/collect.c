@@ -75,7 +75,7 @@ static int load_events(struct nzd_store_txn *txn, struct history *history,
         uint32_t sequence = nzd_key_sequence(key);
 
         if (at >= history->count || sequence == 0) {
-            rc = nzd_err_set(err, NZD_EJOURNAL, "an event of no transaction");
+            rc = nzd_err_damage(err, "an event of no transaction");
             break;
         }
         if (history->held[at].first_event == 0)
@@ -94,7 +94,7 @@ static int load(struct nzd_store_txn *txn, const struct nzd_heads *heads,
 
     out->first = heads->first;
     if (heads->last < heads->first || count > SIZE_MAX / sizeof(*out->held)) {
-        nzd_err_set(err, NZD_EJOURNAL, "its counters do not hold");
+        nzd_err_damage(err, "its counters do not hold");
         return NZD_EJOURNAL;
     }
     out->count = (size_t)count;
@@ -270,7 +270,7 @@ static int mark_module(const struct plan *plan, struct nzd_view key,
     int rc;
 
     if (at >= plan->history.count)
-        return nzd_err_set(err, NZD_EJOURNAL, "a module row of no transaction");
+        return nzd_err_damage(err, "a module row of no transaction");
     if (at < plan->cut || !nzd_collect_is_root(plan->history.held[at].state))
         return NZD_OK;
     rc = nzd_module_row_blobs(value, &before, &after, err);

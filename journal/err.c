@@ -79,6 +79,22 @@ int nzd_err_system(struct nzd_err *err, int code, int sys, const char *format,
     return code;
 }
 
+int nzd_err_damage(struct nzd_err *err, const char *format, ...)
+{
+    va_list args;
+
+    if (!err)
+        return NZD_EJOURNAL;
+    if (err->code != NZD_OK)
+        return err->code;
+    err->code = NZD_EJOURNAL;
+    err->damage = true;
+    va_start(args, format);
+    put(err->message, sizeof(err->message), format, args);
+    va_end(args);
+    return NZD_EJOURNAL;
+}
+
 int nzd_err_prefix(struct nzd_err *err, const char *format, ...)
 {
     char text[NZD_ERR_MESSAGE];

@@ -12,6 +12,8 @@
  * of the command is made from them by nzd_err_exit().
  */
 
+#include <stdbool.h>
+
 enum nzd_code {
     NZD_OK = 0,
     NZD_EINTERNAL = -1, /* exit 1: our bug, or out of memory */
@@ -35,8 +37,9 @@ enum nzd_code {
 #define NZD_ERR_NEXT      256
 
 struct nzd_err {
-    int code; /* enum nzd_code; NZD_OK while nothing failed */
-    int sys;  /* errno behind it, 0 if none */
+    int code;    /* enum nzd_code; NZD_OK while nothing failed */
+    int sys;     /* errno behind it, 0 if none */
+    bool damage; /* what is on disk is proven not to hold: nzd_err_damage() */
     char message[NZD_ERR_MESSAGE];
     char untouched[NZD_ERR_UNTOUCHED]; /* what was left as it was, or "" */
     char next[NZD_ERR_NEXT];           /* what to do next, or "" */
@@ -55,6 +58,15 @@ int nzd_err_set(struct nzd_err *err, int code, const char *format, ...)
 /* The same, and keeps `sys` and appends ": " and its text. */
 int nzd_err_system(struct nzd_err *err, int code, int sys, const char *format,
                    ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * NZD_EJOURNAL where the bytes of a journal that were read as they are do not
+ * hold: a checksum, a structure, a count. Never for what may be otherwise at
+ * another time or for another reader: an error of the system, no memory or
+ * room, a format that we do not know.
+ */
+int nzd_err_damage(struct nzd_err *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Puts "phrase: " before the message of a set error; returns its code. */
 int nzd_err_prefix(struct nzd_err *err, const char *format, ...)

@@ -222,10 +222,10 @@ static int told_few(const struct nzd_digest *base, uint32_t found,
     char hex[NZD_DIGEST_HEX];
 
     nzd_digest_hex(hex, base);
-    return nzd_err_set(err, NZD_EJOURNAL,
-                       "%" PRIu32 " live rows over base %.8s are not the "
-                       "%" PRIu32 " that transaction %" PRIu64 " left",
-                       found, hex, live->set.count, live->txn);
+    return nzd_err_damage(err,
+                          "%" PRIu32 " live rows over base %.8s are not the "
+                          "%" PRIu32 " that transaction %" PRIu64 " left",
+                          found, hex, live->set.count, live->txn);
 }
 
 int nzd_live_change(struct nzd_store_txn *txn, struct nzd_txn *record,

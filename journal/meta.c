@@ -40,7 +40,7 @@ static int missing(int rc, const char *what, struct nzd_err *err)
 {
     if (rc != NZD_ENOTFOUND)
         return rc;
-    return nzd_err_set(err, NZD_EJOURNAL, "%s is missing", what);
+    return nzd_err_damage(err, "%s is missing", what);
 }
 
 static void read_digest(struct nzd_reader *reader, struct nzd_digest *out)

@@ -135,8 +135,8 @@ static int copy_txns(struct nzd_store_txn *txn, void *context,
 
         rc = nzd_store_get(txn, NZD_STORE_TXN, nzd_key_view(&key), &value, err);
         if (rc == NZD_ENOTFOUND)
-            return nzd_err_set(err, NZD_EJOURNAL,
-                               "transaction %" PRIu64 " is missing", id);
+            return nzd_err_damage(err, "transaction %" PRIu64 " is missing",
+                                  id);
         if (rc == NZD_OK)
             nzd_buf_block(&copying->rows, value);
     }
@@ -182,10 +182,10 @@ static int copy_events(struct nzd_store_txn *txn, void *context,
     rc = nzd_rows_copy(txn, NZD_STORE_EVENT, nzd_key_view(&prefix),
                        &copying->rows, &found, err);
     if (rc == NZD_OK && found.count != events)
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "transaction %" PRIu64 " has %" PRIu32
-                         " events, not its %" PRIu64,
-                         copying->id, found.count, events);
+        rc = nzd_err_damage(err,
+                            "transaction %" PRIu64 " has %" PRIu32
+                            " events, not its %" PRIu64,
+                            copying->id, found.count, events);
     return rc;
 }
 
@@ -206,10 +206,10 @@ static int copy_modules(struct nzd_store_txn *txn, void *context,
     rc = nzd_rows_copy(txn, NZD_STORE_MODULE, nzd_key_view(&prefix),
                        &copying->rows, &found, err);
     if (rc == NZD_OK && !nzd_set_equal(&found, &rows))
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "transaction %" PRIu64 " has %" PRIu32
-                         " module rows that are not its %" PRIu32,
-                         copying->id, found.count, rows.count);
+        rc = nzd_err_damage(err,
+                            "transaction %" PRIu64 " has %" PRIu32
+                            " module rows that are not its %" PRIu32,
+                            copying->id, found.count, rows.count);
     return rc;
 }
 

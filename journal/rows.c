@@ -128,9 +128,8 @@ int nzd_rows_txn(struct nzd_store_txn *txn, uint64_t id, struct nzd_txn *out,
     }
     if (record.id != id) {
         nzd_txn_clear(&record);
-        return nzd_err_set(err, NZD_EJOURNAL,
-                           "transaction %" PRIu64 " holds another's record",
-                           id);
+        return nzd_err_damage(
+            err, "transaction %" PRIu64 " holds another's record", id);
     }
     *out = record;
     return NZD_OK;
@@ -143,6 +142,5 @@ int nzd_rows_txn_held(struct nzd_store_txn *txn, uint64_t id,
 
     if (rc != NZD_ENOTFOUND)
         return rc;
-    return nzd_err_set(err, NZD_EJOURNAL, "transaction %" PRIu64 " is missing",
-                       id);
+    return nzd_err_damage(err, "transaction %" PRIu64 " is missing", id);
 }

@@ -318,9 +318,8 @@ static int need(struct nzd_store_txn *txn, enum nzd_store_table table,
 {
     if (txn->store->present[table])
         return NZD_OK;
-    return nzd_err_set(err, NZD_EJOURNAL,
-                       "journal %s is damaged: its table %s is missing",
-                       txn->store->directory, table_names[table]);
+    return nzd_err_damage(err, "journal %s is damaged: its table %s is missing",
+                          txn->store->directory, table_names[table]);
 }
 
 static MDB_val val_of(struct nzd_view view)

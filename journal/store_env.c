@@ -29,11 +29,21 @@ static bool disk_is_full(const char *directory, int rc)
            (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL;
 }
 
+/* Of LMDB's own codes only these speak of the file: the others of the program,
+ * of another version, or of an error that came before. */
+static bool is_of_the_file(int rc)
+{
+    return rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND;
+}
+
 static int damaged(const char *directory, int rc, const char *doing,
                    struct nzd_err *err)
 {
-    nzd_err_set(err, NZD_EJOURNAL, "journal %s is damaged: %s: %s", directory,
-                doing, mdb_strerror(rc));
+    if (!is_of_the_file(rc))
+        return nzd_err_set(err, NZD_EJOURNAL, "journal %s: %s: %s", directory,
+                           doing, mdb_strerror(rc));
+    nzd_err_damage(err, "journal %s is damaged: %s: %s", directory, doing,
+                   mdb_strerror(rc));
     nzd_err_next(err, "keep a copy and move the directory away: the next "
                       "apply begins a new journal");
     return NZD_EJOURNAL;

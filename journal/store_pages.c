@@ -100,8 +100,7 @@ static size_t word_at(const uint8_t *at)
 
 static int bad(const struct pages *pages, size_t number, const char *what)
 {
-    nzd_err_set(pages->err, NZD_EJOURNAL, "page %zu: %s", number, what);
-    return NZD_EJOURNAL;
+    return nzd_err_damage(pages->err, "page %zu: %s", number, what);
 }
 
 /* Each page belongs to one thing only. */

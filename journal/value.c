@@ -28,13 +28,13 @@ int nzd_value_open(struct nzd_view value, uint8_t version, const char *what,
     uint8_t found;
 
     if (value.size < NZD_VALUE_OVERHEAD)
-        return nzd_err_set(err, NZD_EJOURNAL, "%s is damaged: %zu bytes", what,
-                           value.size);
+        return nzd_err_damage(err, "%s is damaged: %zu bytes", what,
+                              value.size);
     body = nzd_view_of(value.data, value.size - 8);
     nzd_reader_init(&checksum, nzd_view_of(value.data + body.size, 8));
     if (nzd_read_u64(&checksum) != nzd_checksum_of(body))
-        return nzd_err_set(err, NZD_EJOURNAL,
-                           "%s is damaged: its checksum does not match", what);
+        return nzd_err_damage(err, "%s is damaged: its checksum does not match",
+                              what);
     nzd_reader_init(&reader, body);
     found = nzd_read_u8(&reader);
     if (found > version) {
@@ -45,7 +45,7 @@ int nzd_value_open(struct nzd_view value, uint8_t version, const char *what,
         return NZD_EJOURNAL;
     }
     if (found == 0)
-        return nzd_err_set(err, NZD_EJOURNAL, "%s is damaged: version 0", what);
+        return nzd_err_damage(err, "%s is damaged: version 0", what);
     *content = reader;
     return NZD_OK;
 }
@@ -55,7 +55,7 @@ int nzd_value_done(const struct nzd_reader *content, const char *what,
 {
     if (nzd_reader_done(content))
         return NZD_OK;
-    return nzd_err_set(err, NZD_EJOURNAL, "%s is damaged: %s", what,
-                       content->failed ? "a field does not hold"
-                                       : "bytes are left over");
+    return nzd_err_damage(err, "%s is damaged: %s", what,
+                          content->failed ? "a field does not hold"
+                                          : "bytes are left over");
 }

@@ -39,16 +39,15 @@ static int check_module(struct proof *proof, const struct nzd_txn *record,
         return rc;
     named = nzd_key_module(record->id, row.module);
     if (!nzd_view_equal(nzd_key_view(&named), key))
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "the row of module %s lies under another key",
-                         row.module);
+        rc = nzd_err_damage(err, "the row of module %s lies under another key",
+                            row.module);
     if (rc == NZD_OK && nzd_collect_is_root(record->state)) {
         rc = nzd_blob_find(proof->txn, &row.old_blob, err);
         if (rc == NZD_OK)
             rc = nzd_blob_find(proof->txn, &row.new_blob, err);
         if (rc == NZD_ENOTFOUND)
-            rc = nzd_err_set(err, NZD_EJOURNAL,
-                             "a blob of module %s is missing", row.module);
+            rc = nzd_err_damage(err, "a blob of module %s is missing",
+                                row.module);
     }
     nzd_module_row_clear(&row);
     return rc;
@@ -66,8 +65,7 @@ static int check_modules(struct proof *proof, const struct nzd_txn *record,
                           &set, err);
 
     if (rc == NZD_OK && !nzd_set_equal(&set, &record->rows))
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "its module rows are not those it began with");
+        rc = nzd_err_damage(err, "its module rows are not those it began with");
     if (rc == NZD_OK)
         rc = nzd_store_seek(proof->txn, NZD_STORE_MODULE, nzd_key_view(&prefix),
                             &cursor, err);
@@ -93,9 +91,8 @@ static int check_event_count(const struct proof *proof,
                           &set, err);
 
     if (rc == NZD_OK && set.count != record->events)
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "it has %" PRIu32 " events, not its %" PRIu64,
-                         set.count, (uint64_t)record->events);
+        rc = nzd_err_damage(err, "it has %" PRIu32 " events, not its %" PRIu64,
+                            set.count, (uint64_t)record->events);
     return rc;
 }
 
@@ -125,12 +122,11 @@ static int check_txns(struct proof *proof, struct nzd_err *err)
         nzd_txn_clear(&record);
     }
     if (rc == NZD_OK && held != there)
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "it holds %" PRIu64 " transactions, not %" PRIu64,
-                         there, held);
+        rc = nzd_err_damage(err,
+                            "it holds %" PRIu64 " transactions, not %" PRIu64,
+                            there, held);
     if (rc == NZD_OK && open > 1)
-        rc = nzd_err_set(err, NZD_EJOURNAL, "%" PRIu64 " transactions are open",
-                         open);
+        rc = nzd_err_damage(err, "%" PRIu64 " transactions are open", open);
     return rc;
 }
 
@@ -153,8 +149,8 @@ static int load_link(const struct proof *proof, struct nzd_view key,
 
     if (sequence < proof->heads.first_event ||
         sequence >= proof->heads.next_event)
-        return nzd_err_set(err, NZD_EJOURNAL,
-                           "event %" PRIu32 " is not of its chain", sequence);
+        return nzd_err_damage(err, "event %" PRIu32 " is not of its chain",
+                              sequence);
     rc = nzd_event_decode(value, &event, err);
     if (rc) {
         nzd_err_prefix(err, "event %" PRIu32, sequence);
@@ -162,8 +158,7 @@ static int load_link(const struct proof *proof, struct nzd_view key,
     }
     link = &links[sequence - proof->heads.first_event];
     if (link->there)
-        rc = nzd_err_set(err, NZD_EJOURNAL, "event %" PRIu32 " is there twice",
-                         sequence);
+        rc = nzd_err_damage(err, "event %" PRIu32 " is there twice", sequence);
     link->there = true;
     link->previous = event.previous;
     link->digest = nzd_digest_of(value);
@@ -197,15 +192,13 @@ static int check_links(const struct proof *proof, const struct link *links,
 
     for (uint32_t i = 0; i < count; i++) {
         if (!links[i].there || !nzd_digest_equal(&links[i].previous, &before))
-            return nzd_err_set(
-                err, NZD_EJOURNAL,
-                "the chain of events is broken at event %" PRIu32,
+            return nzd_err_damage(
+                err, "the chain of events is broken at event %" PRIu32,
                 proof->heads.first_event + i);
         before = links[i].digest;
     }
     if (!nzd_digest_equal(&before, &proof->heads.head))
-        return nzd_err_set(err, NZD_EJOURNAL,
-                           "the chain of events ends elsewhere");
+        return nzd_err_damage(err, "the chain of events ends elsewhere");
     return NZD_OK;
 }
 
@@ -220,9 +213,8 @@ static int check_events(struct proof *proof, struct nzd_err *err)
         return rc;
     if (heads->next_event < heads->first_event || there != proof->events ||
         there != heads->next_event - heads->first_event)
-        return nzd_err_set(err, NZD_EJOURNAL,
-                           "it holds %" PRIu64 " events, not %" PRIu64, there,
-                           proof->events);
+        return nzd_err_damage(err, "it holds %" PRIu64 " events, not %" PRIu64,
+                              there, proof->events);
     links = calloc((size_t)there + 1, sizeof(*links));
     if (!links)
         return nzd_err_memory(err);
@@ -242,9 +234,8 @@ static int find_blob(struct proof *proof, const struct nzd_live_row *row,
     int rc = nzd_blob_find(proof->txn, blob, err);
 
     if (rc == NZD_ENOTFOUND)
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "the blob %s of module %s is missing", which,
-                         row->module);
+        rc = nzd_err_damage(err, "the blob %s of module %s is missing", which,
+                            row->module);
     return rc;
 }
 
@@ -260,9 +251,9 @@ static int check_live_row(struct proof *proof, const struct nzd_digest *base,
         return rc;
     named = nzd_key_live(base, row.module);
     if (!nzd_view_equal(nzd_key_view(&named), key))
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "the live row of module %s lies under another key",
-                         row.module);
+        rc = nzd_err_damage(err,
+                            "the live row of module %s lies under another key",
+                            row.module);
     if (rc == NZD_OK)
         rc = find_blob(proof, &row, &row.blob, "in force", err);
     if (rc == NZD_OK)
@@ -286,9 +277,8 @@ static int check_maker(struct proof *proof, const struct nzd_digest *base,
     nzd_txn_clear(&record);
     if (same)
         return NZD_OK;
-    return nzd_err_set(err, NZD_EJOURNAL,
-                       "transaction %" PRIu64 " did not leave the live rows",
-                       noted->txn);
+    return nzd_err_damage(
+        err, "transaction %" PRIu64 " did not leave the live rows", noted->txn);
 }
 
 static int check_base(struct proof *proof, const struct nzd_digest *base,
@@ -308,10 +298,10 @@ static int check_base(struct proof *proof, const struct nzd_digest *base,
     if (rc)
         return rc;
     if (!nzd_set_equal(&set, &noted.set))
-        return nzd_err_set(err, NZD_EJOURNAL,
-                           "the live rows are not those that transaction "
-                           "%" PRIu64 " left",
-                           noted.txn);
+        return nzd_err_damage(err,
+                              "the live rows are not those that transaction "
+                              "%" PRIu64 " left",
+                              noted.txn);
     proof->live += set.count;
     rc = check_maker(proof, base, &noted, err);
     if (rc)
@@ -345,9 +335,8 @@ static int check_live(struct proof *proof, struct nzd_err *err)
     if (rc == NZD_ENOTFOUND)
         rc = nzd_store_count(proof->txn, NZD_STORE_LIVE, &there, err);
     if (rc == NZD_OK && there != proof->live)
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "%" PRIu64 " live rows belong to no base",
-                         there - proof->live);
+        rc = nzd_err_damage(err, "%" PRIu64 " live rows belong to no base",
+                            there - proof->live);
     return rc;
 }
 
@@ -365,7 +354,7 @@ static int check_blobs(struct proof *proof, struct nzd_err *err)
     while (rc == NZD_OK) {
         rc = nzd_store_next(&cursor, &key, NULL, err);
         if (rc == NZD_OK && key.size != sizeof(digest.bytes))
-            rc = nzd_err_set(err, NZD_EJOURNAL, "a blob has no digest");
+            rc = nzd_err_damage(err, "a blob has no digest");
         if (rc == NZD_OK) {
             memcpy(digest.bytes, key.data, sizeof(digest.bytes));
             nzd_buf_reset(&content);
@@ -393,8 +382,7 @@ int nzd_journal_prove(struct nzd_store_txn *txn, void *context,
     if (rc == NZD_OK)
         rc = nzd_store_count(txn, NZD_STORE_MODULE, &modules, err);
     if (rc == NZD_OK && modules != proof.modules)
-        rc = nzd_err_set(err, NZD_EJOURNAL,
-                         "module rows belong to no transaction");
+        rc = nzd_err_damage(err, "module rows belong to no transaction");
     if (rc == NZD_OK)
         rc = check_events(&proof, err);
     if (rc == NZD_OK)
