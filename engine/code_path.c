@@ -29,18 +29,24 @@ static void boot_of(const struct nzd_question *q,
     out[0] = '\0';
     if (overlay->folder[0] && overlay->has_boot)
         snprintf(out, NZD_OVERLAY_PATH, "%.500scurrent/start", overlay->root);
-    else if (!overlay->folder[0] && size > 5 && size < NZD_OVERLAY_PATH)
+    else if (size > 5 && size < NZD_OVERLAY_PATH)
         snprintf(out, NZD_OVERLAY_PATH, "%.*s", (int)(size - 5),
                  q->base.boot_file);
 }
 
+/* The script that init:restart/0 takes must be there at any time: without it
+ * the VM ends. It may be restarting while it is told of another one, so
+ * `current` is never taken away here. */
 static int put(struct nzd_question *q, const struct nzd_overlay *overlay,
                struct nzd_err *err)
 {
     char boot[NZD_OVERLAY_PATH];
     boot_of(q, overlay, boot);
-    int code = nzd_overlay_set_current(overlay, err);
-    return code ? code : nzd_node_put_paths(q->node, overlay, boot, err);
+    bool boots_it = overlay->folder[0] && overlay->has_boot;
+    int code = boots_it ? nzd_overlay_set_current(overlay, err) : 0;
+    if (!code)
+        code = nzd_node_put_paths(q->node, overlay, boot, err);
+    return code;
 }
 
 static int put_overlay(struct nzd_journal *journal, struct nzd_question *q,

@@ -470,12 +470,16 @@ int nzd_overlay_set_current(const struct nzd_overlay *overlay,
 
 void nzd_overlay_sweep(const char *root, uint64_t generation)
 {
-    char keep[24], path[NZD_OVERLAY_PATH + 300];
+    char keep[24], current[24] = "", path[NZD_OVERLAY_PATH + 300];
     DIR *folder = opendir(root);
     const struct dirent *entry;
     snprintf(keep, sizeof keep, "%" PRIu64, generation);
+    snprintf(path, sizeof path, "%scurrent", root);
+    if (readlink(path, current, sizeof current - 1) < 0)
+        current[0] = '\0';
     while (folder && (entry = readdir(folder))) {
         if (entry->d_name[0] == '.' || !strcmp(entry->d_name, keep) ||
+            !strcmp(entry->d_name, current) ||
             !strcmp(entry->d_name, "current") ||
             !strcmp(entry->d_name, "booted"))
             continue;

@@ -16,7 +16,8 @@
  *     consolidated/                      protocols of a Mix release, the same
  *     start.boot                         the base's boot script, made anew
  *     base                               the path of the base's boot script
- *   /run/nzd/overlay/UUID/current        a link to the N of the last commit
+ *   /run/nzd/overlay/UUID/current        a link to the last N that a VM was
+ *                                        told to boot
  *   /run/nzd/overlay/UUID/booted         "N PID START": what nzd boot has
  *                                        that process boot; not there: the
  *                                        base
@@ -82,7 +83,8 @@ int nzd_overlay_set_booted(const char *root, uint64_t generation,
 /* Of the VM that runs; 0: it boots the base, or was not started by nzd boot. */
 uint64_t nzd_overlay_booted(const char *root);
 
-/* Removes the folders of all other generations. Never fails. */
+/* Removes the folders of all other generations, but for the one that `current`
+ * names: a VM may be starting from it. Never fails. */
 void nzd_overlay_sweep(const char *root, uint64_t generation);
 
 #endif
