@@ -1434,10 +1434,11 @@ beams(App) ->
             [text(filename:rootname(F)) || F <- Files]
     end.
 
-%% What the file of each module holds; code:which/1 names it.
+%% What the base's file of each module holds; code:which/1 names it, or that of
+%% an overlay, which is not in force only because the VM was started from it.
 on_disk_at(M) ->
     case code:which(M) of
-        Path when is_list(Path), Path =/= [] -> file_entry(M, Path);
+        Path when is_list(Path), Path =/= [] -> file_entry(M, base_file(Path));
         _ -> []
     end.
 
