@@ -133,7 +133,8 @@ static void verify_booted(struct sweep *sweep, const char *after)
     assert_status(run, 0);
     const char *runs =
         harness_text(sweep->harness, "\"%s\"", sweep_in_force(sweep));
-    if (strcmp(beam_node_eval(sweep->node, "counter_text:version()"), runs)) {
+    if (strcmp(beam_node_eval(sweep->node, "counter_text:version()"), runs) !=
+        0) {
         run =
             harness_nzd(sweep->harness, sweep->node, "status", "--check", NULL);
         assert_status(run, 10);
