@@ -21,9 +21,6 @@
 #define BOOT_FILE_MAX     (16u << 20) /* bytes of a boot script */
 #define LOCK_WAIT_US      2000000u
 #define SET_ASIDE_WAIT_US 500000u
-/* A generation that was healthy once is given more tries: whoever switches a
- * device off and on again must not burn it. */
-#define HEALTHY_TRIES 4u
 
 struct deciding {
     struct nzd_context *context;
@@ -193,9 +190,9 @@ static int read_attempts(struct deciding *d)
 
 static bool is_spent(const struct deciding *d)
 {
-    uint64_t tries = d->context->config.boot_tries;
     const struct nzd_attempts *a = &d->attempts;
-    return a->tries >= (a->healthy ? tries * HEALTHY_TRIES : tries);
+    return a->tries >=
+           nzd_attempts_limit(a->healthy, d->context->config.boot_tries);
 }
 
 /* One step back; again until one is left that has tries, or the base. */
