@@ -52,11 +52,11 @@ static int decide(int argc, char **argv, char **command, int pipe,
                     line.options.verbose, line.options.color);
     if (!code)
         code = nzd_config_load(context.options.config, &context.config, err);
-    if (code)
-        return code;
-    uint64_t limit = context.config.boot_timeout_us;
+    uint64_t limit = code ? LIMIT_US : context.config.boot_timeout_us;
     if (nzd_write_all(pipe, &limit, sizeof limit) != 0)
         return nzd_err_system(err, NZD_EINTERNAL, errno, "write");
+    if (code)
+        return code;
     answer->healthy_us = context.config.boot_healthy_us;
     code = nzd_boot_decide(&context, command, &answer->boot, err);
     if (!code && answer->boot.overlay)

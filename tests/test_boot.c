@@ -345,6 +345,8 @@ static void a_configuration_of_rubbish(void **state)
     reboot(scene);
     assert_runs(scene, "0.1.0");
     assert_contains(beam_node_log(scene->node), "the base boots: ");
+    assert_contains(beam_node_log(scene->node),
+                    harness_text(scene->harness, "%s:1: ", scene->config));
     scene_config(scene, "%s", "");
     reboot(scene);
     assert_runs(scene, "0.2.0");
