@@ -74,7 +74,8 @@ static void check_agent(struct nzd_checking *c)
         memcpy(owner.bytes, hello->owner, sizeof owner.bytes);
         nzd_node_foreign(c->q.node, &owner, &err);
         nzd_check_fail(&c->list, "agent", &err);
-    } else if (strcmp(hello->phase, "idle") && strcmp(hello->phase, "undone")) {
+    } else if (strcmp(hello->phase, "idle") != 0 &&
+               strcmp(hello->phase, "undone") != 0) {
         nzd_check_warn(&c->list, "agent", "transaction %" PRIu64 " is %s in it",
                        hello->txn, hello->phase);
         nzd_check_next(&c->list, "nzd recover, where no nzd is at work");

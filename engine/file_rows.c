@@ -287,7 +287,7 @@ int nzd_file_rows_specs(struct nzd_journal *journal,
     uint32_t in_force = all.count;
     if (!code)
         code = nzd_journal_each_file(journal, id, add_put_back, &all, err);
-    out->items = nzd_arena_alloc(arena, (all.count + 1) * sizeof *out->items);
+    out->items = nzd_arena_alloc(arena, (all.count + 1) * sizeof(void *));
     if (!code && !out->items)
         code = nzd_err_memory(err);
     for (uint32_t i = 0; i < all.count && !code; i++) {
