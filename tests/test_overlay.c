@@ -148,6 +148,43 @@ static void over_another(void **state)
     scene_settled(scene);
 }
 
+/* No folder can be made: as where the disk in RAM is full. */
+static struct harness_run without_folders(struct scene *scene,
+                                          const char *const *argv)
+{
+    static const char *const strace[] = {
+        "strace", "-f",          "-o", "/dev/null",
+        "-e",     "trace=mkdir", "-e", "inject=mkdir:error=ENOSPC:when=1+",
+        NULL};
+    static const char *const environment[] = {"ASAN_OPTIONS=detect_leaks=0",
+                                              NULL};
+    return harness_run(
+        scene->harness,
+        harness_concat(scene->harness, strace, scene_argv(scene, argv)),
+        environment);
+}
+
+/* A rollback that could not set the code path leaves the generation's folders
+ * there; what comes next is not misled by them. */
+static void path_left_behind(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    run = without_folders(
+        scene, harness_argv(scene->harness, scene->node, "rollback", NULL));
+    assert_status(run, 0);
+    assert_contains(run.err, "the code path was left as it is");
+    assert_folder(scene, "0.2.0");
+    run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_version_of_application(scene, "0.2.0");
+    restart(scene);
+    assert_version_of_application(scene, "0.2.0");
+    assert_folder(scene, "0.2.0");
+    scene_settled(scene);
+}
+
 /* Nothing but the version differs: that is in force too. */
 static void version_only(void **state)
 {
@@ -229,7 +266,8 @@ static void an_unknown_form(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in(embedded),     in(interactive),           in(over_another),
-        in(version_only), in(the_environment_stays), in(an_unknown_form)};
+        in(embedded),         in(interactive),  in(over_another),
+        in(path_left_behind), in(version_only), in(the_environment_stays),
+        in(an_unknown_form)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1502,7 +1502,7 @@ base_files() ->
          || {A, _, _} <- application:loaded_applications(),
             D <- [code:lib_dir(A)],
             is_list(D),
-            F <- [filename:join([D, "ebin", atom_to_list(A) ++ ".app"])]
+            F <- [filename:join(base_folder(filename:join(D, "ebin")), atom_to_list(A) ++ ".app")]
         ]
     }.
 
