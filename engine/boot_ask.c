@@ -22,7 +22,10 @@
 /* A process that the kernel does not let go of, as one that waits for a disk
  * which does not answer, is not waited for longer. */
 #define REAP_US 1000000u
-#define LOOK_US 2000u
+/* Between looks whether it has ended; the first are for one that is about
+ * to, and each start of a VM waits for them. */
+#define FIRST_LOOK_US 50
+#define LAST_LOOK_US  3200
 
 /* --- the child ----------------------------------------------------------- */
 
@@ -143,7 +146,7 @@ static enum heard listen_to(int pipe, struct nzd_boot_answer *out)
 /* True with its status when it could be reaped in time. */
 static bool reap(pid_t child, int *status)
 {
-    const struct timespec pause = {.tv_nsec = LOOK_US * 1000};
+    struct timespec pause = {.tv_nsec = FIRST_LOOK_US * 1000};
     uint64_t deadline = nzd_clock_deadline(REAP_US);
     pid_t ended;
     while ((ended = waitpid(child, status, WNOHANG)) == 0 ||
@@ -151,6 +154,8 @@ static bool reap(pid_t child, int *status)
         if (nzd_clock_left(deadline) == 0)
             return false;
         nanosleep(&pause, NULL);
+        if (pause.tv_nsec < LAST_LOOK_US * 1000)
+            pause.tv_nsec *= 2;
     }
     return ended == child;
 }
