@@ -4,6 +4,7 @@
 # make test        everything a change must pass; the last line sums it up
 # make check       the tests, optimised;  check-asan: under ASan and UBSan
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
+# make bench-boot  how long nzd boot takes
 # make format lint layers fuzz-replay fixtures deps demo clean
 
 SAN   ?=
@@ -72,6 +73,16 @@ build/tests/beam/%.beam: tests/beam/%.erl
 # What boots the device of the tests.
 $(BUILD)/tests/device/init: $(BUILD)/tests/device/init.o
 	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^
+
+# How long things take; not part of the tests.
+$(BUILD)/tests/bench/stamp: $(BUILD)/tests/bench/stamp.o
+	$(CC) $(OPTIMISE) -static -o $@ $^
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libtests.a $(BUILD)/libnzd.a
+	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+bench-%: $(NZD) $(BUILD)/tests/bench/% $(BUILD)/tests/bench/stamp $(CTL) fixtures
+	@NZD_BENCH_STAMP=$(BUILD)/tests/bench/stamp tests/run.sh -v $(BUILD) $(BUILD)/tests/bench/$*
 
 tests: $(NZD) $(TESTS) $(CTL) $(BUILD)/tests/device/init points
 
