@@ -144,6 +144,10 @@ static void verify_booted(struct sweep *sweep, const char *after)
             NULL);
         assert_status(run, 0);
         assert_eval(sweep->node, "counter_text:version()", runs);
+        beam_node_stop(sweep->node);
+        beam_node_start_again(sweep->node);
+        sweep_verify_restarted(sweep, "%s", after);
+        return;
     }
     sweep_verify(sweep, "%s", after);
 }
