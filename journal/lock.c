@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,7 +159,19 @@ static uint64_t now_us(void)
     return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 }
 
-static int wait_some(uint64_t deadline)
+/* A signal that comes between two rests is held until the next one. */
+static void hold_signals(sigset_t *before)
+{
+    sigset_t held;
+
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigprocmask(SIG_BLOCK, &held, before);
+}
+
+static int wait_some(uint64_t deadline, const sigset_t *signals)
 {
     struct timespec pause = {0, POLL_US * 1000L};
     uint64_t now = now_us();
@@ -167,7 +180,7 @@ static int wait_some(uint64_t deadline)
         return ETIMEDOUT;
     if (deadline - now < POLL_US)
         pause.tv_nsec = (long)(deadline - now) * 1000;
-    return nanosleep(&pause, NULL) == 0 ? 0 : errno;
+    return ppoll(NULL, 0, &pause, signals) == 0 ? 0 : errno;
 }
 
 /*
@@ -207,6 +220,7 @@ int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
     struct nzd_buf path = {0};
     uint64_t now = now_us();
     uint64_t deadline = wait_us > UINT64_MAX - now ? UINT64_MAX : now + wait_us;
+    sigset_t signals;
     int fd = -1;
     int waited = 0;
     int rc;
@@ -217,11 +231,13 @@ int nzd_lock_take(const char *directory, const char *purpose, uint64_t wait_us,
         rc = nzd_err_memory(err);
         goto out;
     }
+    hold_signals(&signals);
     while ((rc = try_take((char *)path.data, &fd, err)) == NZD_EBUSY) {
-        waited = wait_some(patience(fd, now, deadline));
+        waited = wait_some(patience(fd, now, deadline), &signals);
         if (waited)
             break;
     }
+    sigprocmask(SIG_SETMASK, &signals, NULL);
     if (rc == NZD_EBUSY && waited == EINTR)
         rc = nzd_err_set(err, NZD_EREFUSED,
                          "interrupted while waiting for journal %s", directory);
