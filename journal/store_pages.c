@@ -100,7 +100,8 @@ static size_t word_at(const uint8_t *at)
 
 static int bad(const struct pages *pages, size_t number, const char *what)
 {
-    return nzd_err_damage(pages->err, "page %zu: %s", number, what);
+    nzd_err_damage(pages->err, "page %zu: %s", number, what);
+    return NZD_EJOURNAL;
 }
 
 /* Each page belongs to one thing only. */

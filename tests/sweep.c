@@ -258,7 +258,8 @@ static void expect_exactly(struct sweep *sweep, const char *version,
         harness_fail("after %s, the node does not run exactly %s: %s", after,
                      version, found);
     found = beam_node_eval(sweep->node, "application:get_key(counter, vsn)");
-    if (strcmp(found, harness_text(sweep->harness, "{ok,\"%s\"}", version)))
+    if (strcmp(found, harness_text(sweep->harness, "{ok,\"%s\"}", version)) !=
+        0)
         harness_fail("after %s, which runs %s, the node tells of counter %s",
                      after, version, found);
 }

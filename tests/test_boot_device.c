@@ -91,8 +91,10 @@ static void apply(struct device *device, const char *version)
 static struct device *begin(void **state)
 {
     struct device *device = *state;
-    if (!device)
+    if (!device) {
         skip();
+        return NULL;
+    }
     device_boot(device);
     assert_boots(device, "0.1.0", 0);
     return device;
@@ -147,8 +149,10 @@ static void a_reload_and_a_power_cut(void **state)
 static void a_power_cut_in_a_reload(void **state)
 {
     struct device *device = *state;
-    if (!device)
+    if (!device) {
         skip();
+        return;
+    }
     device->config = harness_path(device->scene.harness, "nzd.conf");
     harness_write_file(device->config,
                        SCENE_CALL("rest", "post", "timer:sleep", "\"4000\""));
@@ -257,8 +261,10 @@ static void the_keeper_does_not_hang_the_end(void **state)
 static void the_keeper_is_reaped(void **state)
 {
     struct device *device = *state;
-    if (!device)
+    if (!device) {
         skip();
+        return;
+    }
     device->config = harness_path(device->scene.harness, "nzd.conf");
     harness_write_file(device->config,
                        "boot {\n tries = 1\n healthy = 300ms\n}\n");

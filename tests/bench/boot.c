@@ -37,11 +37,9 @@ struct bench {
 /* ".../erts-13.1.5/bin/erlexec" beside a link to this host's emulator. */
 static const char *make_erlexec(struct harness *harness)
 {
-    static const char *const argv[] = {
-        "erl", "-noshell", "-eval",
-        "io:format(\"~s/erts-~s/bin\",[code:root_dir(),"
-        "erlang:system_info(version)]),halt().",
-        NULL};
+    static const char tell[] = "io:format(\"~s/erts-~s/bin\",[code:root_dir(),"
+                               "erlang:system_info(version)]),halt().";
+    static const char *const argv[] = {"erl", "-noshell", "-eval", tell, NULL};
     struct harness_run run = harness_run(harness, argv, NULL);
     assert_status(run, 0);
     const char *bin = harness_path(harness, "%s", strstr(run.out, "erts-"));
@@ -123,7 +121,8 @@ static int compare(const void *a, const void *b)
 static double median(long us[RUNS])
 {
     qsort(us, RUNS, sizeof us[0], compare);
-    return (double)(us[RUNS / 2 - 1] + us[RUNS / 2]) / 2000;
+    long both = us[RUNS / 2 - 1] + us[RUNS / 2];
+    return (double)both / 2000;
 }
 
 /* `anew`: as after a restart of the host, with nothing in RAM. */
@@ -248,12 +247,11 @@ static void show_overlay(struct bench *bench, const char *journal)
     char uuid[9];
     nzd_hex(uuid, nzd_journal_uuid(handle), 4);
     nzd_journal_close(handle);
-    const char *const argv[] = {
-        "sh", "-c",
+    static const char measure[] =
         "cd /run/nzd/overlay/$0 && du -sk . | cut -f1 && "
         "find . -name '*.beam' -type f -printf '%s\\n' | "
-        "awk '{ n++; s += $1 } END { print n, int(s / 1024) }'",
-        uuid, NULL};
+        "awk '{ n++; s += $1 } END { print n, int(s / 1024) }'";
+    const char *const argv[] = {"sh", "-c", measure, uuid, NULL};
     struct harness_run run = harness_run(bench->harness, argv, NULL);
     int held = 0, files = 0, bytes = 0;
     if (sscanf(run.out, "%d %d %d", &held, &files, &bytes) == 3)
