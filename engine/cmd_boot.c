@@ -181,6 +181,7 @@ int nzd_boot_line(int argc, char **argv, int dashes)
     /* Who no longer reads what we say must not end us. */
     s.on_pipe = signal(SIGPIPE, SIG_IGN);
     nzd_launch_forget();
+    nzd_point("before it is asked who boots");
     nzd_boot_ask(dashes, argv, s.command, &s.answer);
     prepare(&s);
     if (s.instead)
