@@ -41,6 +41,24 @@ static bool is_beam(const char *path)
             strcmp(base + length - 4, ".smp") == 0);
 }
 
+/* What erlexec gives each emulator. Start scripts give it another name, that
+ * of rebar3 its own: then argv[0] is "/srv/counter/bin/counter". */
+static bool is_of_erlexec(struct nzd_view words)
+{
+    const char *word;
+
+    while ((word = next_word(&words))) {
+        if (strcmp(word, "--") != 0)
+            continue;
+        word = next_word(&words);
+        if (!word || strcmp(word, "-root") != 0 || !next_word(&words))
+            return false;
+        word = next_word(&words);
+        return word && strcmp(word, "-bindir") == 0;
+    }
+    return false;
+}
+
 /* Copies a word that fits; a longer one is as good as none. */
 static void keep(char *out, size_t size, const char *word)
 {
@@ -133,7 +151,7 @@ bool nzd_vm_parse(struct nzd_view cmdline, struct nzd_vm_arguments *out)
     const char *program = next_word(&left);
 
     memset(out, 0, sizeof(*out));
-    if (!program || !is_beam(program))
+    if (!program || (!is_beam(program) && !is_of_erlexec(left)))
         return false;
     walk(&flags, left);
     name_node(&flags);

@@ -207,6 +207,25 @@ static void tells_a_beam_by_its_name(void **state)
     (void)state;
 }
 
+/* As rebar3's script starts it with `foreground`. */
+static void tells_a_beam_by_its_arguments(void **state)
+{
+    struct fixture *fixture = *state;
+
+    own_cookie(fixture, "own");
+    add_process(fixture, 40,
+                WORDS("/srv/counter/bin/counter", "-Bd", "--", "-root",
+                      "/srv/c", "-bindir", "/usr/lib/erlang/erts-13.1.5/bin",
+                      "-progname", "srv/counter/bin/counter", "--", "-home",
+                      "/root", "--", "-noinput", "-sname", "counter@localhost",
+                      "-setcookie", "told", "--", "--", "foreground", "--"),
+                NULL);
+    add_process(fixture, 41,
+                WORDS("/bin/other", "--", "-root", "/srv/c", "-sname", "b@c"),
+                NULL);
+    assert_found(fixture, NULL, "counter@localhost", "told");
+}
+
 /* Anybody may run a process of that name with any arguments. */
 static void survives_damaged_arguments(void **state)
 {
@@ -546,6 +565,7 @@ int main(void)
         TEST(reads_arguments),
         TEST(completes_names),
         TEST(tells_a_beam_by_its_name),
+        TEST(tells_a_beam_by_its_arguments),
         TEST(survives_damaged_arguments),
         TEST(finds_the_only_one),
         TEST(takes_a_name),
