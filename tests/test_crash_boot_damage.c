@@ -22,7 +22,8 @@
 #define LIMIT_MS  14000
 #define TOOK_LONG 3000 /* ms: none of these has to be waited for */
 
-#define CONFIG "printf 'boot {\\n tries = 100\\n healthy = 0\\n}\\n' >$C"
+#define CONFIG                                                                 \
+    "rm -rf $C; printf 'boot {\\n tries = 100\\n healthy = 0\\n}\\n' >$C"
 
 static void shell(struct boot_proof *proof, const char *script)
 {
