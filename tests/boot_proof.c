@@ -81,6 +81,7 @@ int boot_proof_setup(void **state)
 int boot_proof_teardown(void **state)
 {
     struct boot_proof *proof = *state;
-    harness_close(proof->sweep->harness);
+    if (proof)
+        harness_close(proof->sweep->harness);
     return 0;
 }

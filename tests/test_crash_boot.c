@@ -69,7 +69,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct proof *proof = *state;
-    harness_close(proof->sweep->harness);
+    if (proof)
+        harness_close(proof->sweep->harness);
     return 0;
 }
 

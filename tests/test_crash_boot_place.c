@@ -111,10 +111,13 @@ static void begin(struct boot_proof *proof)
 /* What lay in a file system that is gone was copied. */
 static void find_copy(struct boot_proof *proof, struct boot_stub_run *run)
 {
-    const char *copy = harness_text(proof->sweep->harness, "%s/nzd/%s",
-                                    harness_path(proof->sweep->harness, "keep"),
-                                    run->root + strlen("/run/nzd/"));
-    if (run->overlay && access(copy, F_OK) == 0)
+    struct harness *harness = proof->sweep->harness;
+    if (!run->overlay)
+        return;
+    const char *copy =
+        harness_text(harness, "%s/nzd/%s", harness_path(harness, "keep"),
+                     run->root + strlen("/run/nzd/"));
+    if (access(copy, F_OK) == 0)
         run->root = copy;
 }
 
@@ -236,6 +239,22 @@ static void a_holder_that_stands_still(void **state)
     sweep_end(sweep);
 }
 
+/* Its child waits for the lock; killed, it is not outlived. */
+static void the_child_ends_with_us(struct boot_proof *proof)
+{
+    struct harness *harness = proof->sweep->harness;
+    const char *const *argv = boot_proof_argv(proof);
+    const char *mark =
+        harness_text(harness, "NZD_TEST_DIR=%s", harness_dir(harness));
+    struct harness_job *job = harness_begin(harness, argv, NULL);
+    process_sleep_ms(500);
+    assert_int_equal(process_count_marked(mark, argv[0]), 2);
+    kill(harness_job_pid(job), SIGKILL);
+    process_sleep_ms(500);
+    assert_int_equal(process_count_marked(mark, argv[0]), 0);
+    harness_end(harness, job, LIMIT_MS);
+}
+
 /* Another program than nzd holds it: it is waited for, and left alone. */
 static void a_holder_that_is_no_nzd(void **state)
 {
@@ -261,6 +280,7 @@ static void a_holder_that_is_no_nzd(void **state)
     assert_contains(run.run.err, "not settled");
     assert_true(process_alive(harness_job_pid(job)));
     assert_string_equal(claim_state(sweep, id), "undoing");
+    the_child_ends_with_us(proof);
     process_kill(harness_job_pid(job));
     sweep->tally->points++;
     sweep->tally->runs++;
