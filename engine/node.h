@@ -92,6 +92,11 @@ int nzd_node_inventory(struct nzd_node *node, struct nzd_inventory *out,
 int nzd_node_on_disk(struct nzd_node *node, const char *const *names,
                      uint32_t count, struct nzd_inventory *out,
                      struct nzd_err *err);
+/* What lies in these files, one for each name; what is not there is not in
+ * `out`, which is initialised here. */
+int nzd_node_held(struct nzd_node *node, const char *const *names,
+                  const char *const *paths, uint32_t count,
+                  struct nzd_inventory *out, struct nzd_err *err);
 /* Names of the modules in the folders of these applications, `each` called
  * for one after the other; the text is valid during the call only. */
 int nzd_node_beams(struct nzd_node *node, const char *const *apps,

@@ -186,6 +186,31 @@ int nzd_node_on_disk(struct nzd_node *node, const char *const *names,
     return add_rows(nzd_term_at(answer, 1), out, add_on_disk, err);
 }
 
+int nzd_node_held(struct nzd_node *node, const char *const *names,
+                  const char *const *paths, uint32_t count,
+                  struct nzd_inventory *out, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_inventory_init(out);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "held");
+    nzd_etf_list(request, count);
+    for (uint32_t i = 0; i < count; i++) {
+        nzd_etf_tuple(request, 2);
+        nzd_etf_binary(request, nzd_view_text(names[i]));
+        nzd_etf_binary(request, nzd_view_text(paths[i]));
+    }
+    if (count)
+        nzd_etf_nil(request);
+    int code = nzd_node_asked(node, &answer, err);
+    if (!code && !nzd_term_is_tagged(answer, "held", 2))
+        code = nzd_node_unexpected(node, "held", answer, err);
+    if (!code)
+        code = add_rows(nzd_term_at(answer, 1), out, add_on_disk, err);
+    return code ? code : nzd_inventory_sort(out, err);
+}
+
 int nzd_node_beams(struct nzd_node *node, const char *const *apps,
                    uint32_t count, int (*each)(void *context, const char *name),
                    void *context, struct nzd_err *err)

@@ -161,6 +161,46 @@ void nzd_snapshot_clear_rows(struct nzd_transaction *t)
     t->row_count = 0;
 }
 
+/* --- a node that was booted from an overlay ------------------------------- */
+
+static void mark_row(struct nzd_module_row *row,
+                     const struct nzd_inventory *files)
+{
+    const struct nzd_module *file = nzd_inventory_module(files, row->module);
+    bool back = row->change == NZD_MODULE_REMOVED
+                    ? file == NULL
+                    : file && nzd_digest_equal(&file->md5, &row->new_md5) &&
+                          nzd_digest_equal(&file->attrs, &row->new_attrs);
+    if (back)
+        row->flags |= NZD_ROW_TO_BASE;
+}
+
+/* What such a node runs need not be what the base holds, even where the
+ * journal has nothing in force. */
+static int mark_base(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_inventory files;
+    const char **names = calloc(t->row_count + 1, sizeof *names);
+    const char **paths = calloc(t->row_count + 1, sizeof *paths);
+    int code = names && paths ? 0 : nzd_err_memory(err);
+    nzd_inventory_init(&files);
+    for (uint32_t i = 0; i < t->row_count && !code; i++) {
+        const struct nzd_module_row *row = &t->rows[i];
+        names[i] = row->module;
+        paths[i] =
+            row->change == NZD_MODULE_ADDED ? row->new_path : row->old_path;
+    }
+    if (!code)
+        code =
+            nzd_node_held(t->q->node, names, paths, t->row_count, &files, err);
+    for (uint32_t i = 0; i < t->row_count && !code; i++)
+        mark_row(&t->rows[i], &files);
+    nzd_inventory_clear(&files);
+    free(names);
+    free(paths);
+    return code;
+}
+
 int nzd_snapshot_rows(struct nzd_transaction *t, struct nzd_err *err)
 {
     const struct nzd_plan *plan = &t->q->plan;
@@ -172,6 +212,8 @@ int nzd_snapshot_rows(struct nzd_transaction *t, struct nzd_err *err)
     for (uint32_t i = 0; i < plan->step_count && !code; i++)
         code = fill_row(&t->q->old, &plan->steps[i], &t->rows[t->row_count++],
                         err);
+    if (!code && t->q->hello.overlay && t->row_count)
+        code = mark_base(t, err);
     if (!code)
         code = nzd_journal_each_live(t->journal, &t->q->base.identity, restate,
                                      &all, err);

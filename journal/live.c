@@ -26,8 +26,21 @@ static void sides(const struct nzd_module_row *row, struct nzd_live_row *live)
     live->flags = removed ? 0 : row->flags & NZD_ROW_ON_LOAD;
 }
 
-/* What the base holds: as the live row before says, else the old side. Texts
- * are borrowed from `before` or `row`. */
+static void base_is_new(const struct nzd_module_row *row,
+                        struct nzd_live_row *live)
+{
+    if (row->change == NZD_MODULE_REMOVED)
+        return;
+    live->base_md5 = row->new_md5;
+    live->base_attrs = row->new_attrs;
+    live->base_blob = row->new_blob;
+    live->base_bytes = row->new_bytes;
+    live->base_path = row->new_path;
+}
+
+/* What the base holds: as the live row before says; else the old side, unless
+ * the node ran something else, and goes back. Texts are borrowed from `before`
+ * or `row`. */
 static int base_side(struct nzd_store_txn *txn, struct nzd_view key,
                      const struct nzd_module_row *row,
                      struct nzd_live_row *before, struct nzd_live_row *live,
@@ -47,7 +60,9 @@ static int base_side(struct nzd_store_txn *txn, struct nzd_view key,
     }
     if (rc != NZD_ENOTFOUND)
         return rc;
-    if (row->change != NZD_MODULE_ADDED) {
+    if (row->flags & NZD_ROW_TO_BASE) {
+        base_is_new(row, live);
+    } else if (row->change != NZD_MODULE_ADDED) {
         live->base_md5 = row->old_md5;
         live->base_attrs = row->old_attrs;
         live->base_blob = row->old_blob;

@@ -106,6 +106,7 @@ enum nzd_module_change {
 /* Flags of a module row. */
 #define NZD_ROW_ON_LOAD    1u /* the new code has an on_load function */
 #define NZD_ROW_NOT_LOADED 2u /* the old code was on disk, not in memory */
+#define NZD_ROW_TO_BASE    4u /* the new side is what the base's files hold */
 
 /*
  * One module of a transaction, or one file of the release. A zero digest: no

@@ -185,6 +185,36 @@ static void path_left_behind(void **state)
     scene_settled(scene);
 }
 
+/* A restart in place right behind a rollback boots what is no longer in force.
+ * What the node runs then is not taken for the base. */
+static void drifted_by_a_restart(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    run = without_folders(
+        scene, harness_argv(scene->harness, scene->node, "rollback", NULL));
+    assert_status(run, 0);
+    restart(scene);
+    assert_version_of_application(scene, "0.2.0");
+    run = scene_nzd(scene, "status", "--check");
+    assert_status(run, 10);
+    run = scene_nzd(scene, "rollback", "--to", "2");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    scene_wait_removed(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    restart(scene);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
 /* Nothing but the version differs: that is in force too. */
 static void version_only(void **state)
 {
@@ -265,9 +295,13 @@ static void an_unknown_form(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        in(embedded),         in(interactive),  in(over_another),
-        in(path_left_behind), in(version_only), in(the_environment_stays),
-        in(an_unknown_form)};
+    const struct CMUnitTest tests[] = {in(embedded),
+                                       in(interactive),
+                                       in(over_another),
+                                       in(path_left_behind),
+                                       in(drifted_by_a_restart),
+                                       in(version_only),
+                                       in(the_environment_stays),
+                                       in(an_unknown_form)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

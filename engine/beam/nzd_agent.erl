@@ -321,7 +321,7 @@ is_question(Request) when is_atom(Request) ->
     lists:member(Request, [hello, inventory, base_files]);
 is_question(Request) ->
     lists:member(element(1, Request), [
-        on_disk, beams, object, priv, callers, occupants, users, md5s, proof
+        on_disk, beams, held, object, priv, callers, occupants, users, md5s, proof
     ]).
 
 fenced_act(From, {_, _, Epoch} = Fence, {open, Owner, Options}, State) ->
@@ -1230,6 +1230,12 @@ question(From, Ref, {object, Names}, _State) ->
     ok;
 question(_From, _Ref, base_files, _State) ->
     {base_files, base_files()};
+question(_From, _Ref, {held, Files}, _State) ->
+    {held, [
+        Row
+     || {Name, Path} <- Files,
+        Row <- file_entry(Name, unicode:characters_to_list(Path))
+    ]};
 question(_From, _Ref, {beams, Apps}, _State) ->
     {beams, lists:flatmap(fun beams/1, Apps)};
 question(_From, _Ref, {priv, Apps}, _State) ->
