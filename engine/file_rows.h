@@ -3,7 +3,7 @@
 #define NZD_ENGINE_FILE_ROWS_H
 
 /*
- * Files of a release as rows of a transaction: for now the specification of
+ * Files of a release as rows of a transaction: the specification of
  * each application, without which a boot of the generation would show the
  * base's versions. A row holds what is in force before and after; a
  * transaction to the code that the base holds takes the row away again.
