@@ -64,6 +64,7 @@ struct nzd_hello {
     uint8_t owner[16]; /* uuid of the journal that owns the node */
     bool embedded;
     bool overlay;        /* what init:restart/0 boots is an overlay */
+    bool starting;       /* its boot script has not come to its end */
     bool by_nzd_boot;    /* nzd boot started this VM */
     uint64_t nzd_booted; /* ... with this generation; 0: the base */
     char otp[16];

@@ -60,6 +60,7 @@ static void read_hello(const struct nzd_term *map, struct nzd_hello *out)
     out->memory = unsigned_of(nzd_term_get(map, "memory"));
     out->old_code = unsigned_of(nzd_term_get(map, "old_code"));
     out->overlay = nzd_term_is_atom(nzd_term_get(map, "overlay"), "true");
+    out->starting = nzd_term_is_atom(nzd_term_get(map, "starting"), "true");
     copy_text(number, sizeof number, nzd_term_get(map, "nzd_boot"));
     out->by_nzd_boot = number[0] != '\0';
     out->nzd_booted = strtoull(number, NULL, 10);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STARTING_US 30000000u /* for a node that starts; --timeout */
+
 int nzd_run_open_journal(struct nzd_context *context,
                          const struct nzd_target *target,
                          enum nzd_journal_mode mode,
@@ -200,6 +202,24 @@ static int check_whose(struct nzd_context *context, struct nzd_journal *journal,
     return NZD_EBUSY;
 }
 
+/* Half of its modules and of its code path would be taken for all. */
+static int wait_until_started(struct nzd_context *context,
+                              struct nzd_question *q, struct nzd_err *err)
+{
+    uint64_t limit = context->options.timeout_us;
+    uint64_t deadline = nzd_clock_deadline(limit ? limit : STARTING_US);
+    while (q->hello.starting) {
+        if (nzd_clock_left(deadline) == 0 || nzd_interrupt_pending())
+            return nzd_err_set(err, NZD_ENODE, "%s is still starting",
+                               nzd_node_name(q->node));
+        nzd_link_wait(nzd_node_link(q->node), -1, 50000, NULL);
+        int code = nzd_node_hello(q->node, &q->hello, err);
+        if (code)
+            return code;
+    }
+    return 0;
+}
+
 static int open_all(struct nzd_context *context, const struct nzd_run *run,
                     struct nzd_transaction *t, struct nzd_err *err)
 {
@@ -227,6 +247,8 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
         code = check_whose(context, t->journal, &q->target, err);
     if (!code)
         code = nzd_question_connect(context, q, err);
+    if (!code)
+        code = wait_until_started(context, q, err);
     if (!code)
         code = check_owner(context, t->journal, q, err);
     if (!code && mode != NZD_JOURNAL_READ)

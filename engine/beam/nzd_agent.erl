@@ -1276,6 +1276,7 @@ hello(State) ->
         owner => persistent_term:get(?OWNER, none),
         script => script_id(),
         overlay => is_overlay(boot_argument()),
+        starting => element(1, init:get_status()) =:= starting,
         nzd_boot => env("NZD_BOOT"),
         release_root => env("RELEASE_ROOT"),
         release_name => env("RELEASE_NAME"),
