@@ -182,9 +182,10 @@ static int mark_base(struct nzd_transaction *t, struct nzd_err *err)
     struct nzd_inventory files;
     const char **names = calloc(t->row_count + 1, sizeof *names);
     const char **paths = calloc(t->row_count + 1, sizeof *paths);
-    int code = names && paths ? 0 : nzd_err_memory(err);
+    bool room = names && paths;
+    int code = room ? 0 : nzd_err_memory(err);
     nzd_inventory_init(&files);
-    for (uint32_t i = 0; i < t->row_count && !code; i++) {
+    for (uint32_t i = 0; room && i < t->row_count; i++) {
         const struct nzd_module_row *row = &t->rows[i];
         names[i] = row->module;
         paths[i] =
