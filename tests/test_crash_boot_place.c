@@ -112,11 +112,12 @@ static void begin(struct boot_proof *proof)
 static void find_copy(struct boot_proof *proof, struct boot_stub_run *run)
 {
     struct harness *harness = proof->sweep->harness;
-    if (!run->overlay)
+    const char *below = "/run/nzd/";
+    if (!run->overlay || strncmp(run->root, below, strlen(below)) != 0)
         return;
     const char *copy =
         harness_text(harness, "%s/nzd/%s", harness_path(harness, "keep"),
-                     run->root + strlen("/run/nzd/"));
+                     run->root + strlen(below));
     if (access(copy, F_OK) == 0)
         run->root = copy;
 }
