@@ -215,6 +215,24 @@ static void drifted_by_a_restart(void **state)
     scene_settled(scene);
 }
 
+/* What lies in RAM may vanish: the base is known all the same. */
+static void vanished(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    scene_wait_removed(scene);
+    assert_eval(scene->node,
+                "file:del_dir_r(filename:dirname(filename:dirname("
+                "filename:dirname(code:lib_dir(counter)))))",
+                "ok");
+    scene_settled(scene);
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
 /* Nothing but the version differs: that is in force too. */
 static void version_only(void **state)
 {
@@ -295,13 +313,9 @@ static void an_unknown_form(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {in(embedded),
-                                       in(interactive),
-                                       in(over_another),
-                                       in(path_left_behind),
-                                       in(drifted_by_a_restart),
-                                       in(version_only),
-                                       in(the_environment_stays),
-                                       in(an_unknown_form)};
+    const struct CMUnitTest tests[] = {
+        in(embedded),         in(interactive),           in(over_another),
+        in(path_left_behind), in(drifted_by_a_restart),  in(vanished),
+        in(version_only),     in(the_environment_stays), in(an_unknown_form)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

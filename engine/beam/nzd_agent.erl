@@ -42,6 +42,7 @@
 -define(SERVER, nzd).
 -define(TOKEN, {nzd, token}).
 -define(OWNER, {nzd, owner}).
+-define(BASE_BOOT, {nzd, base_boot}).
 %% The last one of the fence; a small integer, so putting it collects nothing.
 -define(EPOCH, {nzd, epoch}).
 -define(OUTPUT_MAX, 8192).
@@ -525,6 +526,7 @@ act(_Request, State) ->
 
 %% At one instant. A folder that the path lacks comes first.
 put_paths(Folders, Boot) ->
+    ok = remember_boot_file(),
     Now = code:get_path(),
     Base = [base_folder(P) || P <- Now],
     New =
@@ -1535,7 +1537,17 @@ boot_file() ->
     Boot = boot_argument(),
     case is_overlay(Boot) of
         true -> unicode:characters_to_list(read(beside(Boot)));
+        false when Boot =:= none -> persistent_term:get(?BASE_BOOT, none);
         false -> Boot
+    end.
+
+%% The overlay lies in RAM and may vanish; what it lies over stays known.
+remember_boot_file() ->
+    Known = persistent_term:get(?BASE_BOOT, none),
+    case boot_file() of
+        none -> ok;
+        Known -> ok;
+        File -> persistent_term:put(?BASE_BOOT, File)
     end.
 
 %% The script that this VM has booted.
