@@ -42,6 +42,8 @@ static int reverse(void *context, const struct nzd_module_row *row)
     struct nzd_module_row *out = &rows->items[rows->count++];
     *out = *row;
     out->change = back[row->change];
+    /* What went to the base comes from it now. */
+    out->flags &= ~NZD_ROW_TO_BASE;
     out->old_blob = row->new_blob;
     out->new_blob = row->old_blob;
     out->old_md5 = row->new_md5;
