@@ -7,6 +7,18 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
+# As root what nzd lays out in /run is this run's own: nothing of it meets
+# another run or is left. Where no name space is to be had, see clean_up.
+if [ -z "${NZD_TEST_OWN_RUN-}" ] && [ "$(id -u)" = 0 ] &&
+    unshare --mount true 2>/dev/null; then
+    export NZD_TEST_OWN_RUN=1
+    exec unshare --mount "$PWD/tests/run.sh" "$@"
+fi
+if [ -n "${NZD_TEST_OWN_RUN-}" ]; then
+    mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 1777 /run/lock || exit 1
+    unset NZD_TEST_OWN_RUN
+fi
+
 verbose=
 if [ "${1-}" = -v ]; then
     verbose=1
@@ -41,7 +53,7 @@ kill_marked()
     done
 }
 
-# What nzd of root lays out in RAM is named by its journal.
+# Without a name space of our own: what nzd of root lays out in RAM.
 overlays()
 {
     ls -d /run/nzd/overlay/* 2>/dev/null
