@@ -3,15 +3,30 @@
 
 #include "snapshot.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define APP "/app/"
-
 const char *nzd_file_rows_app(const char *name)
 {
-    size_t size = strlen(APP);
-    return strncmp(name, APP, size) == 0 ? name + size : NULL;
+    size_t size = strlen(NZD_FILE_APP);
+    return strncmp(name, NZD_FILE_APP, size) == 0 ? name + size : NULL;
+}
+
+bool nzd_file_rows_priv(const char *name, char app[NZD_FILE_ROWS_APP_MAX],
+                        char file[NZD_FILE_ROWS_APP_MAX])
+{
+    size_t head = strlen(NZD_FILE_PRIV);
+    if (strncmp(name, NZD_FILE_PRIV, head) != 0)
+        return false;
+    const char *slash = strchr(name + head, '/');
+    if (!slash || slash == name + head || !slash[1])
+        return false;
+    int size = snprintf(app, NZD_FILE_ROWS_APP_MAX, "%.*s",
+                        (int)(slash - name - (ptrdiff_t)head), name + head);
+    int rest = snprintf(file, NZD_FILE_ROWS_APP_MAX, "priv%s", slash);
+    return size < NZD_FILE_ROWS_APP_MAX && rest < NZD_FILE_ROWS_APP_MAX;
 }
 
 static struct nzd_digest encode(const struct nzd_term *spec,
@@ -86,7 +101,7 @@ static int append(struct nzd_transaction *t, const char *app,
     t->rows = rows;
     struct nzd_module_row *row = &t->rows[t->row_count++];
     memset(row, 0, sizeof *row);
-    nzd_buf_printf(&name, APP "%s", app);
+    nzd_buf_printf(&name, NZD_FILE_APP "%s", app);
     row->change = NZD_MODULE_CHANGED;
     row->module = strdup(nzd_buf_string(&name));
     row->application = strdup(app);

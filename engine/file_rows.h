@@ -48,4 +48,12 @@ int nzd_file_rows_specs(struct nzd_journal *journal,
 /* The name of the application whose specification the row is, or NULL. */
 const char *nzd_file_rows_app(const char *name);
 
+#define NZD_FILE_ROWS_APP_MAX 1024
+
+/* Of a file below an application's priv: the application, and the path below
+ * its folder, "priv/static/app.js", as an inventory has it, in `file`. False:
+ * the row is something else. */
+bool nzd_file_rows_priv(const char *name, char app[NZD_FILE_ROWS_APP_MAX],
+                        char file[NZD_FILE_ROWS_APP_MAX]);
+
 #endif

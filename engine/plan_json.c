@@ -47,8 +47,9 @@ static json_t *evidence_json(const struct nzd_plan *plan)
     for (uint32_t i = 0; i < plan->evidence.count; i++) {
         const struct nzd_evidence *item = &plan->evidence.items[i];
         json_array_append_new(
-            list, json_pack("{s:s, s:o, s:o, s:o, s:o}", "level",
-                            nzd_level_name(item->level), "subject",
+            list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "level",
+                            nzd_level_name(item->level), "need",
+                            nzd_need_name(item->need), "subject",
                             text(item->subject), "old", text(item->old), "new",
                             text(item->new), "source", text(item->source)));
     }
@@ -99,10 +100,12 @@ json_t *nzd_plan_json(const struct nzd_plan_view *view)
         append_processes(processes, &q->users);
     }
     json_t *object = json_pack(
-        "{s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:I, s:b}",
+        "{s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:I, "
+        "s:b}",
         "node", q ? text(nzd_node_name(q->node)) : json_null(), "release",
         text(plan->release), "from", text(plan->from_version), "to",
-        text(plan->to_version), "verdict", nzd_level_name(plan->verdict), "max",
+        text(plan->to_version), "verdict", nzd_level_name(plan->verdict),
+        "need", nzd_need_name(nzd_plan_need(plan)), "max",
         nzd_level_name(view->max), "allowed", plan->verdict <= view->max,
         "modules", modules_json(plan), "evidence", evidence_json(plan), "gaps",
         gaps_json(plan), "processes", processes, "journal_bytes",

@@ -24,6 +24,19 @@ const char *nzd_plan_occupant_kind(enum nzd_occupant_kind kind)
     return names[kind];
 }
 
+/* How a change that no switch can carry comes into force. */
+static const char *way_of(const struct nzd_plan *plan)
+{
+    static const char *const ways[] = {
+        [NZD_NEED_SWITCH] = "",
+        [NZD_NEED_RESTART] = ", by a restart in place",
+        [NZD_NEED_START] = ", by a new start of the VM",
+        [NZD_NEED_BASE] = ", needs a new base",
+    };
+    return plan->verdict < NZD_LEVEL_RESTART_VM ? ""
+                                                : ways[nzd_plan_need(plan)];
+}
+
 static void show_head(struct nzd_output *output,
                       const struct nzd_plan_view *view)
 {
@@ -34,9 +47,9 @@ static void show_head(struct nzd_output *output,
     if (view->question)
         nzd_buf_printf(&line, " on %s", nzd_node_name(view->question->node));
     const char *role = plan->verdict <= NZD_LEVEL_HOT ? "g" : "y";
-    nzd_output_line(output, "%-57s verdict: %s%s%s", nzd_buf_string(&line),
+    nzd_output_line(output, "%-57s verdict: %s%s%s%s", nzd_buf_string(&line),
                     nzd_color(output, *role), nzd_level_name(plan->verdict),
-                    nzd_color(output, '0'));
+                    nzd_color(output, '0'), way_of(plan));
     nzd_buf_clear(&line);
 }
 
@@ -126,6 +139,17 @@ static void show_steps(struct nzd_output *output, const struct nzd_plan *plan)
 /* --- reasons
  * ------------------------------------------------------------------ */
 
+/* Of a plan that needs more than most of its reasons do. */
+static const char *need_of(const struct nzd_plan *plan,
+                           const struct nzd_evidence *item)
+{
+    enum nzd_need all = nzd_plan_need(plan);
+    if (item->need != all || all < NZD_NEED_START)
+        return "";
+    return all == NZD_NEED_BASE ? "   (needs a new base)"
+                                : "   (needs a new start)";
+}
+
 static void show_evidence(struct nzd_output *output,
                           const struct nzd_plan *plan)
 {
@@ -134,10 +158,10 @@ static void show_evidence(struct nzd_output *output,
     for (uint32_t i = 0; i < plan->evidence.count; i++) {
         const struct nzd_evidence *item = &plan->evidence.items[i];
         const char *arrow = item->old[0] && item->new[0] ? " -> " : "";
-        nzd_output_line(output, "  %-12s %s %s%s%s%s%s",
+        nzd_output_line(output, "  %-12s %s %s%s%s%s%s%s",
                         nzd_level_name(item->level), item->subject, item->old,
                         arrow, item->new, item->source[0] ? "   " : "",
-                        item->source);
+                        item->source, need_of(plan, item));
     }
     for (uint32_t i = 0; i < plan->gap_count; i++) {
         const struct nzd_gap *gap = &plan->gaps[i];

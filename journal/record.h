@@ -109,10 +109,24 @@ enum nzd_module_change {
 #define NZD_ROW_TO_BASE    4u /* the new side is what the base's files hold */
 
 /*
- * One module of a transaction, or one file of the release. A zero digest: no
- * such side. A file's name begins with '/', as no module's can: "/app/counter"
- * is the specification of an application in the external term format; its md5
- * is the XXH3-128 of the content, its attributes are zeros.
+ * Names of the files of a release: they begin with '/', as no module's can.
+ * All but specifications are rows only of transactions that go through a
+ * restart of the VM.
+ */
+#define NZD_FILE_APP        "/app/" /* + counter: {application, ...}, as ETF */
+#define NZD_FILE_BOOT       "/boot" /* {script, {Name, Vsn}, List}, as ETF */
+#define NZD_FILE_SYS_CONFIG "/sys.config"  /* the bytes of the file; so do: */
+#define NZD_FILE_VM_ARGS    "/vm.args"     /* all that follow */
+#define NZD_FILE_RUNTIME    "/runtime.exs" /* of a Mix release */
+#define NZD_FILE_PRIV       "/priv/" /* + counter/static/app.js: of lib/APP/priv */
+
+/*
+ * One module of a transaction, or one file of the release. A zero md5: no such
+ * side, and `change` is added or removed. The md5 of a file tells its content:
+ * of priv the MD5, of all others the XXH3-128 of the bytes; attributes and
+ * paths are empty. A side that is the base's own file, byte for byte, has an
+ * md5 and no blob: it is taken from the base; on a new side NZD_ROW_TO_BASE
+ * says so.
  */
 struct nzd_module_row {
     char *module;
@@ -148,7 +162,7 @@ bool nzd_row_is_file(const char *name);
 struct nzd_live_row {
     char *module;
     char *application;
-    struct nzd_digest blob; /* zero: the module is removed */
+    struct nzd_digest blob; /* zero: the module or file is removed */
     struct nzd_digest md5;
     struct nzd_digest attrs;
     struct nzd_digest base_md5; /* what the base holds; zero: nothing */

@@ -247,6 +247,16 @@ static void raise_verdict(struct nzd_plan *plan)
             plan->verdict = plan->evidence.items[i].level;
 }
 
+enum nzd_need nzd_plan_need(const struct nzd_plan *plan)
+{
+    enum nzd_need need = NZD_NEED_SWITCH;
+
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        if (plan->evidence.items[i].need > need)
+            need = plan->evidence.items[i].need;
+    return need;
+}
+
 /* --- modules that cannot change hot --- */
 
 /* The VM's own applications: their processes cannot do without them. */
@@ -254,6 +264,13 @@ static bool is_core(const char *app)
 {
     return strcmp(app, "kernel") == 0 || strcmp(app, "stdlib") == 0 ||
            strcmp(app, "compiler") == 0 || strcmp(app, "erts") == 0;
+}
+
+/* It is part of the emulator, not of a file. */
+static bool is_preloaded(const struct nzd_step *step)
+{
+    return strcmp(step->app, "erts") == 0 ||
+           (step->old && (step->old->flags & NZD_MODULE_PRELOADED));
 }
 
 static int say_core(struct nzd_plan *plan, uint32_t *at, struct nzd_err *err)
@@ -264,10 +281,13 @@ static int say_core(struct nzd_plan *plan, uint32_t *at, struct nzd_err *err)
     struct nzd_evidence evidence = {.level = NZD_LEVEL_RESTART_VM,
                                     .subject = name,
                                     .old = old ? old->version : "",
-                                    .new = new ? new->version : ""};
+                                    .new = new ? new->version : "",
+                                    .need = NZD_NEED_RESTART};
     uint32_t count = 0;
 
     while (*at < plan->step_count && strcmp(plan->steps[*at].app, name) == 0) {
+        if (is_preloaded(&plan->steps[*at]))
+            evidence.need = NZD_NEED_BASE;
         count++;
         (*at)++;
     }
@@ -297,11 +317,13 @@ static int judge_step(struct nzd_plan *plan, struct nzd_step *step,
                       struct nzd_err *err)
 {
     struct nzd_evidence evidence = {.level = NZD_LEVEL_RESTART_VM,
-                                    .subject = step->name};
+                                    .subject = step->name,
+                                    .need = NZD_NEED_RESTART};
 
     step->after_others =
         step->new && step->new->beam && step->new->beam->has_on_load;
-    if (step->old && (step->old->flags & NZD_MODULE_PRELOADED)) {
+    if (is_preloaded(step)) {
+        evidence.need = NZD_NEED_BASE;
         evidence.source = "part of the emulator";
     } else if (step->old && (step->old->flags & NZD_MODULE_STICKY)) {
         evidence.source = "sticky directory";

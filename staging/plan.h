@@ -70,6 +70,8 @@ int nzd_plan_diff(const struct nzd_inventory *old,
  * modules; sets the verdict. Needs the old sides of the steps detailed.
  */
 int nzd_plan_judge(struct nzd_plan *plan, struct nzd_err *err);
+/* The most that any of the evidence needs. */
+enum nzd_need nzd_plan_need(const struct nzd_plan *plan);
 
 /* The removed exports and removed modules that code outside the steps may
  * still call, for the node to look for: {module, NULL} is a removed module. */

@@ -36,7 +36,7 @@ int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
             return nzd_err_memory(err);
     }
     list->items[list->count++] = (struct nzd_evidence){
-        evidence->level, copy[0], copy[1], copy[2], copy[3]};
+        evidence->level, copy[0], copy[1], copy[2], copy[3], evidence->need};
     return 0;
 }
 
@@ -44,6 +44,13 @@ void nzd_evidence_clear(struct nzd_evidence_list *list)
 {
     free(list->items);
     memset(list, 0, sizeof(*list));
+}
+
+const char *nzd_need_name(enum nzd_need need)
+{
+    static const char *const names[] = {"switch", "restart", "start", "base"};
+
+    return names[need];
 }
 
 /* --- what the parts share --- */
@@ -54,22 +61,26 @@ void settings_memory(struct settings_compare *compare)
         compare->code = nzd_err_memory(compare->err);
 }
 
-static void add(struct settings_compare *compare, const char *subject,
-                const char *old, const char *new, const char *source)
+static void add(struct settings_compare *compare, enum nzd_need need,
+                const char *subject, const char *old, const char *new,
+                const char *source)
 {
-    const struct nzd_evidence evidence = {NZD_LEVEL_RESTART_VM, subject, old,
-                                          new, source};
+    const struct nzd_evidence evidence = {
+        NZD_LEVEL_RESTART_VM, subject, old, new, source, need};
 
     if (compare->code == 0)
         compare->code = nzd_evidence_add(compare->out, compare->arena,
                                          &evidence, compare->err);
 }
 
-void settings_say(struct settings_compare *compare, const char *subject,
-                  const char *old, const char *new, const char *source)
+void settings_say(struct settings_compare *compare, enum nzd_need need,
+                  const char *subject, const char *old, const char *new,
+                  const char *source)
 {
+    if (need > compare->need)
+        compare->need = need;
     if (compare->said++ < GROUP_MAX)
-        add(compare, subject, old, new, source);
+        add(compare, need, subject, old, new, source);
     else
         compare->omitted++;
 }
@@ -81,12 +92,13 @@ void settings_end(struct settings_compare *compare, const char *subject)
             &compare->scratch, "%u more differences", compare->omitted);
 
         if (more)
-            add(compare, subject, "", more, "");
+            add(compare, compare->need, subject, "", more, "");
         else
             settings_memory(compare);
     }
     compare->said = 0;
     compare->omitted = 0;
+    compare->need = NZD_NEED_SWITCH;
 }
 
 bool settings_is_secret(const char *text)
@@ -109,7 +121,8 @@ static void compare_erts(struct settings_compare *compare)
     const char *new = compare->new->erts;
 
     if (strcmp(old, new) != 0 && *old && *new)
-        settings_say(compare, "erts", old, new, "releases/start_erl.data");
+        settings_say(compare, NZD_NEED_BASE, "erts", old, new,
+                     "releases/start_erl.data");
     settings_end(compare, "erts");
 }
 
@@ -119,7 +132,7 @@ static void compare_name(struct settings_compare *compare)
     const char *new = compare->new->release;
 
     if (compare->both && strcmp(old, new) != 0 && *old && *new)
-        settings_say(compare, "release", old, new, "its name");
+        settings_say(compare, NZD_NEED_BASE, "release", old, new, "its name");
     settings_end(compare, "release");
 }
 
@@ -170,7 +183,8 @@ static void compare_part(struct settings_compare *compare)
         if (!by)
             settings_memory(compare);
         else
-            settings_say(compare, app->name, "", describe(app), by);
+            settings_say(compare, NZD_NEED_BASE, app->name, "", describe(app),
+                         by);
     }
     settings_end(compare, "applications");
 }
@@ -182,14 +196,14 @@ static void compare_sets(struct settings_compare *compare)
         const struct nzd_app *app = &compare->new->apps[i];
 
         if (!nzd_inventory_app(compare->old, app->name))
-            settings_say(compare, app->name, "", describe(app),
+            settings_say(compare, NZD_NEED_BASE, app->name, "", describe(app),
                          "application of the release");
     }
     for (uint32_t i = 0; i < compare->old->app_count; i++) {
         const struct nzd_app *app = &compare->old->apps[i];
 
         if (app->in_script && !nzd_inventory_app(compare->new, app->name))
-            settings_say(compare, app->name, describe(app), "",
+            settings_say(compare, NZD_NEED_BASE, app->name, describe(app), "",
                          "application of the release");
     }
     settings_end(compare, "applications");
@@ -219,8 +233,8 @@ static void compare_named(struct settings_compare *compare)
             *new->version &&
             !(compare->new_held[i] &&
               compare->old_held[old - compare->old->apps]))
-            settings_say(compare, new->name, old->version, new->version,
-                         "of the installed OTP");
+            settings_say(compare, NZD_NEED_BASE, new->name, old->version,
+                         new->version, "of the installed OTP");
     }
     settings_end(compare, "applications");
 }
@@ -267,8 +281,9 @@ static void say_file(struct settings_compare *compare,
     if (!subject)
         settings_memory(compare);
     else
-        settings_say(compare, subject, short_md5(compare, old),
-                     short_md5(compare, new), file->path);
+        settings_say(compare, NZD_NEED_RESTART, subject,
+                     short_md5(compare, old), short_md5(compare, new),
+                     file->path);
 }
 
 static int order_of(const struct nzd_file *old, const struct nzd_file *new)
@@ -322,7 +337,7 @@ static void compare_protocols(struct settings_compare *compare)
 
         if (old && !nzd_module_same(old, new) &&
             is_consolidated(old) != is_consolidated(new))
-            settings_say(compare, "protocol consolidation",
+            settings_say(compare, NZD_NEED_BASE, "protocol consolidation",
                          names[is_consolidated(old)],
                          names[is_consolidated(new)], new->name);
     }
@@ -342,7 +357,7 @@ static void compare_sys_config(struct settings_compare *compare)
         return;
     old = settings_mark_term(compare, compare->old, old ? old : &empty);
     new = settings_mark_term(compare, compare->new, new ? new : &empty);
-    settings_diff(compare, "sys.config", "", old, new);
+    settings_diff(compare, NZD_NEED_RESTART, "sys.config", "", old, new);
     settings_end(compare, "sys.config");
 }
 
@@ -351,12 +366,12 @@ static void compare_texts(struct settings_compare *compare)
     const struct nzd_inventory *old = compare->old;
     const struct nzd_inventory *new = compare->new;
 
-    settings_text(compare, "vm.args", SETTINGS_ARGS, old->vm_args,
-                  new->vm_args);
-    settings_text(compare, "env.sh", SETTINGS_SHELL, old->env_script,
-                  new->env_script);
-    settings_text(compare, "runtime.exs", SETTINGS_ELIXIR, old->runtime_config,
-                  new->runtime_config);
+    settings_text(compare, NZD_NEED_START, "vm.args", SETTINGS_ARGS,
+                  old->vm_args, new->vm_args);
+    settings_text(compare, NZD_NEED_BASE, "env.sh", SETTINGS_SHELL,
+                  old->env_script, new->env_script);
+    settings_text(compare, NZD_NEED_RESTART, "runtime.exs", SETTINGS_ELIXIR,
+                  old->runtime_config, new->runtime_config);
 }
 
 static void compare_apps(struct settings_compare *compare)
@@ -369,7 +384,7 @@ static void compare_apps(struct settings_compare *compare)
         compare_sets(compare);
     if (compare->both &&
         !compare->old->boot_script != !compare->new->boot_script)
-        settings_say(compare, "boot script",
+        settings_say(compare, NZD_NEED_BASE, "boot script",
                      compare->old->boot_script ? "there" : "none",
                      compare->new->boot_script ? "there" : "none", "releases");
     compare_named(compare);

@@ -13,6 +13,20 @@
 #include "../journal/record.h"
 #include "inventory.h"
 
+/*
+ * What a change needs of the node to be in force. An overlay carries what a
+ * boot of the VM reads: boot script, applications, sys.config, runtime.exs,
+ * vm.args, priv; it cannot carry what stands before that.
+ */
+enum nzd_need {
+    NZD_NEED_SWITCH,  /* in the node: everything below restart-vm */
+    NZD_NEED_RESTART, /* another boot of the VM: init:restart/0 is enough */
+    NZD_NEED_START,   /* another process of the system: vm.args */
+    NZD_NEED_BASE     /* another base: ERTS, env.sh, the emulator's modules */
+};
+/* "switch", "restart", "start", "base". */
+const char *nzd_need_name(enum nzd_need need);
+
 /* One reason for a verdict. Texts live in the caller's arena. */
 struct nzd_evidence {
     enum nzd_level level;
@@ -20,6 +34,7 @@ struct nzd_evidence {
     const char *old;     /* "13.1.5", "" none */
     const char *new;     /* "13.2" */
     const char *source;  /* "releases/start_erl.data" */
+    enum nzd_need need;
 };
 
 struct nzd_evidence_list {

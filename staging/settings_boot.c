@@ -78,8 +78,9 @@ static void compare_value(struct settings_compare *compare, const char *subject,
                           const struct nzd_term *new)
 {
     if (!nzd_term_equal(old, new))
-        settings_say(compare, subject, settings_print(compare, old),
-                     settings_print(compare, new), key);
+        settings_say(compare, NZD_NEED_RESTART, subject,
+                     settings_print(compare, old), settings_print(compare, new),
+                     key);
 }
 
 static void compare_set(struct settings_compare *compare, const char *subject,
@@ -95,7 +96,7 @@ static void compare_set(struct settings_compare *compare, const char *subject,
     left = print_rest(compare, old, new);
     right = print_rest(compare, new, old);
     if (*left || *right)
-        settings_say(compare, subject, left, right, key);
+        settings_say(compare, NZD_NEED_RESTART, subject, left, right, key);
 }
 
 static void compare_key(struct settings_compare *compare, const char *subject,
@@ -112,7 +113,8 @@ static void compare_key(struct settings_compare *compare, const char *subject,
     if (keys[i].shape == SET)
         compare_set(compare, subject, keys[i].key, left, right);
     else if (keys[i].shape == KEYED)
-        settings_diff(compare, subject, keys[i].key, left, right);
+        settings_diff(compare, NZD_NEED_RESTART, subject, keys[i].key, left,
+                      right);
     else
         compare_value(compare, subject, keys[i].key, left, right);
 }
@@ -175,7 +177,7 @@ static void compare_start(struct settings_compare *compare,
                           const struct nzd_script_app *new)
 {
     if (strcmp(old->start, new->start) != 0)
-        settings_say(compare, new->name,
+        settings_say(compare, NZD_NEED_RESTART, new->name,
                      *old->start ? old->start : "not started",
                      *new->start ? new->start : "not started",
                      "boot script: start type");
@@ -192,15 +194,15 @@ static void compare_apps(struct settings_compare *compare,
         if (was)
             compare_start(compare, was, app);
         else
-            settings_say(compare, app->name, "", describe(compare, app),
-                         SOURCE);
+            settings_say(compare, NZD_NEED_RESTART, app->name, "",
+                         describe(compare, app), SOURCE);
     }
     for (uint32_t i = 0; i < old->app_count; i++) {
         const struct nzd_script_app *app = &old->apps[i];
 
         if (!nzd_script_app(new, app->name))
-            settings_say(compare, app->name, describe(compare, app), "",
-                         SOURCE);
+            settings_say(compare, NZD_NEED_RESTART, app->name,
+                         describe(compare, app), "", SOURCE);
     }
     settings_end(compare, "applications");
     for (uint32_t i = 0; i < new->app_count; i++) {
@@ -263,8 +265,8 @@ static void compare_order(struct settings_compare *compare,
         return;
     for (uint32_t i = 0; i < left_count && i < right_count; i++)
         if (strcmp(left[i]->name, right[i]->name) != 0) {
-            settings_say(compare, SOURCE, left[i]->name, right[i]->name,
-                         "order of the starts");
+            settings_say(compare, NZD_NEED_RESTART, SOURCE, left[i]->name,
+                         right[i]->name, "order of the starts");
             return;
         }
 }
@@ -299,10 +301,12 @@ static void compare_paths(struct settings_compare *compare,
 {
     for (uint32_t i = 0; i < old->path_count; i++)
         if (!has_text(new->paths, new->path_count, old->paths[i]))
-            settings_say(compare, SOURCE, old->paths[i], "", "code path");
+            settings_say(compare, NZD_NEED_RESTART, SOURCE, old->paths[i], "",
+                         "code path");
     for (uint32_t i = 0; i < new->path_count; i++)
         if (!has_text(old->paths, old->path_count, new->paths[i]))
-            settings_say(compare, SOURCE, "", new->paths[i], "code path");
+            settings_say(compare, NZD_NEED_RESTART, SOURCE, "", new->paths[i],
+                         "code path");
 }
 
 static bool has_term(const struct nzd_script *script,
@@ -322,21 +326,23 @@ static void compare_rest(struct settings_compare *compare,
 
     for (uint32_t i = 0; i < old->rest_count; i++)
         if (!has_term(new, old->rest[i]))
-            settings_say(compare, SOURCE, settings_print(compare, old->rest[i]),
-                         "", "commands");
+            settings_say(compare, NZD_NEED_RESTART, SOURCE,
+                         settings_print(compare, old->rest[i]), "", "commands");
     for (uint32_t i = 0; i < new->rest_count; i++)
         if (!has_term(old, new->rest[i]))
-            settings_say(compare, SOURCE, "",
+            settings_say(compare, NZD_NEED_RESTART, SOURCE, "",
                          settings_print(compare, new->rest[i]), "commands");
     for (uint32_t i = 0;
          compare->said == said && i < old->rest_count && i < new->rest_count;
          i++)
         if (!nzd_term_equal(old->rest[i], new->rest[i]))
-            settings_say(compare, SOURCE, settings_print(compare, old->rest[i]),
+            settings_say(compare, NZD_NEED_RESTART, SOURCE,
+                         settings_print(compare, old->rest[i]),
                          settings_print(compare, new->rest[i]),
                          "order of the commands");
     if (compare->said == said && old->rest_count != new->rest_count)
-        settings_say(compare, SOURCE, "", "", "a command repeated");
+        settings_say(compare, NZD_NEED_RESTART, SOURCE, "", "",
+                     "a command repeated");
 }
 
 void settings_boot(struct settings_compare *compare)

@@ -21,13 +21,15 @@ struct settings_compare {
     struct nzd_evidence_list *out;
     struct nzd_err *err;
     int code;
-    uint32_t said;    /* lines of the current group */
-    uint32_t omitted; /* what its limit dropped */
+    uint32_t said;      /* lines of the current group */
+    uint32_t omitted;   /* what its limit dropped */
+    enum nzd_need need; /* the highest of them */
 };
 
 /* One difference, at restart-vm. */
-void settings_say(struct settings_compare *compare, const char *subject,
-                  const char *old, const char *new, const char *source);
+void settings_say(struct settings_compare *compare, enum nzd_need need,
+                  const char *subject, const char *old, const char *new,
+                  const char *source);
 /* Ends a group of lines: what was over the limit is counted in one more. */
 void settings_end(struct settings_compare *compare, const char *subject);
 void settings_memory(struct settings_compare *compare);
@@ -47,18 +49,18 @@ const struct nzd_term *settings_mark_term(struct settings_compare *compare,
 
 /* Says where two terms differ, by key as deep as keys go. `path` is what the
  * way down is called so far, "" at the top. */
-void settings_diff(struct settings_compare *compare, const char *subject,
-                   const char *path, const struct nzd_term *old,
-                   const struct nzd_term *new);
+void settings_diff(struct settings_compare *compare, enum nzd_need need,
+                   const char *subject, const char *path,
+                   const struct nzd_term *old, const struct nzd_term *new);
 /* On one line, cut; "" for NULL. */
 const char *settings_print(struct settings_compare *compare,
                            const struct nzd_term *term);
 
 enum settings_style { SETTINGS_ARGS, SETTINGS_SHELL, SETTINGS_ELIXIR };
 
-void settings_text(struct settings_compare *compare, const char *subject,
-                   enum settings_style style, struct nzd_view old,
-                   struct nzd_view new);
+void settings_text(struct settings_compare *compare, enum nzd_need need,
+                   const char *subject, enum settings_style style,
+                   struct nzd_view old, struct nzd_view new);
 void settings_boot(struct settings_compare *compare);
 /* The keys of {application, ...}; `seen` has a bit for each key that was
  * said already, and gets those that are said now. */

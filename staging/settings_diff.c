@@ -86,6 +86,7 @@ static bool is_keyed(const struct nzd_term *term)
 /* --- what differs --- */
 
 struct place {
+    enum nzd_need need;
     const char *subject;
     const char *path;           /* "counter: repo.pool" */
     const struct nzd_term *key; /* of the value itself, or NULL */
@@ -178,8 +179,8 @@ static void leaf(struct settings_compare *compare, const struct place *place,
         uint32_t at = same_shape(old, new) ? only_difference(old, new) : 0;
 
         if (same_shape(old, new) && at < old->count) {
-            const struct place inner = {place->subject, place->path, NULL,
-                                        place->depth + 1};
+            const struct place inner = {place->need, place->subject,
+                                        place->path, NULL, place->depth + 1};
 
             diff(compare, &inner, old->children[at], new->children[at]);
             return;
@@ -187,7 +188,8 @@ static void leaf(struct settings_compare *compare, const struct place *place,
         left = show_digest(compare, left, old);
         right = show_digest(compare, right, new);
     }
-    settings_say(compare, place->subject, left, right, place->path);
+    settings_say(compare, place->need, place->subject, left, right,
+                 place->path);
 }
 
 /* A key that only one side has; of an application, each of its keys. */
@@ -212,7 +214,7 @@ static void diff_keys(struct settings_compare *compare,
     for (uint32_t i = 0; i < pairs(old); i++) {
         const struct nzd_term *key = key_of(old, i);
         const struct nzd_term *other = find(new, key);
-        const struct place inner = {place->subject,
+        const struct place inner = {place->need, place->subject,
                                     join(compare, place->path, key), key,
                                     place->depth + 1};
 
@@ -223,7 +225,7 @@ static void diff_keys(struct settings_compare *compare,
     }
     for (uint32_t i = 0; i < pairs(new); i++) {
         const struct nzd_term *key = key_of(new, i);
-        const struct place inner = {place->subject,
+        const struct place inner = {place->need, place->subject,
                                     join(compare, place->path, key), key,
                                     place->depth + 1};
 
@@ -252,11 +254,11 @@ static void diff(struct settings_compare *compare, const struct place *place,
         leaf(compare, place, old, new);
 }
 
-void settings_diff(struct settings_compare *compare, const char *subject,
-                   const char *path, const struct nzd_term *old,
-                   const struct nzd_term *new)
+void settings_diff(struct settings_compare *compare, enum nzd_need need,
+                   const char *subject, const char *path,
+                   const struct nzd_term *old, const struct nzd_term *new)
 {
-    const struct place place = {subject, path, NULL, *path ? 1 : 0};
+    const struct place place = {need, subject, path, NULL, *path ? 1 : 0};
 
     diff(compare, &place, old, new);
 }

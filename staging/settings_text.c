@@ -181,20 +181,21 @@ static const char *partner_of(const char *line, struct lines *new)
     return NULL;
 }
 
-static void say_order(struct settings_compare *compare, const char *subject,
-                      const struct lines *old, const struct lines *new)
+static void say_order(struct settings_compare *compare, enum nzd_need need,
+                      const char *subject, const struct lines *old,
+                      const struct lines *new)
 {
     for (uint32_t i = 0; i < old->count && i < new->count; i++)
         if (strcmp(old->items[i].text, new->items[i].text) != 0) {
-            settings_say(compare, subject, show(compare, old->items[i].text),
-                         show(compare, new->items[i].text),
-                         "order of the lines");
+            settings_say(
+                compare, need, subject, show(compare, old->items[i].text),
+                show(compare, new->items[i].text), "order of the lines");
             return;
         }
 }
 
-static void say_lines(struct settings_compare *compare, const char *subject,
-                      struct lines *old, struct lines *new)
+static void say_lines(struct settings_compare *compare, enum nzd_need need,
+                      const char *subject, struct lines *old, struct lines *new)
 {
     uint32_t said = compare->said;
 
@@ -204,20 +205,20 @@ static void say_lines(struct settings_compare *compare, const char *subject,
             const char *line = old->items[i].text;
             const char *partner = partner_of(line, new);
 
-            settings_say(compare, subject, show(compare, line),
+            settings_say(compare, need, subject, show(compare, line),
                          show(compare, partner), subject);
         }
     for (uint32_t j = 0; j < new->count; j++)
         if (!new->items[j].matched)
-            settings_say(compare, subject, "",
+            settings_say(compare, need, subject, "",
                          show(compare, new->items[j].text), subject);
     if (compare->said == said)
-        say_order(compare, subject, old, new);
+        say_order(compare, need, subject, old, new);
 }
 
-void settings_text(struct settings_compare *compare, const char *subject,
-                   enum settings_style style, struct nzd_view old,
-                   struct nzd_view new)
+void settings_text(struct settings_compare *compare, enum nzd_need need,
+                   const char *subject, enum settings_style style,
+                   struct nzd_view old, struct nzd_view new)
 {
     struct lines left = {NULL, 0}, right = {NULL, 0};
 
@@ -226,8 +227,8 @@ void settings_text(struct settings_compare *compare, const char *subject,
         return;
     if (split(compare, compare->old, old, style, &left) &&
         split(compare, compare->new, new, style, &right))
-        say_lines(compare, subject, &left, &right);
+        say_lines(compare, need, subject, &left, &right);
     else if (compare->code == 0 && !nzd_view_equal(old, new))
-        settings_say(compare, subject, "", "", "its text");
+        settings_say(compare, need, subject, "", "", "its text");
     settings_end(compare, subject);
 }
