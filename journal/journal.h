@@ -209,6 +209,16 @@ int nzd_journal_each_live_file(struct nzd_journal *journal,
                                int (*each)(void *context,
                                            const struct nzd_live_row *row),
                                void *context, struct nzd_err *err);
+/* The same of what the commit of transaction `id` would put in force, which is
+ * open; checked against its new_set. NZD_EINTERNAL where it is not open. */
+int nzd_journal_each_target(struct nzd_journal *journal, uint64_t id,
+                            int (*each)(void *context,
+                                        const struct nzd_live_row *row),
+                            void *context, struct nzd_err *err);
+int nzd_journal_each_target_file(struct nzd_journal *journal, uint64_t id,
+                                 int (*each)(void *context,
+                                             const struct nzd_live_row *row),
+                                 void *context, struct nzd_err *err);
 
 /* Proves chain, sets, records and blobs. 0, or NZD_EJOURNAL that names the
  * first thing that does not hold. */

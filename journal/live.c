@@ -131,6 +131,7 @@ struct merge {
     struct nzd_view key; /* of the next change, empty behind the last */
     struct nzd_view value;
     struct nzd_digester *digester;
+    struct nzd_buf *copies; /* NULL: none are wanted */
     uint32_t count;
 };
 
@@ -145,6 +146,8 @@ static void add_value(struct merge *merge, struct nzd_view value)
     if (value.size == 0)
         return;
     nzd_digester_add(merge->digester, value);
+    if (merge->copies)
+        nzd_buf_block(merge->copies, value);
     merge->count++;
 }
 
@@ -194,10 +197,10 @@ static int merge_rows(struct nzd_store_txn *txn, const struct nzd_digest *base,
 }
 
 static int set_after(struct nzd_store_txn *txn, const struct nzd_digest *base,
-                     struct nzd_view changes, struct nzd_set *out,
-                     struct nzd_err *err)
+                     struct nzd_view changes, struct nzd_buf *copies,
+                     struct nzd_set *out, struct nzd_err *err)
 {
-    struct merge merge = {.digester = nzd_digester_begin()};
+    struct merge merge = {.digester = nzd_digester_begin(), .copies = copies};
     int rc;
 
     if (!merge.digester)
@@ -260,7 +263,7 @@ int nzd_live_change(struct nzd_store_txn *txn, struct nzd_txn *record,
         return told_few(&record->base, record->old_set.count, &live, err);
     rc = find_changes(txn, record, &changes, err);
     if (rc == NZD_OK)
-        rc = set_after(txn, &record->base, nzd_buf_view(&changes),
+        rc = set_after(txn, &record->base, nzd_buf_view(&changes), NULL,
                        &record->new_set, err);
     if (rc == NZD_OK && apply)
         rc = apply_changes(txn, nzd_buf_view(&changes), err);
@@ -270,6 +273,28 @@ int nzd_live_change(struct nzd_store_txn *txn, struct nzd_txn *record,
         rc = nzd_meta_put_live(txn, &record->base, &live, err);
     }
     nzd_buf_clear(&changes);
+    return rc;
+}
+
+int nzd_live_target(struct nzd_store_txn *txn, const struct nzd_txn *record,
+                    struct nzd_buf *out, struct nzd_err *err)
+{
+    struct nzd_buf changes = {0};
+    struct nzd_set found = {.count = 0};
+    int rc = find_changes(txn, record, &changes, err);
+
+    if (rc == NZD_OK)
+        rc = set_after(txn, &record->base, nzd_buf_view(&changes), out, &found,
+                       err);
+    nzd_buf_clear(&changes);
+    if (rc == NZD_OK && out->failed)
+        return nzd_err_memory(err);
+    if (rc == NZD_OK && !nzd_set_equal(&found, &record->new_set))
+        rc = nzd_err_damage(err,
+                            "%" PRIu32 " rows would be in force, not the "
+                            "%" PRIu32 " that transaction %" PRIu64
+                            " began with",
+                            found.count, record->new_set.count, record->id);
     return rc;
 }
 

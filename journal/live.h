@@ -17,6 +17,10 @@
  */
 int nzd_live_change(struct nzd_store_txn *txn, struct nzd_txn *record,
                     bool apply, struct nzd_err *err);
+/* The live rows of the base of `record`, whose rows are in the store, as they
+ * will be once it is committed, as blocks; checked against its new_set. */
+int nzd_live_target(struct nzd_store_txn *txn, const struct nzd_txn *record,
+                    struct nzd_buf *out, struct nzd_err *err);
 /* The live rows of a base as blocks, checked against what was noted. */
 int nzd_live_copy(struct nzd_store_txn *txn, const struct nzd_digest *base,
                   struct nzd_buf *out, struct nzd_err *err);

@@ -221,6 +221,25 @@ static int copy_live(struct nzd_store_txn *txn, void *context,
     return nzd_live_copy(txn, copying->base, &copying->rows, err);
 }
 
+static int copy_target(struct nzd_store_txn *txn, void *context,
+                       struct nzd_err *err)
+{
+    struct copying *copying = context;
+    struct nzd_txn record;
+    int rc = nzd_rows_txn(txn, copying->id, &record, err);
+
+    if (rc)
+        return rc;
+    if (nzd_state_is_open(record.state))
+        rc = nzd_live_target(txn, &record, &copying->rows, err);
+    else
+        rc = nzd_err_set(err, NZD_EINTERNAL,
+                         "transaction %" PRIu64 " is %s, not open", record.id,
+                         nzd_state_name(record.state));
+    nzd_txn_clear(&record);
+    return rc;
+}
+
 static int copy_rows(struct nzd_journal *journal, nzd_store_body *body,
                      struct copying *copying, struct nzd_err *err)
 {
@@ -296,17 +315,17 @@ int nzd_journal_each_file(struct nzd_journal *journal, uint64_t id,
     return each_row(journal, id, true, each, context, err);
 }
 
-static int each_live(struct nzd_journal *journal, const struct nzd_digest *base,
-                     bool files,
+/* Live rows as `copying` finds them. */
+static int each_live(struct nzd_journal *journal, nzd_store_body *body,
+                     struct copying *copying, bool files,
                      int (*each)(void *context, const struct nzd_live_row *row),
                      void *context, struct nzd_err *err)
 {
-    struct copying copying = {.base = base};
     struct nzd_reader reader;
     struct nzd_live_row row;
-    int rc = copy_rows(journal, copy_live, &copying, err);
+    int rc = copy_rows(journal, body, copying, err);
 
-    nzd_reader_init(&reader, nzd_buf_view(&copying.rows));
+    nzd_reader_init(&reader, nzd_buf_view(&copying->rows));
     while (rc == NZD_OK && reader.left > 0) {
         rc = nzd_live_row_decode(next_row(&reader), &row, err);
         nzd_journal_told(journal, rc, err);
@@ -316,7 +335,7 @@ static int each_live(struct nzd_journal *journal, const struct nzd_digest *base,
             nzd_live_row_clear(&row);
         }
     }
-    nzd_buf_clear(&copying.rows);
+    nzd_buf_clear(&copying->rows);
     return rc;
 }
 
@@ -326,7 +345,9 @@ int nzd_journal_each_live(struct nzd_journal *journal,
                                       const struct nzd_live_row *row),
                           void *context, struct nzd_err *err)
 {
-    return each_live(journal, base, false, each, context, err);
+    struct copying copying = {.base = base};
+
+    return each_live(journal, copy_live, &copying, false, each, context, err);
 }
 
 int nzd_journal_each_live_file(struct nzd_journal *journal,
@@ -335,5 +356,27 @@ int nzd_journal_each_live_file(struct nzd_journal *journal,
                                            const struct nzd_live_row *row),
                                void *context, struct nzd_err *err)
 {
-    return each_live(journal, base, true, each, context, err);
+    struct copying copying = {.base = base};
+
+    return each_live(journal, copy_live, &copying, true, each, context, err);
+}
+
+int nzd_journal_each_target(struct nzd_journal *journal, uint64_t id,
+                            int (*each)(void *context,
+                                        const struct nzd_live_row *row),
+                            void *context, struct nzd_err *err)
+{
+    struct copying copying = {.id = id};
+
+    return each_live(journal, copy_target, &copying, false, each, context, err);
+}
+
+int nzd_journal_each_target_file(struct nzd_journal *journal, uint64_t id,
+                                 int (*each)(void *context,
+                                             const struct nzd_live_row *row),
+                                 void *context, struct nzd_err *err)
+{
+    struct copying copying = {.id = id};
+
+    return each_live(journal, copy_target, &copying, true, each, context, err);
 }
