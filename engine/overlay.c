@@ -2,14 +2,12 @@
 #include "overlay.h"
 
 #include "../journal/point.h"
-#include "../staging/script_touch.h"
 #include "discover.h"
-#include "overlay_plan.h"
+#include "overlay_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/fs.h>
@@ -19,23 +17,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-static int make_parents(const char *path, struct nzd_err *err)
-{
-    char part[PATH_MAX];
-    if (strlen(path) >= sizeof part)
-        return nzd_err_set(err, NZD_EINTERNAL, "overlay: %.200s is too long",
-                           path);
-    for (size_t i = 1; path[i]; i++) {
-        if (path[i] != '/')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return nzd_err_system(err, NZD_EINTERNAL, errno, "%s", part);
-    }
-    return 0;
-}
 
 const char *nzd_overlay_place(void)
 {
@@ -58,266 +39,12 @@ int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
         snprintf(root, NZD_OVERLAY_PATH, "%s/nzd/overlay/%s/", runtime, uuid);
     if (size < 0 || size >= NZD_OVERLAY_PATH - 40)
         return nzd_err_set(err, NZD_ENOTFOUND, "%s is too long", runtime);
-    return make_parents(root, err);
-}
-
-static int io_error(const char *path, struct nzd_err *err)
-{
-    return nzd_err_system(err, NZD_EINTERNAL, errno, "overlay: %s", path);
-}
-
-static int remove_one(const char *path, const struct stat *status, int type,
-                      struct FTW *where)
-{
-    (void)status;
-    (void)type;
-    (void)where;
-    remove(path);
-    return 0;
-}
-
-/* Links are removed, not followed. */
-static void remove_folder(const char *path)
-{
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-}
-
-/* --- writing ------------------------------------------------------------- */
-
-struct laying {
-    struct nzd_journal *journal;
-    const struct nzd_overlay_base *base;
-    struct nzd_overlay_plan plan;
-    char fresh[NZD_OVERLAY_PATH + 8]; /* the folder while it is made */
-    struct nzd_overlay *out;
-    struct nzd_err *err;
-};
-
-static int write_file(int folder, const char *name, struct nzd_view bytes,
-                      struct nzd_err *err)
-{
-    int fd = openat(folder, name,
-                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return io_error(name, err);
-    int failed = nzd_write_all(fd, bytes.data, bytes.size);
-    int sys = errno;
-    close(fd);
-    errno = sys;
-    return failed ? io_error(name, err) : 0;
-}
-
-/* What the generation has of its own in this folder, added or removed. */
-static int write_modules(struct laying *all, uint32_t place, int folder)
-{
-    const struct nzd_overlay_plan *plan = &all->plan;
-    struct nzd_buf bytes = {0};
-    char name[1100];
-    int code = 0;
-    for (uint32_t i = 0; i < plan->module_count && !code; i++) {
-        const struct nzd_overlay_module *module = &plan->modules[i];
-        if (module->folder != place || nzd_digest_is_zero(&module->blob))
-            continue;
-        nzd_buf_reset(&bytes);
-        code =
-            nzd_journal_get_blob(all->journal, &module->blob, &bytes, all->err);
-        if (code == NZD_ENOTFOUND)
-            all->err->code = code = NZD_EJOURNAL;
-        snprintf(name, sizeof name, "%s.beam", module->name);
-        if (!code)
-            code = write_file(folder, name, nzd_buf_view(&bytes), all->err);
-    }
-    nzd_buf_clear(&bytes);
-    return code;
-}
-
-/* counter.app, as file:consult/1 reads it. */
-static int write_spec(struct laying *all, const struct nzd_overlay_place *place,
-                      int folder)
-{
-    const struct nzd_term *spec = nzd_overlay_plan_spec(&all->plan, place->app);
-    struct nzd_buf text = {0};
-    char name[1100];
-    if (!spec)
-        return 0;
-    nzd_buf_text(&text, "%% coding: utf-8\n");
-    nzd_term_print(spec, SIZE_MAX, &text);
-    nzd_buf_text(&text, ".\n");
-    snprintf(name, sizeof name, "%.1000s.app", place->app);
-    int code = text.failed
-                   ? nzd_err_memory(all->err)
-                   : write_file(folder, name, nzd_buf_view(&text), all->err);
-    nzd_buf_clear(&text);
-    return code;
-}
-
-static bool is_removed(const struct nzd_overlay_plan *plan, const char *entry)
-{
-    size_t size = strlen(entry);
-    if (size < 5 || strcmp(entry + size - 5, ".beam") != 0)
-        return false;
-    for (uint32_t i = 0; i < plan->module_count; i++)
-        if (nzd_digest_is_zero(&plan->modules[i].blob) &&
-            strlen(plan->modules[i].name) == size - 5 &&
-            memcmp(plan->modules[i].name, entry, size - 5) == 0)
-            return true;
-    return false;
-}
-
-/* Links to what the base has in a folder and the generation has not. */
-static int link_rest(struct laying *all, const char *base, int folder,
-                     const char *but)
-{
-    char target[PATH_MAX];
-    DIR *entries = opendir(base);
-    const struct dirent *entry;
-    int code = 0;
-    if (!entries)
-        return io_error(base, all->err);
-    while (!code && (errno = 0, entry = readdir(entries))) {
-        const char *name = entry->d_name;
-        if (name[0] == '.' || (but && !strcmp(name, but)) ||
-            is_removed(&all->plan, name))
-            continue;
-        int size = snprintf(target, sizeof target, "%s/%s", base, name);
-        if (size < 0 || (size_t)size >= sizeof target)
-            code = nzd_err_set(all->err, NZD_EINTERNAL,
-                               "overlay: %.200s is too long", base);
-        else if (symlinkat(target, folder, name) != 0 && errno != EEXIST)
-            code = io_error(target, all->err);
-    }
-    /* A folder that lacks what could not be listed would be another release. */
-    if (!code && errno)
-        code = io_error(base, all->err);
-    closedir(entries);
-    return code;
-}
-
-static int open_made(const char *path, struct nzd_err *err)
-{
-    char whole[NZD_OVERLAY_PATH * 2];
-    snprintf(whole, sizeof whole, "%s/", path);
-    if (make_parents(whole, err))
-        return -1;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        io_error(path, err);
-    return fd;
-}
-
-/* The application's folder has more than ebin: priv above all. */
-static int link_siblings(struct laying *all, const char *path,
-                         const struct nzd_overlay_place *place)
-{
-    char base[PATH_MAX], above[NZD_OVERLAY_PATH * 2];
-    if (!place->app[0])
-        return 0;
-    snprintf(base, sizeof base, "%.*s",
-             (int)(strrchr(place->base, '/') - place->base), place->base);
-    snprintf(above, sizeof above, "%.*s", (int)(strrchr(path, '/') - path),
-             path);
-    int folder = open_made(above, all->err);
-    if (folder < 0)
-        return all->err->code;
-    int code = link_rest(all, base, folder, "ebin");
-    close(folder);
-    return code;
-}
-
-static int lay_place(struct laying *all, uint32_t index)
-{
-    const struct nzd_overlay_place *place = &all->plan.places[index];
-    char path[NZD_OVERLAY_PATH * 2];
-    int size = snprintf(path, sizeof path, "%s/%s", all->fresh, place->within);
-    if (size < 0 || (size_t)size >= sizeof path - 2)
-        return nzd_err_set(all->err, NZD_EINTERNAL, "overlay: %s is too long",
-                           place->within);
-    int folder = open_made(path, all->err);
-    if (folder < 0)
-        return all->err->code;
-    int code = write_modules(all, index, folder);
-    if (!code)
-        code = write_spec(all, place, folder);
-    if (!code && symlinkat(place->base, folder, ".base") != 0)
-        code = io_error(path, all->err);
-    if (!code)
-        code = link_rest(all, place->base, folder, NULL);
-    close(folder);
-    return code ? code : link_siblings(all, path, place);
-}
-
-/* --- the boot script ----------------------------------------------------- */
-
-/* Names of the modules of one folder, added or removed, in the plan's arena. */
-static const char *const *names(struct nzd_overlay_plan *plan, uint32_t place,
-                                bool added, uint32_t *count)
-{
-    const char **list =
-        nzd_arena_alloc(&plan->arena, (plan->module_count + 1) * sizeof *list);
-    *count = 0;
-    for (uint32_t i = 0; list && i < plan->module_count; i++) {
-        const struct nzd_overlay_module *module = &plan->modules[i];
-        bool removed = nzd_digest_is_zero(&module->blob);
-        if (module->folder == place &&
-            (added ? module->added && !removed : removed))
-            list[(*count)++] = module->name;
-    }
-    return list;
-}
-
-/* The names are those that the folders have once they are in place. */
-static int touch(struct laying *all, const struct nzd_term **out)
-{
-    struct nzd_overlay_plan *plan = &all->plan;
-    struct nzd_script_folder *folders = nzd_arena_alloc(
-        &plan->arena, (plan->place_count + 1) * sizeof *folders);
-    struct nzd_script_touch what = {.folders = folders,
-                                    .folder_count = plan->place_count,
-                                    .specs = plan->specs,
-                                    .spec_count = plan->spec_count};
-    for (uint32_t i = 0; folders && i < plan->place_count; i++) {
-        struct nzd_script_folder *folder = &folders[i];
-        folder->tail = plan->places[i].tail;
-        folder->instead = all->out->folders[i].instead;
-        folder->added = names(plan, i, true, &folder->added_count);
-        folder->removed = names(plan, i, false, &folder->removed_count);
-        if (!folder->added || !folder->removed)
-            return nzd_err_memory(all->err);
-    }
-    return folders ? nzd_script_touch(all->base->script, &what, &plan->arena,
-                                      out, all->err)
-                   : nzd_err_memory(all->err);
-}
-
-static int lay_boot(struct laying *all)
-{
-    const struct nzd_term *script = NULL;
-    struct nzd_buf bytes = {0};
-    if (!all->base->script || all->base->boot_file[0] != '/')
-        return 0;
-    int code = touch(all, &script);
-    if (code)
-        return code;
-    nzd_etf_version(&bytes);
-    nzd_term_encode(script, &bytes);
-    int folder = open_made(all->fresh, all->err);
-    if (folder < 0 || bytes.failed)
-        code = folder < 0 ? all->err->code : nzd_err_memory(all->err);
-    if (!code)
-        code = write_file(folder, "start.boot", nzd_buf_view(&bytes), all->err);
-    if (!code)
-        code = write_file(folder, "base", nzd_view_text(all->base->boot_file),
-                          all->err);
-    if (folder >= 0)
-        close(folder);
-    nzd_buf_clear(&bytes);
-    all->out->has_boot = code == 0;
-    return code;
+    return nzd_overlay_parents(root, err);
 }
 
 /* --- all of it ----------------------------------------------------------- */
 
-static int name_folders(struct laying *all)
+static int name_folders(struct nzd_laying *all)
 {
     struct nzd_overlay *out = all->out;
     const struct nzd_overlay_plan *plan = &all->plan;
@@ -349,27 +76,27 @@ static int put_in_place(const char *fresh, const char *folder)
     if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, folder,
                 RENAME_EXCHANGE) == 0)
         return 0;
-    remove_folder(folder);
+    nzd_overlay_remove(folder);
     return rename(fresh, folder);
 }
 
-static int lay_out(struct laying *all)
+static int lay_out(struct nzd_laying *all)
 {
     const char *fresh = all->fresh, *folder = all->out->folder;
     int code = 0;
-    remove_folder(fresh);
+    nzd_overlay_remove(fresh);
     if (mkdir(fresh, 0755) != 0)
-        return io_error(fresh, all->err);
+        return nzd_overlay_io(fresh, all->err);
     nzd_point("an overlay without files");
     for (uint32_t i = 0; i < all->plan.place_count && !code; i++)
-        code = lay_place(all, i);
+        code = nzd_overlay_lay_place(all, i);
     if (!code)
-        code = lay_boot(all);
+        code = nzd_overlay_lay_boot(all);
     nzd_point("an overlay beside its place");
     if (!code && put_in_place(fresh, folder) != 0)
-        code = io_error(folder, all->err);
+        code = nzd_overlay_io(folder, all->err);
     nzd_point("an overlay in its place");
-    remove_folder(fresh);
+    nzd_overlay_remove(fresh);
     return code;
 }
 
@@ -377,7 +104,7 @@ int nzd_overlay_make(struct nzd_journal *journal,
                      const struct nzd_overlay_base *base, uint64_t generation,
                      struct nzd_overlay *out, struct nzd_err *err)
 {
-    struct laying all = {
+    struct nzd_laying all = {
         .journal = journal, .base = base, .out = out, .err = err};
     memset(out, 0, sizeof *out);
     int code = nzd_overlay_root(journal, out->root, err);
@@ -406,7 +133,7 @@ int nzd_overlay_set_booted(const char *root, uint64_t generation,
     char path[NZD_OVERLAY_PATH + 16], text[80];
     uint64_t start = 0;
     booted_path(root, path);
-    remove_folder(path);
+    nzd_overlay_remove(path);
     nzd_point("nobody is marked as booted");
     if (!generation)
         return 0;
@@ -415,7 +142,7 @@ int nzd_overlay_set_booted(const char *root, uint64_t generation,
         return code;
     snprintf(text, sizeof text, "%" PRIu64 " %ld %" PRIu64, generation,
              (long)getpid(), start);
-    return write_file(AT_FDCWD, path, nzd_view_text(text), err);
+    return nzd_overlay_write(AT_FDCWD, path, nzd_view_text(text), err);
 }
 
 uint64_t nzd_overlay_booted(const char *root)
@@ -455,17 +182,18 @@ int nzd_overlay_set_current(const struct nzd_overlay *overlay,
     snprintf(current, sizeof current, "%scurrent", overlay->root);
     snprintf(fresh, sizeof fresh, "%s.new", current);
     if (!overlay->folder[0])
-        return unlink(current) == 0 || errno == ENOENT ? 0
-                                                       : io_error(current, err);
-    remove_folder(fresh);
+        return unlink(current) == 0 || errno == ENOENT
+                   ? 0
+                   : nzd_overlay_io(current, err);
+    nzd_overlay_remove(fresh);
     if (symlink(strrchr(overlay->folder, '/') + 1, fresh) != 0)
-        return io_error(fresh, err);
+        return nzd_overlay_io(fresh, err);
     nzd_point("the overlay's name beside its place");
     if (rename(fresh, current) == 0)
         return 0;
     /* Another thing than a link of ours. */
-    remove_folder(current);
-    return rename(fresh, current) == 0 ? 0 : io_error(current, err);
+    nzd_overlay_remove(current);
+    return rename(fresh, current) == 0 ? 0 : nzd_overlay_io(current, err);
 }
 
 void nzd_overlay_sweep(const char *root, uint64_t generation)
@@ -484,7 +212,7 @@ void nzd_overlay_sweep(const char *root, uint64_t generation)
             !strcmp(entry->d_name, "booted"))
             continue;
         snprintf(path, sizeof path, "%s%s", root, entry->d_name);
-        remove_folder(path);
+        nzd_overlay_remove(path);
     }
     if (folder)
         closedir(folder);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "overlay_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int nzd_overlay_io(const char *path, struct nzd_err *err)
+{
+    return nzd_err_system(err, NZD_EINTERNAL, errno, "overlay: %s", path);
+}
+
+int nzd_overlay_parents(const char *path, struct nzd_err *err)
+{
+    char part[PATH_MAX];
+    if (strlen(path) >= sizeof part)
+        return nzd_err_set(err, NZD_EINTERNAL, "overlay: %.200s is too long",
+                           path);
+    for (size_t i = 1; path[i]; i++) {
+        if (path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0755) != 0 && errno != EEXIST)
+            return nzd_err_system(err, NZD_EINTERNAL, errno, "%s", part);
+    }
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type,
+                      struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    remove(path);
+    return 0;
+}
+
+/* Links are removed, not followed. */
+void nzd_overlay_remove(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+int nzd_overlay_write(int folder, const char *name, struct nzd_view bytes,
+                      struct nzd_err *err)
+{
+    int fd = openat(folder, name,
+                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return nzd_overlay_io(name, err);
+    int failed = nzd_write_all(fd, bytes.data, bytes.size);
+    int sys = errno;
+    close(fd);
+    errno = sys;
+    return failed ? nzd_overlay_io(name, err) : 0;
+}
+
+int nzd_overlay_open(const char *path, struct nzd_err *err)
+{
+    char whole[NZD_OVERLAY_PATH * 2];
+    snprintf(whole, sizeof whole, "%s/", path);
+    if (nzd_overlay_parents(whole, err))
+        return -1;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        nzd_overlay_io(path, err);
+    return fd;
+}
