@@ -65,8 +65,9 @@ struct nzd_hello {
     bool embedded;
     bool overlay;        /* what init:restart/0 boots is an overlay */
     bool starting;       /* its boot script has not come to its end */
+    bool stopping;       /* it is being stopped or restarted */
     bool by_nzd_boot;    /* nzd boot started this VM */
-    uint64_t nzd_booted; /* ... with this generation; 0: the base */
+    uint64_t nzd_booted; /* the generation it booted; 0: the base */
     char otp[16];
     char erts[32];
     char arch[64];
@@ -262,6 +263,12 @@ int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
 int nzd_node_put_apps(struct nzd_node *node,
                       const struct nzd_term *const *specs, uint32_t count,
                       struct nzd_buf *left, struct nzd_err *err);
+
+/* Has init:restart/0 boot `boot` (without ".boot"), and calls it. The link is
+ * lost behind it; NZD_ELOST and NZD_ETIMEOUT do not tell whether it was done.
+ */
+int nzd_node_restart(struct nzd_node *node, const char *boot,
+                     struct nzd_err *err);
 
 /* A plain act: keep, done, forget, resume_undo, resume_keep. */
 int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);

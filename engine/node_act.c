@@ -297,6 +297,16 @@ int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
     return asked_ok(node, "paths", err);
 }
 
+int nzd_node_restart(struct nzd_node *node, const char *boot,
+                     struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "restart");
+    nzd_etf_binary(request, nzd_view_text(boot));
+    return asked_ok(node, "restart", err);
+}
+
 static void put_names(struct nzd_buf *out, const char *what,
                       const struct nzd_term *names)
 {

@@ -61,9 +61,12 @@ static void read_hello(const struct nzd_term *map, struct nzd_hello *out)
     out->old_code = unsigned_of(nzd_term_get(map, "old_code"));
     out->overlay = nzd_term_is_atom(nzd_term_get(map, "overlay"), "true");
     out->starting = nzd_term_is_atom(nzd_term_get(map, "starting"), "true");
+    out->stopping = nzd_term_is_atom(nzd_term_get(map, "stopping"), "true");
     copy_text(number, sizeof number, nzd_term_get(map, "nzd_boot"));
     out->by_nzd_boot = number[0] != '\0';
-    out->nzd_booted = strtoull(number, NULL, 10);
+    int64_t booted = 0;
+    if (nzd_term_integer(nzd_term_get(map, "booted"), &booted) && booted > 0)
+        out->nzd_booted = (uint64_t)booted;
 }
 
 int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,

@@ -104,12 +104,16 @@ int nzd_overlay_make(struct nzd_journal *journal,
                      const struct nzd_overlay_base *base, uint64_t generation,
                      struct nzd_overlay *out, struct nzd_err *err)
 {
-    struct nzd_laying all = {
-        .journal = journal, .base = base, .out = out, .err = err};
+    struct nzd_laying all = {.journal = journal,
+                             .base = base,
+                             .generation = generation,
+                             .out = out,
+                             .err = err};
     memset(out, 0, sizeof *out);
     int code = nzd_overlay_root(journal, out->root, err);
     if (!code)
-        code = nzd_overlay_plan_read(journal, base->identity, &all.plan, err);
+        code = nzd_overlay_plan_read(journal, base->identity, generation,
+                                     &all.plan, err);
     if (!code && (all.plan.module_count || all.plan.spec_count)) {
         snprintf(out->folder, sizeof out->folder, "%.500s%" PRIu64, out->root,
                  generation);

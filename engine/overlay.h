@@ -14,7 +14,8 @@
  *     lib/counter-0.2.0/ebin/.base       a link to that folder of the base
  *     lib/counter-0.2.0/priv             and so on: links to the base's
  *     consolidated/                      protocols of a Mix release, the same
- *     start.boot                         the base's boot script, made anew
+ *     start.boot                         the base's boot script, made anew; it
+ *                                        tells the VM its N (script_mark.h)
  *     base                               the path of the base's boot script
  *   /run/nzd/overlay/UUID/current        a link to the last N that a VM was
  *                                        told to boot
@@ -53,11 +54,11 @@ struct nzd_overlay {
 };
 
 /*
- * Lays out generation `generation`, which must be the one in force over the
- * base. Fails NZD_ENOTFOUND where there is no place for it (no runtime
- * folder), NZD_EJOURNAL where the journal does not hold all of it,
- * NZD_EINTERNAL on I/O errors; a half-made folder is removed. clear() is due
- * in any case.
+ * Lays out generation `generation`: the one in force over the base, or what an
+ * open transaction of this number would put in force. Fails NZD_ENOTFOUND where
+ * there is no place for it (no runtime folder), NZD_EJOURNAL where the journal
+ * does not hold all of it, NZD_EINTERNAL on I/O errors; a half-made folder is
+ * removed. clear() is due in any case.
  */
 int nzd_overlay_make(struct nzd_journal *journal,
                      const struct nzd_overlay_base *base, uint64_t generation,

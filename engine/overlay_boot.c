@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay_internal.h"
 
+#include "../staging/script_mark.h"
 #include "../staging/script_touch.h"
 
 #include <unistd.h>
@@ -53,6 +54,9 @@ int nzd_overlay_lay_boot(struct nzd_laying *all)
     if (!all->base->script || all->base->boot_file[0] != '/')
         return 0;
     int code = touch(all, &script);
+    if (!code)
+        code = nzd_script_mark(script, all->generation, &all->plan.arena,
+                               &script, all->err);
     if (code)
         return code;
     nzd_etf_version(&bytes);

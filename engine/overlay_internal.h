@@ -9,6 +9,7 @@
 struct nzd_laying {
     struct nzd_journal *journal;
     const struct nzd_overlay_base *base;
+    uint64_t generation;
     struct nzd_overlay_plan plan;
     char fresh[NZD_OVERLAY_PATH + 8]; /* the folder while it is made */
     struct nzd_overlay *out;

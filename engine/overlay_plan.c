@@ -193,20 +193,46 @@ static int name_places(struct planning *p)
     return 0;
 }
 
+static bool is_open(struct nzd_journal *journal, const struct nzd_digest *base,
+                    uint64_t generation)
+{
+    struct nzd_txn txn;
+    if (nzd_journal_open_txn(journal, &txn, NULL))
+        return false;
+    bool open = txn.id == generation && nzd_digest_equal(&txn.base, base);
+    nzd_txn_clear(&txn);
+    return open;
+}
+
+static int read_specs(struct planning *p, struct nzd_journal *journal)
+{
+    int code = 0;
+    for (size_t at = 0; at < p->specs.size && !code; at += NZD_DIGEST_SIZE) {
+        struct nzd_digest blob;
+        memcpy(blob.bytes, p->specs.data + at, NZD_DIGEST_SIZE);
+        code = read_spec(p, journal, &blob);
+    }
+    return code;
+}
+
 int nzd_overlay_plan_read(struct nzd_journal *journal,
-                          const struct nzd_digest *base,
+                          const struct nzd_digest *base, uint64_t generation,
                           struct nzd_overlay_plan *out, struct nzd_err *err)
 {
     struct planning p = {.plan = out, .err = err};
     memset(out, 0, sizeof *out);
-    int code = nzd_journal_each_live_file(journal, base, note_file, &p, err);
-    for (size_t at = 0; at < p.specs.size && !code; at += NZD_DIGEST_SIZE) {
-        struct nzd_digest blob;
-        memcpy(blob.bytes, p.specs.data + at, NZD_DIGEST_SIZE);
-        code = read_spec(&p, journal, &blob);
-    }
+    bool open = is_open(journal, base, generation);
+    int code =
+        open ? nzd_journal_each_target_file(journal, generation, note_file, &p,
+                                            err)
+             : nzd_journal_each_live_file(journal, base, note_file, &p, err);
     if (!code)
-        code = nzd_journal_each_live(journal, base, note_module, &p, err);
+        code = read_specs(&p, journal);
+    if (!code)
+        code = open
+                   ? nzd_journal_each_target(journal, generation, note_module,
+                                             &p, err)
+                   : nzd_journal_each_live(journal, base, note_module, &p, err);
     if (!code)
         code = name_places(&p);
     nzd_buf_clear(&p.specs);

@@ -36,9 +36,11 @@ struct nzd_overlay_plan {
     uint32_t spec_capacity;
 };
 
-/* NZD_EJOURNAL: rows that do not hold. clear() is due in any case. */
+/* What is in force over the base; or, where `generation` is an open transaction
+ * over it, what its commit would put in force. NZD_EJOURNAL: rows that do not
+ * hold. clear() is due in any case. */
 int nzd_overlay_plan_read(struct nzd_journal *journal,
-                          const struct nzd_digest *base,
+                          const struct nzd_digest *base, uint64_t generation,
                           struct nzd_overlay_plan *out, struct nzd_err *err);
 void nzd_overlay_plan_clear(struct nzd_overlay_plan *plan);
 /* The specification in force of an application, or NULL: the base's. */

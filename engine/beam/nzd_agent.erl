@@ -43,6 +43,8 @@
 -define(TOKEN, {nzd, token}).
 -define(OWNER, {nzd, owner}).
 -define(BASE_BOOT, {nzd, base_boot}).
+%% Which generation this VM has booted; an overlay's boot script puts it.
+-define(BOOTED, {nzd, booted}).
 %% The last one of the fence; a small integer, so putting it collects nothing.
 -define(EPOCH, {nzd, epoch}).
 -define(OUTPUT_MAX, 8192).
@@ -493,6 +495,13 @@ act(done, #state{phase = keeping} = State) ->
 %% Where a later load finds the code in force, and a restart its script.
 act({paths, Folders, Boot}, State) ->
     {put_paths([{native(B), native(I)} || {B, I} <- Folders], Boot), State};
+%% What is to be booted is laid out. The answer goes out before it all ends.
+act({restart, Boot}, State) ->
+    ok = remember_boot_file(),
+    case init:make_permanent(native(Boot), false) of
+        ok -> {init:restart(), State};
+        {error, _} = Error -> {Error, State}
+    end;
 act({apps, Specs}, State) ->
     {{apps, [atom_to_binary(A) || {application, A, _} = S <- Specs, not put_app(S, 3)]}, State};
 %% What an undo after a takeover lacks when the agent has forgotten.
@@ -1279,7 +1288,9 @@ hello(State) ->
         script => script_id(),
         overlay => is_overlay(boot_argument()),
         starting => element(1, init:get_status()) =:= starting,
+        stopping => element(1, init:get_status()) =:= stopping,
         nzd_boot => env("NZD_BOOT"),
+        booted => persistent_term:get(?BOOTED, 0),
         release_root => env("RELEASE_ROOT"),
         release_name => env("RELEASE_NAME"),
         release_version => env("RELEASE_VSN"),
