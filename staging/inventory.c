@@ -149,6 +149,17 @@ struct nzd_app *nzd_inventory_app(const struct nzd_inventory *inventory,
                    by_app);
 }
 
+struct nzd_file *nzd_inventory_priv(const struct nzd_inventory *inventory,
+                                    const char *app, const char *path)
+{
+    const struct nzd_file key = {.app = app, .path = path};
+
+    if (inventory->priv_count == 0)
+        return NULL;
+    return bsearch(&key, inventory->priv, inventory->priv_count, sizeof(key),
+                   by_file);
+}
+
 bool nzd_module_same(const struct nzd_module *a, const struct nzd_module *b)
 {
     return nzd_digest_equal(&a->md5, &b->md5) &&

@@ -50,6 +50,11 @@ struct nzd_file {
     const char *app;
     uint64_t size;
     struct nzd_digest md5;
+    bool executable; /* of a bundle */
+    bool link;       /* node: reached through a symbolic link */
+    bool spooled;    /* its bytes are in the spool, and so: */
+    uint64_t spool_offset;
+    struct nzd_digest content; /* XXH3-128 of the bytes */
 };
 
 struct nzd_inventory {
@@ -70,10 +75,14 @@ struct nzd_inventory {
     const char *erts;                   /* "13.1.5", "" unknown */
     const struct nzd_term *boot_script; /* {script, {Name, Vsn}, List} */
     const struct nzd_term *sys_config;  /* the terms of sys.config, a LIST */
-    struct nzd_view vm_args;            /* texts as they are; size 0: none */
-    struct nzd_view runtime_config;     /* runtime.exs of a Mix release */
-    struct nzd_view env_script;         /* env.sh */
-    struct nzd_view hooks;              /* nzd/hooks.conf of the bundle */
+    struct nzd_view sys_config_text;    /* texts as they are; size 0: none */
+    struct nzd_view vm_args;
+    struct nzd_view runtime_config; /* runtime.exs of a Mix release */
+    struct nzd_view env_script;     /* env.sh */
+    struct nzd_view hooks;          /* nzd/hooks.conf of the bundle */
+    /* Of a .src with ${VARIABLES}: only the start script makes the file. */
+    bool sys_config_is_source;
+    bool vm_args_is_source;
 };
 
 void nzd_inventory_init(struct nzd_inventory *inventory);
@@ -88,6 +97,8 @@ struct nzd_module *nzd_inventory_module(const struct nzd_inventory *inventory,
                                         const char *name);
 struct nzd_app *nzd_inventory_app(const struct nzd_inventory *inventory,
                                   const char *name);
+struct nzd_file *nzd_inventory_priv(const struct nzd_inventory *inventory,
+                                    const char *app, const char *path);
 /* For each application, in the order of `apps`: is it really there (.app or
  * modules), or does a release only name it? NULL without memory. */
 const bool *nzd_inventory_held(const struct nzd_inventory *inventory,
@@ -99,7 +110,8 @@ bool nzd_module_same(const struct nzd_module *a, const struct nzd_module *b);
  * How a bundle is read. `known` (may be NULL) is the node's inventory: a
  * module with equal md5 and attributes there is listed but neither spooled
  * nor detailed. Everything else is detailed (NZD_BEAM_CALLS | NZD_BEAM_FUNS)
- * and, when `spool` is not NULL, its bytes are appended to the spool.
+ * and, when `spool` is not NULL, its bytes are appended to the spool; so are
+ * those of a priv file with another md5 there, up to the limits.
  */
 struct nzd_release_options {
     const struct nzd_inventory *known;

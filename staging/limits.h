@@ -10,6 +10,8 @@
 
 #define NZD_LIMIT_MODULE_BYTES (32u << 20)  /* one BEAM file, inflated */
 #define NZD_LIMIT_TEXT_BYTES   (4u << 20)   /* .app, sys.config, .boot ... */
+#define NZD_LIMIT_PRIV_BYTES   (32u << 20)  /* one file of priv in a journal */
+#define NZD_LIMIT_PRIV_SPOOL   (256u << 20) /* all of them from one bundle */
 #define NZD_LIMIT_BUNDLE_BYTES (4ull << 30) /* all entries of a bundle */
 #define NZD_LIMIT_ENTRIES      200000u      /* files of a bundle */
 #define NZD_LIMIT_PATH         1024u        /* bytes of one path in it */

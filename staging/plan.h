@@ -66,7 +66,7 @@ int nzd_plan_diff(const struct nzd_inventory *old,
                   struct nzd_err *err);
 
 /*
- * Settings, on_load and NIFs, gaps among the detailed modules, sticky
+ * Settings, on_load and NIFs, sticky modules, gaps among the detailed
  * modules; sets the verdict. Needs the old sides of the steps detailed.
  */
 int nzd_plan_judge(struct nzd_plan *plan, struct nzd_err *err);
@@ -78,6 +78,7 @@ enum nzd_need nzd_plan_need(const struct nzd_plan *plan);
 int nzd_plan_removed_functions(struct nzd_plan *plan,
                                struct nzd_beam_function **out, uint32_t *count,
                                struct nzd_err *err);
+/* Passed over where a restart of the VM leaves none of it. */
 int nzd_plan_add_gap(struct nzd_plan *plan, const struct nzd_gap *gap,
                      struct nzd_err *err);
 int nzd_plan_add_evidence(struct nzd_plan *plan,

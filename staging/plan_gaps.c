@@ -120,12 +120,23 @@ static bool make_room(struct nzd_plan *plan)
     return grown != NULL;
 }
 
+/* Nobody is in flight over a restart; and a whole release that is booted anew
+ * calls what it calls wherever it is installed. */
+static bool is_bridged(const struct nzd_plan *plan, const struct nzd_gap *gap)
+{
+    enum nzd_need need = nzd_plan_need(plan);
+
+    return (need == NZD_NEED_RESTART || need == NZD_NEED_START) &&
+           (gap->in_flight || plan->new->is_release);
+}
+
 int nzd_plan_add_gap(struct nzd_plan *plan, const struct nzd_gap *gap,
                      struct nzd_err *err)
 {
     struct nzd_gap added = *gap;
 
-    if (plan->gap_count >= GAPS_MAX || find_gap(plan, gap))
+    if (plan->gap_count >= GAPS_MAX || is_bridged(plan, gap) ||
+        find_gap(plan, gap))
         return 0;
     added.caller = copy(plan, gap->caller);
     added.module = copy(plan, gap->module);

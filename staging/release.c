@@ -248,14 +248,53 @@ static int read_module(struct release_reader *reader,
 
 /* --- priv --- */
 
+/* The whole content is at hand: what the node does not have so is spooled. */
+static int spool_priv(struct release_reader *reader, struct nzd_file *file,
+                      struct nzd_err *err)
+{
+    const struct nzd_inventory *known = reader->options->known;
+    const struct nzd_file *there =
+        known ? nzd_inventory_priv(known, file->app, file->path) : NULL;
+    struct nzd_view view = nzd_buf_view(&reader->bytes);
+    int code;
+
+    if ((there && nzd_digest_equal(&there->md5, &file->md5)) ||
+        reader->priv_spooled + view.size > NZD_LIMIT_PRIV_SPOOL)
+        return 0;
+    code = nzd_spool_append(reader->options->spool, view, &file->spool_offset,
+                            err);
+    file->content = nzd_digest_of(view);
+    file->spooled = code == 0;
+    reader->priv_spooled += view.size;
+    return code;
+}
+
+/* `whole`: its content stays at hand. */
+static int digest_priv(struct release_reader *reader, bool whole,
+                       struct nzd_digest *md5, struct nzd_err *err)
+{
+    struct nzd_view view;
+    int code;
+
+    if (!whole)
+        return nzd_source_md5(reader->source, md5, err);
+    code = nzd_source_read(reader->source, NZD_LIMIT_PRIV_BYTES, &reader->bytes,
+                           err);
+    view = nzd_buf_view(&reader->bytes);
+    if (code == 0)
+        *md5 = nzd_md5_of(&view, 1);
+    return code;
+}
+
 static int read_priv(struct release_reader *reader,
                      const struct nzd_layout *layout,
                      const struct nzd_source_entry *entry, struct nzd_err *err)
 {
+    bool whole = reader->options->spool && entry->size <= NZD_LIMIT_PRIV_BYTES;
     struct nzd_file *file;
     struct nzd_digest md5;
     uint32_t from = RELEASE_NONE;
-    int code = nzd_source_md5(reader->source, &md5, err);
+    int code = digest_priv(reader, whole, &md5, err);
 
     if (code < 0)
         return code;
@@ -271,8 +310,11 @@ static int read_priv(struct release_reader *reader,
         file->path = release_intern(reader, layout->rest);
         file->size = entry->size;
         file->md5 = md5;
+        file->executable = entry->executable;
         if (!file->path)
             code = nzd_err_memory(err);
+        else if (whole)
+            code = spool_priv(reader, file, err);
     }
     return release_blame(reader, entry->path, code, err);
 }

@@ -64,6 +64,7 @@ struct release_reader {
     uint32_t module_from_capacity;
     uint32_t *priv_from;
     uint32_t priv_from_capacity;
+    uint64_t priv_spooled; /* bytes */
 
     const char **interned; /* open addressing, at most half full */
     uint32_t interned_count;

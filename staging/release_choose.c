@@ -233,6 +233,15 @@ static int read_sys_config(struct choice *choice, struct nzd_err *err)
     return choice->out->sys_config ? 0 : nzd_err_memory(err);
 }
 
+/* What its start script would put values into. */
+static bool is_source(const char *name, struct nzd_view text)
+{
+    size_t size = name ? strlen(name) : 0;
+
+    return size > 4 && strcmp(name + size - 4, ".src") == 0 && text.size > 0 &&
+           memmem(text.data, text.size, "${", 2);
+}
+
 static int keep_view(struct nzd_inventory *out, struct nzd_view text,
                      struct nzd_view *to, struct nzd_err *err)
 {
@@ -259,12 +268,17 @@ static int read_version(struct choice *choice, struct nzd_err *err)
         code = blame(choice, version->sys_config_name,
                      read_sys_config(choice, err), err);
     if (code == 0)
+        code = keep_view(out, version->sys_config, &out->sys_config_text, err);
+    if (code == 0)
         code = keep_view(out, version->vm_args, &out->vm_args, err);
     if (code == 0)
         code =
             keep_view(out, version->runtime_config, &out->runtime_config, err);
     if (code == 0)
         code = keep_view(out, version->env_script, &out->env_script, err);
+    out->sys_config_is_source =
+        is_source(version->sys_config_name, version->sys_config);
+    out->vm_args_is_source = is_source(version->vm_args_name, version->vm_args);
     if (!*out->version)
         out->version = version->name;
     out->is_release = version->boot.size > 0 || version->rel.size > 0;

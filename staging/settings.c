@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "settings.h"
 
+#include "limits.h"
 #include "settings_compare.h"
 
 #include <stdlib.h>
@@ -264,26 +265,40 @@ static bool is_held(const struct nzd_inventory *side, const bool *held,
     return found && held[found - side->apps];
 }
 
+/* What comes with an application that is added is said by its name alone. A
+ * link that a bundle cannot hold is no file that was taken away. */
+static bool is_said(const struct settings_compare *compare,
+                    const struct nzd_file *old, const struct nzd_file *new,
+                    bool large)
+{
+    const char *app = old ? old->app : new->app;
+
+    if (new &&old && nzd_digest_equal(&old->md5, &new->md5))
+        return false;
+    if (!new && old->link)
+        return false;
+    return (large || nzd_inventory_app(compare->old, app)) &&
+           is_held(compare->new, compare->new_held, app);
+}
+
 static void say_file(struct settings_compare *compare,
                      const struct nzd_file *old, const struct nzd_file *new)
 {
     const struct nzd_file *file = old ? old : new;
-    const char *subject;
+    bool large = new &&new->size > NZD_LIMIT_PRIV_BYTES;
+    const char *subject, *source;
 
-    if (!file)
-        return;
-    if (new &&old && nzd_digest_equal(&old->md5, &new->md5))
-        return;
-    if (!nzd_inventory_app(compare->old, file->app) ||
-        !is_held(compare->new, compare->new_held, file->app))
+    if (!file || !is_said(compare, old, new, large))
         return;
     subject = nzd_arena_printf(&compare->scratch, "%s priv", file->app);
-    if (!subject)
+    source = nzd_arena_printf(&compare->scratch,
+                              large ? "%s, too large for a journal" : "%s",
+                              file->path);
+    if (!subject || !source)
         settings_memory(compare);
     else
-        settings_say(compare, NZD_NEED_RESTART, subject,
-                     short_md5(compare, old), short_md5(compare, new),
-                     file->path);
+        settings_say(compare, large ? NZD_NEED_BASE : NZD_NEED_RESTART, subject,
+                     short_md5(compare, old), short_md5(compare, new), source);
 }
 
 static int order_of(const struct nzd_file *old, const struct nzd_file *new)
@@ -346,9 +361,20 @@ static void compare_protocols(struct settings_compare *compare)
 
 /* --- all of it --- */
 
+/* A file that the command line of the base names can be exchanged for another,
+ * not for none or for one that is still to be made. */
+static enum nzd_need need_of_named(bool old, bool new, bool is_source,
+                                   enum nzd_need need)
+{
+    return old && new && !is_source ? need : NZD_NEED_BASE;
+}
+
 static void compare_sys_config(struct settings_compare *compare)
 {
     static const struct nzd_term empty = {.kind = NZD_TERM_LIST};
+    enum nzd_need need =
+        need_of_named(compare->old->sys_config, compare->new->sys_config,
+                      compare->new->sys_config_is_source, NZD_NEED_RESTART);
     const struct nzd_term *old = nzd_term_at(compare->old->sys_config, 0);
     const struct nzd_term *new = nzd_term_at(compare->new->sys_config, 0);
 
@@ -357,7 +383,7 @@ static void compare_sys_config(struct settings_compare *compare)
         return;
     old = settings_mark_term(compare, compare->old, old ? old : &empty);
     new = settings_mark_term(compare, compare->new, new ? new : &empty);
-    settings_diff(compare, NZD_NEED_RESTART, "sys.config", "", old, new);
+    settings_diff(compare, need, "sys.config", "", old, new);
     settings_end(compare, "sys.config");
 }
 
@@ -366,8 +392,10 @@ static void compare_texts(struct settings_compare *compare)
     const struct nzd_inventory *old = compare->old;
     const struct nzd_inventory *new = compare->new;
 
-    settings_text(compare, NZD_NEED_START, "vm.args", SETTINGS_ARGS,
-                  old->vm_args, new->vm_args);
+    settings_text(compare,
+                  need_of_named(old->vm_args.size, new->vm_args.size,
+                                new->vm_args_is_source, NZD_NEED_START),
+                  "vm.args", SETTINGS_ARGS, old->vm_args, new->vm_args);
     settings_text(compare, NZD_NEED_BASE, "env.sh", SETTINGS_SHELL,
                   old->env_script, new->env_script);
     settings_text(compare, NZD_NEED_RESTART, "runtime.exs", SETTINGS_ELIXIR,

@@ -183,6 +183,16 @@ static void compare_start(struct settings_compare *compare,
                      "boot script: start type");
 }
 
+/* One that the new side only names would have to be installed already. */
+static enum nzd_need need_of_added(const struct settings_compare *compare,
+                                   const char *name)
+{
+    const struct nzd_app *app = nzd_inventory_app(compare->new, name);
+
+    return app && compare->new_held[app - compare->new->apps] ? NZD_NEED_RESTART
+                                                              : NZD_NEED_BASE;
+}
+
 static void compare_apps(struct settings_compare *compare,
                          const struct nzd_script *old,
                          const struct nzd_script *new)
@@ -194,8 +204,8 @@ static void compare_apps(struct settings_compare *compare,
         if (was)
             compare_start(compare, was, app);
         else
-            settings_say(compare, NZD_NEED_RESTART, app->name, "",
-                         describe(compare, app), SOURCE);
+            settings_say(compare, need_of_added(compare, app->name), app->name,
+                         "", describe(compare, app), SOURCE);
     }
     for (uint32_t i = 0; i < old->app_count; i++) {
         const struct nzd_script_app *app = &old->apps[i];

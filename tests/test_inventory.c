@@ -248,7 +248,12 @@ static void reads_a_release(void **state)
     assert_string_equal(inventory->erts, "13.1.5");
     assert_non_null(inventory->boot_script);
     assert_int_equal(nzd_term_length(inventory->sys_config), 1);
+    assert_true(
+        nzd_view_equal(inventory->sys_config_text,
+                       nzd_view_text("[{counter, [{limit, 100}]}].\n")));
     assert_true(nzd_view_equal(inventory->vm_args, nzd_view_text("+K true\n")));
+    assert_false(inventory->sys_config_is_source);
+    assert_false(inventory->vm_args_is_source);
     assert_true(
         nzd_view_equal(inventory->env_script, nzd_view_text("export A=1")));
     assert_true(nzd_view_equal(inventory->runtime_config,
@@ -403,6 +408,73 @@ static void spools_only_what_is_not_known(void **state)
     nzd_inventory_clear(&known);
 }
 
+static void spools_priv_files_within_limits(void **state)
+{
+    struct fixture *fixture = *state;
+    struct nzd_inventory known;
+    const struct nzd_file *file;
+    struct nzd_buf bytes = {0};
+
+    put_release(fixture, "r/");
+    tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/run.sh", "#!/bin/sh\n");
+    tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/none", "");
+    tree_run(&fixture->tree, "chmod +x r/lib/counter-0.1.0/priv/run.sh; "
+                             "truncate -s 33554433 "
+                             "r/lib/counter-0.1.0/priv/large");
+    expect_read(fixture, "r");
+    known = fixture->inventory;
+    nzd_inventory_init(&fixture->inventory);
+    assert_false(nzd_inventory_priv(&known, "counter", "priv/run.sh")->spooled);
+    tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/run.sh", "true\n");
+    assert_int_equal(nzd_spool_open(fixture->tree.root, 1u << 20,
+                                    &fixture->spool, &fixture->err),
+                     0);
+    assert_int_equal(read_known(fixture, "r", &known), 0);
+    assert_int_equal(fixture->inventory.priv_count, 4);
+    file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/run.sh");
+    assert_true(file->spooled && file->executable);
+    assert_int_equal(nzd_spool_read(fixture->spool, file->spool_offset,
+                                    file->size, &file->content, &bytes,
+                                    &fixture->err),
+                     0);
+    assert_true(nzd_view_equal(nzd_buf_view(&bytes), nzd_view_text("true\n")));
+    assert_int_equal(nzd_spool_size(fixture->spool), 5);
+    assert_int_equal(read_known(fixture, "r", NULL), 0);
+    file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/none");
+    assert_true(file->spooled && !file->executable);
+    file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/large");
+    assert_false(file->spooled);
+    assert_false(nzd_digest_is_zero(&file->md5));
+    assert_null(nzd_inventory_priv(&known, "counter", "priv/other"));
+    nzd_buf_clear(&bytes);
+    nzd_inventory_clear(&known);
+}
+
+/* What a start script puts values into is no file that a boot reads. */
+static void knows_a_source_from_a_file(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct nzd_inventory *inventory = &fixture->inventory;
+
+    put_release(fixture, "r/");
+    tree_run(&fixture->tree, "rm r/releases/0.1.0/vm.args "
+                             "r/releases/0.1.0/sys.config");
+    tree_text(&fixture->tree, "r/releases/0.1.0/vm.args.src",
+              "-name ${NAME}\n");
+    tree_text(&fixture->tree, "r/releases/0.1.0/sys.config.src",
+              "[{counter, [{limit, ${LIMIT}}]}].\n");
+    expect_read(fixture, "r");
+    assert_true(inventory->vm_args_is_source);
+    assert_true(inventory->sys_config_is_source);
+    tree_text(&fixture->tree, "r/releases/0.1.0/vm.args.src", "-name a\n");
+    tree_text(&fixture->tree, "r/releases/0.1.0/sys.config.src", "[].\n");
+    expect_read(fixture, "r");
+    assert_false(inventory->vm_args_is_source);
+    assert_false(inventory->sys_config_is_source);
+    assert_true(
+        nzd_view_equal(inventory->sys_config_text, nzd_view_text("[].\n")));
+}
+
 /* --- damage --- */
 
 static void names_damaged_files(void **state)
@@ -516,6 +588,8 @@ int main(void)
         TEST(chooses_the_version_in_any_order),
         TEST(overrides_protocols),
         TEST(spools_only_what_is_not_known),
+        TEST(spools_priv_files_within_limits),
+        TEST(knows_a_source_from_a_file),
         TEST(names_damaged_files),
         TEST(refuses_a_cut_boot_script),
         TEST(refuses_what_is_ambiguous),

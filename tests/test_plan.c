@@ -273,6 +273,7 @@ static void restarts_for_a_native_library(void **state)
                     "a native library cannot be proved to upgrade in place");
     assert_string_equal(fixture->plan.evidence.items[0].old,
                         "loads a native library");
+    assert_int_equal(nzd_plan_need(&fixture->plan), NZD_NEED_RESTART);
 }
 
 static void loads_on_load_after_the_others(void **state)
@@ -300,6 +301,10 @@ static void restarts_for_the_core(void **state)
     two_sides(fixture, "stdlib", &old, &new);
     make_plan(fixture);
     expect_evidence(fixture, "stdlib", "1 module of the VM's own code");
+    assert_int_equal(nzd_plan_need(&fixture->plan), NZD_NEED_RESTART);
+    fixture->old.modules[0].flags |= NZD_MODULE_PRELOADED;
+    make_plan(fixture);
+    assert_int_equal(nzd_plan_need(&fixture->plan), NZD_NEED_BASE);
 }
 
 static void restarts_for_sticky_modules(void **state)
@@ -311,9 +316,11 @@ static void restarts_for_sticky_modules(void **state)
     fixture->old.modules[0].flags |= NZD_MODULE_STICKY;
     make_plan(fixture);
     expect_evidence(fixture, "m", "sticky directory");
+    assert_int_equal(nzd_plan_need(&fixture->plan), NZD_NEED_RESTART);
     fixture->old.modules[0].flags |= NZD_MODULE_PRELOADED;
     make_plan(fixture);
     expect_evidence(fixture, "m", "part of the emulator");
+    assert_int_equal(nzd_plan_need(&fixture->plan), NZD_NEED_BASE);
 }
 
 static void counts_settings_in(void **state)
@@ -455,6 +462,35 @@ static void lists_removed_functions(void **state)
     assert_null(list[1].name);
 }
 
+/* Who runs old code does not run any more; who stays as it is calls on. */
+static void a_restart_leaves_nobody_in_flight(void **state)
+{
+    struct fixture *fixture = *state;
+
+    add_app(&fixture->old, "counter", "1");
+    add_app(&fixture->new, "counter", "2");
+    add_module(&fixture->old, "counter", "text", 1, "bye/0", "");
+    add_module(&fixture->new, "counter", "text", 2, "", "");
+    add_module(&fixture->old, "counter", "http", 1, "", "text:bye/0");
+    add_module(&fixture->new, "counter", "http", 2, "", "");
+    add_module(&fixture->old, "counter", "same", 1, "", "text:bye/0");
+    add_module(&fixture->new, "counter", "same", 1, "", "text:bye/0");
+    make_plan(fixture);
+    expect_gaps(fixture, "same>text:bye/0 http>text:bye/0?");
+    assert_int_equal(nzd_plan_need(&fixture->plan), NZD_NEED_SWITCH);
+    nzd_inventory_module(&fixture->old, "text")->flags |= NZD_MODULE_STICKY;
+    make_plan(fixture);
+    expect_gaps(fixture, "same>text:bye/0");
+    make_releases(fixture);
+    make_plan(fixture);
+    expect_gaps(fixture, "");
+    /* Of another base nothing of this is known. */
+    fixture->new.erts = "13.2";
+    fixture->old.erts = "13.1";
+    make_plan(fixture);
+    expect_gaps(fixture, "same>text:bye/0 http>text:bye/0?");
+}
+
 static void takes_a_gap_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -495,6 +531,7 @@ int main(void)
         TEST(finds_callers_outside_a_part),
         TEST(keeps_removed_modules_for_those_in_flight),
         TEST(lists_removed_functions),
+        TEST(a_restart_leaves_nobody_in_flight),
         TEST(takes_a_gap_once),
     };
 

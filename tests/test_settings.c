@@ -567,6 +567,141 @@ static void refuses_no_boot_script(void **state)
                      NZD_EBUNDLE);
 }
 
+/* --- what it needs --- */
+
+/* The most that any line needs. */
+static void expect_need(struct fixture *fixture, enum nzd_need need)
+{
+    enum nzd_need most = NZD_NEED_SWITCH;
+
+    nzd_evidence_clear(&fixture->list);
+    if (nzd_settings_compare(&fixture->old, &fixture->new, &fixture->arena,
+                             &fixture->list, &fixture->err) != 0)
+        fail_msg("%s", fixture->err.message);
+    for (uint32_t i = 0; i < fixture->list.count; i++)
+        if (fixture->list.items[i].need > most)
+            most = fixture->list.items[i].need;
+    assert_string_equal(nzd_need_name(most), nzd_need_name(need));
+}
+
+static void a_boot_of_the_vm_is_enough(void **state)
+{
+    struct fixture *fixture = *state;
+
+    expect_need(fixture, NZD_NEED_SWITCH);
+    set_config(&fixture->new, "[].");
+    expect_need(fixture, NZD_NEED_RESTART);
+    set_config(&fixture->old, "[].");
+    expect_need(fixture, NZD_NEED_SWITCH);
+    fixture->new.runtime_config = nzd_view_text("import Config\n");
+    expect_need(fixture, NZD_NEED_RESTART);
+    fixture->new.runtime_config = fixture->old.runtime_config;
+    add_priv(&fixture->new, "priv/a", 1);
+    expect_need(fixture, NZD_NEED_RESTART);
+    fixture->new.priv_count = 0;
+    set_spec(&fixture->new, ", {env, [{a, 1}]}");
+    expect_need(fixture, NZD_NEED_RESTART);
+    set_spec(&fixture->new, "");
+    set_boot(&fixture->new, "0.2.0", "",
+             "{apply, {application, start_boot, [kernel, permanent]}},"
+             "{apply, {application, start_boot, [counter, temporary]}},");
+    expect_need(fixture, NZD_NEED_RESTART);
+}
+
+static void vm_args_need_another_process(void **state)
+{
+    struct fixture *fixture = *state;
+
+    set_config(&fixture->new, "[].");
+    fixture->new.vm_args = nzd_view_text("+K false\n-setcookie monster\n");
+    expect_need(fixture, NZD_NEED_START);
+}
+
+static void some_need_another_base(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->new.env_script = nzd_view_text("export A=2\n");
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.env_script = fixture->old.env_script;
+    fixture->new.erts = "13.2";
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.erts = fixture->old.erts;
+    fixture->new.release = "meter";
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.release = fixture->old.release;
+    expect_need(fixture, NZD_NEED_SWITCH);
+    nzd_inventory_app(&fixture->new, "kernel")->version = "8.6";
+    expect_need(fixture, NZD_NEED_BASE);
+}
+
+/* What the command line of the base names must be there on both sides, as the
+ * file that it will be. */
+static void a_named_file_cannot_go(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->new.vm_args = nzd_view_text("+K false\n");
+    fixture->new.vm_args_is_source = true;
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.vm_args = (struct nzd_view){NULL, 0};
+    fixture->new.vm_args_is_source = false;
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.vm_args = fixture->old.vm_args;
+    expect_need(fixture, NZD_NEED_SWITCH);
+    set_config(&fixture->new, "[].");
+    fixture->new.sys_config_is_source = true;
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.sys_config_is_source = false;
+    fixture->new.sys_config = NULL;
+    expect_need(fixture, NZD_NEED_BASE);
+}
+
+/* One that the release brings along, and one of an installed OTP. */
+static void an_added_application_must_be_held(void **state)
+{
+    struct fixture *fixture = *state;
+
+    set_boot(&fixture->new, "0.2.0", "",
+             STARTS "{path, [\"$ROOT/lib/crypto-5.1/ebin\"]},"
+                    "{apply, {application, start_boot, [crypto, permanent]}},");
+    add_app(&fixture->new, "crypto", "5.1");
+    expect_need(fixture, NZD_NEED_BASE);
+    nzd_inventory_app(&fixture->new, "crypto")->spec =
+        nzd_term_at(parse(&fixture->new, "{application, crypto, []}."), 0);
+    expect_need(fixture, NZD_NEED_RESTART);
+}
+
+/* Of an application that is added nothing else is said. */
+static void a_large_file_is_named(void **state)
+{
+    struct fixture *fixture = *state;
+
+    add_priv(&fixture->new, "priv/a", 1);
+    fixture->new.priv[0].size = (32u << 20) + 1;
+    expect_line(fixture, "counter priv||01000000|priv/a, too large for a "
+                         "journal");
+    expect_need(fixture, NZD_NEED_BASE);
+    add_app(&fixture->new, "photos", "1");
+    nzd_inventory_app(&fixture->new, "photos")->spec =
+        nzd_term_at(parse(&fixture->new, "{application, photos, []}."), 0);
+    fixture->new.priv[0].app = "photos";
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.priv[0].size--;
+    expect_none(fixture);
+}
+
+/* An archive has no links: what the base reaches through one stays. */
+static void a_link_is_not_taken_away(void **state)
+{
+    struct fixture *fixture = *state;
+
+    add_priv(&fixture->old, "priv/current", 1);
+    expect_line(fixture, "counter priv|01000000||priv/current");
+    fixture->old.priv[0].link = true;
+    expect_none(fixture);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -599,6 +734,13 @@ int main(void)
         TEST(asks_who_needs_a_new_application),
         TEST(sees_what_one_release_lacks),
         TEST(refuses_no_boot_script),
+        TEST(a_boot_of_the_vm_is_enough),
+        TEST(vm_args_need_another_process),
+        TEST(some_need_another_base),
+        TEST(a_named_file_cannot_go),
+        TEST(an_added_application_must_be_held),
+        TEST(a_large_file_is_named),
+        TEST(a_link_is_not_taken_away),
     };
 
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
