@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot_fallback.h"
 
+#include "../journal/file_row.h"
 #include "discover.h"
 #include "interrupt.h"
 #include "timeline.h"
@@ -22,6 +23,17 @@ static char *copy(const char *text)
     return strdup(text ? text : "");
 }
 
+/* What went to the base comes from it now; and of a file whose content is not
+ * held, what was before is the base's own. */
+static uint32_t reversed_flags(const struct nzd_module_row *row)
+{
+    bool to_base = nzd_row_is_file(row->module) &&
+                   !nzd_digest_is_zero(&row->old_md5) &&
+                   nzd_digest_is_zero(&row->old_blob);
+    uint32_t flags = row->flags & ~NZD_ROW_TO_BASE;
+    return to_base ? flags | NZD_ROW_TO_BASE : flags;
+}
+
 /* The other way round: its new side is what was before. */
 static int reverse(void *context, const struct nzd_module_row *row)
 {
@@ -41,9 +53,10 @@ static int reverse(void *context, const struct nzd_module_row *row)
     }
     struct nzd_module_row *out = &rows->items[rows->count++];
     *out = *row;
-    out->change = back[row->change];
-    /* What went to the base comes from it now. */
-    out->flags &= ~NZD_ROW_TO_BASE;
+    out->change = nzd_row_is_file(row->module)
+                      ? nzd_file_row_change(&row->new_md5, &row->old_md5)
+                      : back[row->change];
+    out->flags = reversed_flags(row);
     out->old_blob = row->new_blob;
     out->new_blob = row->old_blob;
     out->old_md5 = row->new_md5;

@@ -23,7 +23,8 @@ static void sides(const struct nzd_module_row *row, struct nzd_live_row *live)
     live->md5 = removed ? none : row->new_md5;
     live->attrs = removed ? none : row->new_attrs;
     live->bytes = removed ? 0 : row->new_bytes;
-    live->flags = removed ? 0 : row->flags & NZD_ROW_ON_LOAD;
+    live->flags =
+        removed ? 0 : row->flags & (NZD_ROW_ON_LOAD | NZD_ROW_EXECUTABLE);
 }
 
 static void base_is_new(const struct nzd_module_row *row,
@@ -38,17 +39,22 @@ static void base_is_new(const struct nzd_module_row *row,
     live->base_path = row->new_path;
 }
 
-/* What the base holds: as the live row before says; else the old side, unless
- * the node ran something else, and goes back. Texts are borrowed from `before`
- * or `row`. */
+/* What the base holds: the new side where it goes back to the base; else as
+ * the live row before says; else the old side. Texts are borrowed from
+ * `before` or `row`. */
 static int base_side(struct nzd_store_txn *txn, struct nzd_view key,
                      const struct nzd_module_row *row,
                      struct nzd_live_row *before, struct nzd_live_row *live,
                      struct nzd_err *err)
 {
     struct nzd_view value;
-    int rc = nzd_store_get(txn, NZD_STORE_LIVE, key, &value, err);
+    int rc;
 
+    if (row->flags & NZD_ROW_TO_BASE) {
+        base_is_new(row, live);
+        return NZD_OK;
+    }
+    rc = nzd_store_get(txn, NZD_STORE_LIVE, key, &value, err);
     if (rc == NZD_OK) {
         rc = nzd_live_row_decode(value, before, err);
         live->base_md5 = before->base_md5;
@@ -60,9 +66,7 @@ static int base_side(struct nzd_store_txn *txn, struct nzd_view key,
     }
     if (rc != NZD_ENOTFOUND)
         return rc;
-    if (row->flags & NZD_ROW_TO_BASE) {
-        base_is_new(row, live);
-    } else if (row->change != NZD_MODULE_ADDED) {
+    if (row->change != NZD_MODULE_ADDED) {
         live->base_md5 = row->old_md5;
         live->base_attrs = row->old_attrs;
         live->base_blob = row->old_blob;

@@ -2,6 +2,7 @@
 #include "journal.h"
 
 #include "collect.h"
+#include "file_row.h"
 #include "journal_internal.h"
 #include "key.h"
 #include "live.h"
@@ -68,10 +69,15 @@ static int refuse_second(struct nzd_store_txn *txn,
 static int check_row(const struct nzd_module_row *row, struct nzd_err *err)
 {
     size_t size = row->module ? strlen(row->module) : 0;
+    const char *flaw;
 
-    if (size > 0 && size <= NZD_RECORD_MODULE_MAX)
-        return NZD_OK;
-    return nzd_err_set(err, NZD_EINTERNAL, "a module name of %zu bytes", size);
+    if (size == 0 || size > NZD_RECORD_MODULE_MAX)
+        return nzd_err_set(err, NZD_EINTERNAL, "a module name of %zu bytes",
+                           size);
+    flaw = nzd_file_row_flaw(row);
+    return flaw ? nzd_err_set(err, NZD_EINTERNAL, "the row of %s: %s",
+                              row->module, flaw)
+                : NZD_OK;
 }
 
 /* An armed transaction must be able to put back what it takes away. */

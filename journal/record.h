@@ -107,6 +107,7 @@ enum nzd_module_change {
 #define NZD_ROW_ON_LOAD    1u /* the new code has an on_load function */
 #define NZD_ROW_NOT_LOADED 2u /* the old code was on disk, not in memory */
 #define NZD_ROW_TO_BASE    4u /* the new side is what the base's files hold */
+#define NZD_ROW_EXECUTABLE 8u /* a file of priv that may be run; mode 0755 */
 
 /*
  * Names of the files of a release: they begin with '/', as no module's can.
@@ -171,7 +172,7 @@ struct nzd_live_row {
     uint64_t base_bytes;
     uint64_t bytes;
     uint64_t since; /* the transaction that put it in force */
-    uint32_t flags; /* NZD_ROW_ON_LOAD */
+    uint32_t flags; /* NZD_ROW_ON_LOAD, NZD_ROW_EXECUTABLE */
     char *path;
     char *base_path;
 };

@@ -2,6 +2,7 @@
 #include "journal.h"
 
 #include "collect.h"
+#include "file_row.h"
 #include "journal_internal.h"
 #include "key.h"
 #include "rows.h"
@@ -33,14 +34,18 @@ static int check_module(struct proof *proof, const struct nzd_txn *record,
 {
     struct nzd_module_row row;
     struct nzd_key named;
+    const char *flaw;
     int rc = nzd_module_row_decode(value, &row, err);
 
     if (rc)
         return rc;
     named = nzd_key_module(record->id, row.module);
+    flaw = nzd_file_row_flaw(&row);
     if (!nzd_view_equal(nzd_key_view(&named), key))
         rc = nzd_err_damage(err, "the row of module %s lies under another key",
                             row.module);
+    else if (flaw)
+        rc = nzd_err_damage(err, "the row of %s: %s", row.module, flaw);
     if (rc == NZD_OK && nzd_collect_is_root(record->state)) {
         rc = nzd_blob_find(proof->txn, &row.old_blob, err);
         if (rc == NZD_OK)
@@ -245,15 +250,19 @@ static int check_live_row(struct proof *proof, const struct nzd_digest *base,
 {
     struct nzd_live_row row;
     struct nzd_key named;
+    const char *flaw;
     int rc = nzd_live_row_decode(value, &row, err);
 
     if (rc)
         return rc;
     named = nzd_key_live(base, row.module);
+    flaw = nzd_file_row_live_flaw(&row);
     if (!nzd_view_equal(nzd_key_view(&named), key))
         rc = nzd_err_damage(err,
                             "the live row of module %s lies under another key",
                             row.module);
+    else if (flaw)
+        rc = nzd_err_damage(err, "the live row of %s: %s", row.module, flaw);
     if (rc == NZD_OK)
         rc = find_blob(proof, &row, &row.blob, "in force", err);
     if (rc == NZD_OK)

@@ -267,15 +267,11 @@ static bool is_held(const struct nzd_inventory *side, const bool *held,
 
 /* What comes with an application that is added is said by its name alone. A
  * link that a bundle cannot hold is no file that was taken away. */
-static bool is_said(const struct settings_compare *compare,
+static bool is_said(const struct settings_compare *compare, const char *app,
                     const struct nzd_file *old, const struct nzd_file *new,
                     bool large)
 {
-    const char *app = old ? old->app : new->app;
-
-    if (new &&old && nzd_digest_equal(&old->md5, &new->md5))
-        return false;
-    if (!new && old->link)
+    if (new ? old &&nzd_digest_equal(&old->md5, &new->md5) : old->link)
         return false;
     return (large || nzd_inventory_app(compare->old, app)) &&
            is_held(compare->new, compare->new_held, app);
@@ -288,7 +284,7 @@ static void say_file(struct settings_compare *compare,
     bool large = new &&new->size > NZD_LIMIT_PRIV_BYTES;
     const char *subject, *source;
 
-    if (!file || !is_said(compare, old, new, large))
+    if (!file || !is_said(compare, file->app, old, new, large))
         return;
     subject = nzd_arena_printf(&compare->scratch, "%s priv", file->app);
     source = nzd_arena_printf(&compare->scratch,

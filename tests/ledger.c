@@ -99,6 +99,35 @@ struct nzd_digest ledger_md5(const char *text)
     return nzd_md5_of(&view, 1);
 }
 
+struct nzd_digest ledger_file_md5(const char *name, const char *text)
+{
+    return strncmp(name, NZD_FILE_PRIV, strlen(NZD_FILE_PRIV)) == 0
+               ? ledger_md5(text)
+               : nzd_digest_of(nzd_view_text(text));
+}
+
+static bool is_of_base(const char *text)
+{
+    return strncmp(text, "base:", 5) == 0;
+}
+
+static void make_file(struct nzd_module_row *row, const struct change *change)
+{
+    static char none[] = "";
+
+    row->application = row->new_path = none;
+    if (change->before)
+        row->old_md5 = ledger_file_md5(change->module, change->before);
+    if (change->before && is_of_base(change->before))
+        memset(&row->old_blob, 0, sizeof(row->old_blob));
+    if (change->after)
+        row->new_md5 = ledger_file_md5(change->module, change->after);
+    if (change->after && is_of_base(change->after)) {
+        memset(&row->new_blob, 0, sizeof(row->new_blob));
+        row->flags |= NZD_ROW_TO_BASE;
+    }
+}
+
 static struct nzd_module_row row_of(struct ledger *ledger,
                                     const struct change *change)
 {
@@ -123,6 +152,8 @@ static struct nzd_module_row row_of(struct ledger *ledger,
         row.new_md5 = ledger_md5(change->after);
         row.new_bytes = strlen(change->after);
     }
+    if (nzd_row_is_file(change->module))
+        make_file(&row, change);
     return row;
 }
 
@@ -223,16 +254,32 @@ static int list_live(void *context, const struct nzd_live_row *row)
     return 0;
 }
 
-const char *ledger_live(struct ledger *ledger)
+static const char *take_text(struct listing *listing)
 {
     static char text[1024];
+
+    (void)snprintf(text, sizeof(text), "%s", nzd_buf_string(&listing->text));
+    nzd_buf_clear(&listing->text);
+    return text;
+}
+
+const char *ledger_live(struct ledger *ledger)
+{
     struct listing listing = {.ledger = ledger};
 
     ledger_ok(ledger, nzd_journal_each_live(ledger->journal, &ledger->base,
                                             list_live, &listing, &ledger->err));
-    (void)snprintf(text, sizeof(text), "%s", nzd_buf_string(&listing.text));
-    nzd_buf_clear(&listing.text);
-    return text;
+    return take_text(&listing);
+}
+
+const char *ledger_live_files(struct ledger *ledger)
+{
+    struct listing listing = {.ledger = ledger};
+
+    ledger_ok(ledger,
+              nzd_journal_each_live_file(ledger->journal, &ledger->base,
+                                         list_live, &listing, &ledger->err));
+    return take_text(&listing);
 }
 
 void ledger_verify(struct ledger *ledger)
@@ -305,6 +352,10 @@ void ledger_fill(struct ledger *ledger)
 {
     struct change changes[] = {
         {"added", NULL, "new"}, {"m", "code 8", "code 9"}, {"gone", "x", NULL}};
+    struct change files[] = {
+        {"m", "1", "2"},          {"/app/a", "1", "2"},
+        {"/boot", "base:1", "2"}, {"/priv/a/x \xFF", "base:1", NULL},
+        {"/priv/a/y", NULL, ""},  {"/priv/a/z", "2", "base:1"}};
     struct nzd_txn bad;
 
     ledger_close(ledger);
@@ -318,7 +369,7 @@ void ledger_fill(struct ledger *ledger)
     ledger->txn = bad;
     ledger_ok(ledger, ledger_move(ledger, NZD_STATE_QUARANTINED));
     ledger->base = nzd_digest_of(nzd_view_text("second"));
-    ledger_apply_one(ledger, "m", "1", "2");
+    ledger_apply(ledger, files, 6);
     ledger->base = nzd_digest_of(nzd_view_text("third"));
     ledger_apply_one(ledger, "m", "1", "2");
     ledger_apply_one(ledger, "m", "2", "1");

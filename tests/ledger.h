@@ -21,7 +21,8 @@ struct ledger {
     struct nzd_txn txn; /* the one that is moved */
 };
 
-/* One module of an apply; NULL is no code on that side. */
+/* One module or file of an apply; NULL is none on that side. Of a file a text
+ * that begins with "base:" is what the base holds: its content is not put. */
 struct change {
     const char *module;
     const char *before;
@@ -39,6 +40,8 @@ void ledger_open_fails(struct ledger *ledger, enum nzd_journal_mode mode,
 struct nzd_digest ledger_put(struct ledger *ledger, const char *text);
 bool ledger_has(struct ledger *ledger, const char *text);
 struct nzd_digest ledger_md5(const char *text);
+/* The same of a file that is so named. */
+struct nzd_digest ledger_file_md5(const char *name, const char *text);
 
 /* First move of a new transaction over ledger->base: puts the blobs, then
  * moves ledger->txn to `state`. */
@@ -57,12 +60,14 @@ uint64_t ledger_fail(struct ledger *ledger, const char *module,
 
 /* Into a new journal, of which it keeps 6: dropped history, a late event of an
  * old transaction, failed ones, three bases of which one is as it was, added
- * and removed modules, and one that is open, with no field zero and texts that
- * are no UTF-8. */
+ * and removed modules and files, and one that is open, with no field zero and
+ * texts that are no UTF-8. */
 void ledger_fill(struct ledger *ledger);
 
 /* "a=new b=-" of all live rows over ledger->base, in order. */
 const char *ledger_live(struct ledger *ledger);
+/* The same of files. */
+const char *ledger_live_files(struct ledger *ledger);
 void ledger_verify(struct ledger *ledger);
 
 #define ledger_ok(ledger, call)                                                \
