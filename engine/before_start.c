@@ -18,13 +18,17 @@
 
 /* --- the child ----------------------------------------------------------- */
 
-/* NZD_ENOTFOUND: nothing is open. */
+/* NZD_ENOTFOUND: nothing is open, or it goes forward through the start that
+ * comes now. */
 static int find_open(struct nzd_journal *journal, struct nzd_err *err)
 {
     struct nzd_txn txn;
     int code = nzd_journal_open_txn(journal, &txn, err);
-    if (!code)
-        nzd_txn_clear(&txn);
+    if (code)
+        return code;
+    if (txn.state == NZD_STATE_RESTARTING)
+        code = NZD_ENOTFOUND;
+    nzd_txn_clear(&txn);
     return code;
 }
 

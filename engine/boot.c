@@ -8,6 +8,7 @@
 #include "boot_fallback.h"
 #include "host.h"
 #include "log.h"
+#include "restarting.h"
 #include "run.h"
 #include "settle.h"
 
@@ -21,6 +22,7 @@
 #define BOOT_FILE_MAX     (16u << 20) /* bytes of a boot script */
 #define LOCK_WAIT_US      2000000u
 #define SET_ASIDE_WAIT_US 500000u
+#define NZD_WAITS_US      200000u /* for an nzd that waits for this VM */
 
 struct deciding {
     struct nzd_context *context;
@@ -30,7 +32,9 @@ struct deciding {
     const struct nzd_term *script;
     struct nzd_buf script_bytes;
     struct nzd_journal *journal;
-    struct nzd_txn in_force;
+    struct nzd_txn in_force; /* or the target */
+    bool forward;            /* in_force is an open transaction that goes
+                                forward through this boot */
     struct nzd_attempts attempts;
     struct nzd_err *err;
 };
@@ -110,36 +114,73 @@ static int open_to_write(struct deciding *d)
     return open_journal(d, NZD_JOURNAL_WRITE);
 }
 
-/* Whether a transaction is open that can be settled without a node. */
-static bool is_left(struct deciding *d)
+/* Its new side was booted once, and is not committed. */
+static bool was_tried(struct deciding *d, const struct nzd_txn *txn)
+{
+    struct nzd_attempts attempts = {.generation = 0};
+    struct nzd_err ignored = NZD_ERR_INIT;
+    return !nzd_attempts_read(d->out->journal, &attempts, &ignored) &&
+           attempts.generation == txn->id && attempts.tries > 0 &&
+           nzd_digest_equal(&attempts.base, &txn->base);
+}
+
+static bool goes_forward(struct deciding *d, const struct nzd_txn *txn)
+{
+    return txn->state == NZD_STATE_RESTARTING &&
+           nzd_digest_equal(&txn->base, &d->out->base) && !was_tried(d, txn);
+}
+
+enum left { LEFT_NOTHING, LEFT_TO_SETTLE, LEFT_TO_ITS_NZD };
+
+/* An open transaction that can be settled without a node, or goes on with this
+ * boot. One that goes through a restart has an nzd that waits for the VM. */
+static enum left find_left(struct deciding *d)
 {
     struct nzd_txn txn;
+    enum left left = LEFT_NOTHING;
     if (nzd_journal_open_txn(d->journal, &txn, NULL))
-        return false;
-    bool gone = nzd_settle_is_gone(&txn.vm);
-    if (!gone)
+        return LEFT_NOTHING;
+    if (!nzd_settle_is_gone(&txn.vm)) {
         tell(d,
              "transaction %" PRIu64 " is %s, and the VM it was armed in is "
              "not proven gone",
              txn.id, nzd_state_name(txn.state));
+    } else if (goes_forward(d, &txn)) {
+        d->in_force = txn;
+        d->forward = true;
+        return LEFT_NOTHING;
+    } else {
+        left = nzd_restarting_is(&txn) ? LEFT_TO_ITS_NZD : LEFT_TO_SETTLE;
+    }
     nzd_txn_clear(&txn);
-    return gone;
+    return left;
+}
+
+static int open_beside_nzd(struct deciding *d)
+{
+    uint64_t wait = d->context->options.wait_us;
+    d->context->options.wait_us = NZD_WAITS_US;
+    int code = open_journal(d, NZD_JOURNAL_WRITE);
+    d->context->options.wait_us = wait;
+    return code;
 }
 
 /* Of what cannot be settled now the old code is in force all the same: the
  * next nzd goes on. What a write that failed has left is read anew. */
-static int settle(struct deciding *d)
+static int settle(struct deciding *d, enum left left)
 {
-    struct nzd_err left = NZD_ERR_INIT;
+    struct nzd_err why = NZD_ERR_INIT;
     struct nzd_err *err = d->err;
-    d->err = &left;
-    int code = open_to_write(d);
+    d->err = &why;
+    int code = left == LEFT_TO_SETTLE ? open_to_write(d) : open_beside_nzd(d);
+    bool waits = code == NZD_EBUSY && left == LEFT_TO_ITS_NZD;
     if (!code)
-        code = nzd_settle_gone(d->context, d->journal, &left);
+        code = nzd_settle_gone(d->context, d->journal, &why);
     d->err = err;
     if (!code)
         return 0;
-    tell(d, "not settled: %s", left.message);
+    if (!waits)
+        tell(d, "not settled: %s", why.message);
     return open_journal(d, NZD_JOURNAL_READ);
 }
 
@@ -167,8 +208,10 @@ static void begin_attempts(struct deciding *d, uint64_t last_healthy)
         .base = d->out->base,
         .generation = txn->id,
         .last_healthy = last_healthy,
-        .healthy = last_healthy && txn->kind == NZD_TXN_ROLLBACK &&
-                   txn->to_generation == last_healthy};
+        .healthy =
+            last_healthy && !d->forward &&
+            (txn->id == last_healthy || (txn->kind == NZD_TXN_ROLLBACK &&
+                                         txn->to_generation == last_healthy))};
 }
 
 /* The count of another generation says which was healthy last. */
@@ -262,18 +305,18 @@ static int lay_out(struct deciding *d)
 
 static int choose(struct deciding *d)
 {
-    int code = find_in_force(d);
+    int code = d->forward ? 0 : find_in_force(d);
     if (code || !d->in_force.id)
         return code;
     code = nzd_overlay_root(d->journal, d->out->root, d->err);
     if (!code)
         code = read_attempts(d);
-    while (!code && is_spent(d) && d->in_force.new_set.count)
+    while (!code && !d->forward && is_spent(d) && d->in_force.new_set.count)
         code = fall_back(d);
     if (!code)
         code = lay_out(d);
     /* Counted last: what kept us from laying it out was not its fault. */
-    if (!code && d->out->overlay && !d->launch->detached)
+    if (!code && (d->forward || (d->out->overlay && !d->launch->detached)))
         code = count(d);
     if (code)
         d->out->overlay = false;
@@ -319,8 +362,9 @@ int nzd_boot_decide(struct nzd_context *context, char *const argv[],
         code = nzd_launch_read(argv, &launch, err);
     if (!code)
         code = read_base(&d);
-    if (!code && is_left(&d))
-        code = settle(&d);
+    enum left left = code ? LEFT_NOTHING : find_left(&d);
+    if (left != LEFT_NOTHING)
+        code = settle(&d, left);
     if (!code)
         code = choose(&d);
     if (code && err->damage && out->journal[0])

@@ -22,37 +22,101 @@ static const struct nzd_evidence *worst(const struct nzd_plan *plan)
     return NULL;
 }
 
+static int refuse_over(enum nzd_level verdict, const char *limit,
+                       const struct nzd_evidence *why, struct nzd_err *err)
+{
+    nzd_err_set(err, NZD_EREFUSED, "verdict %s is over %s: %s%s%s%s%s",
+                nzd_level_name(verdict), limit, why ? why->subject : "",
+                why && why->old[0] ? " " : "", why ? why->old : "",
+                why && why->new[0] ? " -> " : "", why ? why->new : "");
+    nzd_err_untouched(err, "nothing was touched");
+    return NZD_EREFUSED;
+}
+
+/* The first reason that nothing but another base can carry. */
+static const struct nzd_evidence *beyond(const struct nzd_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        if (plan->evidence.items[i].need == NZD_NEED_BASE)
+            return &plan->evidence.items[i];
+    return NULL;
+}
+
+/* Nobody would boot the new generation. */
+static int refuse_restart(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_question *q = t->q;
+    const struct nzd_evidence *base = beyond(&q->plan);
+    if (base) {
+        refuse_over(q->plan.verdict, "what a restart can carry", base, err);
+        nzd_err_next(err, "install it the way the base was installed");
+        return NZD_EREFUSED;
+    }
+    refuse_over(q->plan.verdict, "what nzd can restart here", worst(&q->plan),
+                err);
+    if (!q->target.local)
+        nzd_err_next(err, "run nzd on the node's own host");
+    else if (!q->hello.by_nzd_boot)
+        nzd_err_next(err, "start the VM by `nzd boot -- COMMAND`");
+    else
+        nzd_err_next(err, "the VM's process must start anew: say how, "
+                          "restart { command = {...} } in the configuration");
+    return NZD_EREFUSED;
+}
+
 static int check_verdict(struct nzd_transaction *t, struct nzd_err *err)
 {
     const struct nzd_plan *plan = &t->q->plan;
-    const struct nzd_evidence *why = worst(plan);
     enum nzd_level max = nzd_check_max(t->context);
-    bool over = plan->verdict > max;
-    if (!over && plan->verdict <= NZD_CHECK_CARRIED_OUT)
+    char limit[48];
+    if (plan->verdict > max) {
+        snprintf(limit, sizeof limit, "the limit %s", nzd_level_name(max));
+        refuse_over(plan->verdict, limit, worst(plan), err);
+        nzd_err_next(err, "`nzd plan` names every reason; --max %s allows it",
+                     nzd_level_name(plan->verdict));
+        return NZD_EREFUSED;
+    }
+    if (plan->verdict <= NZD_LEVEL_MIGRATE)
         return 0;
-    nzd_err_set(err, NZD_EREFUSED, "verdict %s is over %s%s: %s%s%s%s%s",
-                nzd_level_name(plan->verdict),
-                over ? "the limit " : "what nzd carries out, ",
-                nzd_level_name(over ? max : NZD_CHECK_CARRIED_OUT),
-                why ? why->subject : "", why && why->old[0] ? " " : "",
-                why ? why->old : "", why && why->new[0] ? " -> " : "",
-                why ? why->new : "");
-    nzd_err_untouched(err, "nothing was touched");
-    nzd_err_next(err, "`nzd plan` names every reason; install it the way the "
-                      "base was installed, and restart");
-    return NZD_EREFUSED;
+    if (plan->verdict == NZD_LEVEL_RESTART_VM) {
+        t->way = nzd_restart_way(t->context, t->q);
+        return t->way ? 0 : refuse_restart(t, err);
+    }
+    return refuse_over(plan->verdict, "what nzd carries out", worst(plan), err);
 }
 
 static int check_min(struct nzd_transaction *t, struct nzd_err *err)
 {
     const struct nzd_options *options = &t->context->options;
-    if (!options->has_min || options->min <= NZD_CHECK_CARRIED_OUT)
+    bool known = options->min <= NZD_LEVEL_MIGRATE ||
+                 options->min == NZD_LEVEL_RESTART_VM;
+    if (!options->has_min || options->min <= t->q->plan.verdict)
         return 0;
-    nzd_err_set(err, NZD_EREFUSED, "--min %s: nzd carries out changes up to %s",
-                nzd_level_name(options->min),
-                nzd_level_name(NZD_CHECK_CARRIED_OUT));
+    if (known && t->q->plan.verdict != NZD_LEVEL_NOTHING)
+        return 0;
+    nzd_err_set(err, NZD_EREFUSED,
+                known ? "--min %s: nothing differs, so there is nothing to boot"
+                      : "--min %s: nzd carries out hot, migrate and restart-vm",
+                nzd_level_name(options->min));
     nzd_err_untouched(err, "nothing was touched");
     return NZD_EREFUSED;
+}
+
+int nzd_check_raise(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_options *options = &t->context->options;
+    struct nzd_plan *plan = &t->q->plan;
+    const struct nzd_evidence asked = {.level = NZD_LEVEL_RESTART_VM,
+                                       .subject = "--min",
+                                       .old = "",
+                                       .new = "restart-vm",
+                                       .source = "asked for",
+                                       .need = NZD_NEED_RESTART};
+    if (!options->has_min || options->min != NZD_LEVEL_RESTART_VM ||
+        plan->verdict == NZD_LEVEL_NOTHING ||
+        plan->verdict >= NZD_LEVEL_RESTART_VM)
+        return 0;
+    return nzd_plan_add_evidence(plan, &asked, err);
 }
 
 static int check_gaps(struct nzd_transaction *t, struct nzd_err *err)
@@ -192,11 +256,12 @@ int nzd_transaction_check(struct nzd_transaction *t, struct nzd_err *err)
     int code = check_verdict(t, err);
     if (!code)
         code = check_min(t, err);
-    if (!code)
+    /* What boots anew meets no code in flight. */
+    if (!code && !t->way)
         code = check_gaps(t, err);
     if (!code)
         code = check_failed_before(t, err);
-    if (!code)
+    if (!code && !t->way)
         code = check_in_the_way(t, err);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
         err->code = code = NZD_ENODE;

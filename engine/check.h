@@ -12,7 +12,7 @@
 
 /* The level the operator allows: --max, else the configured one. */
 enum nzd_level nzd_check_max(const struct nzd_context *context);
-/* The most disruptive level that nzd carries out itself. */
-#define NZD_CHECK_CARRIED_OUT NZD_LEVEL_MIGRATE
+/* Raises the plan to the level that --min asks for. */
+int nzd_check_raise(struct nzd_transaction *t, struct nzd_err *err);
 
 #endif

@@ -230,6 +230,12 @@ static cfg_opt_t boot_keys[] = {
     CFG_END(),
 };
 
+static cfg_opt_t restart_keys[] = {
+    CFG_STR_LIST("command", NULL, CFGF_NODEFAULT),
+    CFG_STR_CB("timeout", "2m", CFGF_NONE, on_timeout),
+    CFG_END(),
+};
+
 #define HOOK_SECTION                                                           \
     CFG_SEC("hook", hook_keys, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES)
 
@@ -243,6 +249,7 @@ static cfg_opt_t file_keys[] = {
     CFG_STR_CB("journal_max", "64M", CFGF_NONE, on_size),
     HOOK_SECTION,
     CFG_SEC("boot", boot_keys, CFGF_NONE),
+    CFG_SEC("restart", restart_keys, CFGF_NONE),
     CFG_END(),
 };
 
@@ -262,6 +269,32 @@ static int take_text(cfg_t *cfg, const char *key, struct nzd_config *out,
         return 0;
     *text = nzd_arena_text(&out->arena, value, strlen(value));
     return *text ? 0 : nzd_err_memory(err);
+}
+
+static int take_restart(const struct nzd_config_source *source, cfg_t *cfg,
+                        struct nzd_config *out)
+{
+    cfg_t *restart = cfg_getsec(cfg, "restart");
+    unsigned words = cfg_size(restart, "command");
+
+    nzd_parse_duration(cfg_getstr(restart, "timeout"),
+                       &out->restart_timeout_us);
+    if (words > NZD_HOOK_ARGS ||
+        (words && !cfg_getnstr(restart, "command", 0)[0]))
+        return nzd_config_fail(source, restart->line,
+                               words > NZD_HOOK_ARGS
+                                   ? "restart: more than 32 words"
+                                   : "restart: the command has no name");
+    for (unsigned i = 0; i < words; i++) {
+        const char *word = cfg_getnstr(restart, "command", i);
+
+        out->restart_command[i] =
+            nzd_arena_text(&out->arena, word, strlen(word));
+        if (!out->restart_command[i])
+            return nzd_err_memory(source->err);
+    }
+    out->restart_words = words;
+    return 0;
 }
 
 /* Every value was checked when it was read. */
@@ -348,6 +381,8 @@ static int load_text(const struct nzd_config_source *source,
     if (rc < 0)
         return rc;
     rc = take_settings(cfg, out, source->err);
+    if (rc == 0)
+        rc = take_restart(source, cfg, out);
     if (rc == 0)
         rc = take_hooks(source, cfg, NZD_HOOKS_MAX, out);
     cfg_free(cfg);

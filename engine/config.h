@@ -42,6 +42,10 @@ struct nzd_config {
     uint32_t boot_tries;      /* 3 */
     uint64_t boot_timeout_us; /* 10 s */
     uint64_t boot_healthy_us; /* 30 s; 0: only by `nzd health ok` */
+    /* What starts the VM anew, NULL behind the last word; empty: none. */
+    const char *restart_command[NZD_HOOK_ARGS + 1];
+    unsigned restart_words;
+    uint64_t restart_timeout_us; /* 2 min: until the VM is up again */
 };
 
 /* Defaults; then `path` when it is there. `path` NULL: /etc/nzd.conf, whose

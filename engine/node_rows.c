@@ -15,6 +15,7 @@ struct kept_row {
     struct nzd_digest attrs;
     struct nzd_digest new_blob;
     struct nzd_digest new_md5;
+    struct nzd_digest new_attrs;
 };
 
 struct kept_rows {
@@ -62,6 +63,7 @@ static int keep_row(void *context, const struct nzd_module_row *row)
     kept->attrs = row->old_attrs;
     kept->new_blob = row->new_blob;
     kept->new_md5 = row->new_md5;
+    kept->new_attrs = row->new_attrs;
     return kept->module && kept->path ? 0 : nzd_err_memory(rows->err);
 }
 
@@ -176,33 +178,76 @@ static int prove_row(const struct kept_row *row, const struct nzd_running *runs,
                        hex, old);
 }
 
+static int prove_new(const struct kept_row *row, const struct nzd_running *runs,
+                     struct nzd_err *err)
+{
+    char hex[NZD_DIGEST_HEX], wanted[NZD_DIGEST_HEX];
+    bool removed = row->change == NZD_MODULE_REMOVED;
+    if (!runs->loaded ||
+        (!removed && nzd_digest_equal(&runs->md5, &row->new_md5) &&
+         nzd_digest_equal(&runs->attrs, &row->new_attrs)))
+        return 0;
+    if (removed)
+        return nzd_err_set(err, NZD_EROLLEDBACK,
+                           "module %s is removed, but the VM has loaded it",
+                           row->module);
+    nzd_digest_hex(hex, &runs->md5);
+    nzd_digest_hex(wanted, &row->new_md5);
+    return nzd_err_set(err, NZD_EROLLEDBACK,
+                       "module %s runs %.8s, not the new %.8s", row->module,
+                       hex, wanted);
+}
+
+/* What runs of each row. */
+struct asked {
+    struct kept_rows rows;
+    struct nzd_running *runs;
+};
+
+static int ask(struct nzd_node *node, struct nzd_journal *journal, uint64_t id,
+               struct asked *out, struct nzd_err *err)
+{
+    int code = read_rows(journal, id, &out->rows, err);
+    const char **names = calloc(out->rows.count + 1, sizeof *names);
+    out->runs = calloc(out->rows.count + 1, sizeof *out->runs);
+    if (!code && (!names || !out->runs))
+        code = nzd_err_memory(err);
+    for (uint32_t i = 0; !code && i < out->rows.count; i++)
+        names[i] = out->rows.items[i].module;
+    if (!code)
+        code = nzd_node_md5s(node, names, out->rows.count, out->runs, err);
+    free(names);
+    return code;
+}
+
+static void clear_asked(struct asked *asked)
+{
+    free(asked->runs);
+    clear_rows(&asked->rows);
+}
+
 int nzd_rows_prove_old(struct nzd_node *node, struct nzd_journal *journal,
                        uint64_t id, uint32_t left, struct nzd_err *err)
 {
-    struct kept_rows rows;
-    const char **names = NULL;
-    struct nzd_running *runs = NULL;
+    struct asked asked = {.runs = NULL};
     uint32_t still = 0;
-    int code = read_rows(journal, id, &rows, err);
-    if (code)
-        goto out;
-    names = calloc(rows.count + 1, sizeof *names);
-    runs = calloc(rows.count + 1, sizeof *runs);
-    if (!names || !runs) {
-        code = nzd_err_memory(err);
-        goto out;
-    }
-    for (uint32_t i = 0; i < rows.count; i++)
-        names[i] = rows.items[i].module;
-    code = nzd_node_md5s(node, names, rows.count, runs, err);
-    for (uint32_t i = 0; i < rows.count && !code; i++)
-        code = prove_row(&rows.items[i], &runs[i], &still, err);
+    int code = ask(node, journal, id, &asked, err);
+    for (uint32_t i = 0; i < asked.rows.count && !code; i++)
+        code = prove_row(&asked.rows.items[i], &asked.runs[i], &still, err);
     if (!code && still > left)
         code =
             nzd_err_set(err, NZD_EUNSETTLED, "an added module is loaded again");
-out:
-    free(names);
-    free(runs);
-    clear_rows(&rows);
+    clear_asked(&asked);
+    return code;
+}
+
+int nzd_rows_prove_new(struct nzd_node *node, struct nzd_journal *journal,
+                       uint64_t id, struct nzd_err *err)
+{
+    struct asked asked = {.runs = NULL};
+    int code = ask(node, journal, id, &asked, err);
+    for (uint32_t i = 0; i < asked.rows.count && !code; i++)
+        code = prove_new(&asked.rows.items[i], &asked.runs[i], err);
+    clear_asked(&asked);
     return code;
 }

@@ -23,4 +23,12 @@ int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
 int nzd_rows_prove_old(struct nzd_node *node, struct nzd_journal *journal,
                        uint64_t id, uint32_t left, struct nzd_err *err);
 
+/*
+ * The same of the new side, in a VM that has booted it: what it has not loaded
+ * it may load later. NZD_EROLLEDBACK names the first module that differs, or
+ * was removed and is there.
+ */
+int nzd_rows_prove_new(struct nzd_node *node, struct nzd_journal *journal,
+                       uint64_t id, struct nzd_err *err);
+
 #endif

@@ -95,3 +95,16 @@ bool nzd_restart_in_place(const struct nzd_question *q)
     return q->target.local && q->old.boot_script &&
            q->base.boot_file[0] == '/' && nzd_overlay_place();
 }
+
+enum nzd_restart_way nzd_restart_way(const struct nzd_context *context,
+                                     const struct nzd_question *q)
+{
+    enum nzd_need need = nzd_plan_need(&q->plan);
+    if (!q->target.local || need == NZD_NEED_BASE)
+        return NZD_RESTART_NONE;
+    if (context->config.restart_words && q->hello.by_nzd_boot)
+        return NZD_RESTART_COMMAND;
+    return need <= NZD_NEED_RESTART && nzd_restart_in_place(q)
+               ? NZD_RESTART_IN_PLACE
+               : NZD_RESTART_NONE;
+}

@@ -34,6 +34,15 @@ void nzd_restart_describe_health(const struct nzd_restart *restart,
                                  struct nzd_buf *out);
 json_t *nzd_restart_json(const struct nzd_restart *restart);
 
+enum nzd_restart_way {
+    NZD_RESTART_NONE,     /* nobody would boot the generation */
+    NZD_RESTART_IN_PLACE, /* init:restart/0: the process of the VM stays */
+    NZD_RESTART_COMMAND   /* the configured one; nzd boot starts the VM */
+};
+/* How a plan that needs a restart can be carried out on this node. */
+enum nzd_restart_way nzd_restart_way(const struct nzd_context *context,
+                                     const struct nzd_question *q);
+
 /* Before a commit: init:restart/0 will boot it. */
 bool nzd_restart_in_place(const struct nzd_question *q);
 

@@ -87,7 +87,6 @@ static void show_committed(struct nzd_context *context,
                            const struct nzd_transaction *t)
 {
     struct nzd_output *output = &context->output;
-    const struct nzd_question *q = t->q;
     char took[32], pause[32];
     if (output->json) {
         show_outcome_json(context, t, 0);
@@ -99,8 +98,8 @@ static void show_committed(struct nzd_context *context,
                     "%scommitted %" PRIu64 "%s: %s %s runs on %s (%s, paused "
                     "%s)",
                     nzd_color(output, 'g'), t->txn.id, nzd_color(output, '0'),
-                    t->txn.release, t->txn.to_version, nzd_node_name(q->node),
-                    took, pause);
+                    t->txn.release, t->txn.to_version, t->txn.node, took,
+                    pause);
     warn_of_restart(output, t);
 }
 
@@ -115,7 +114,7 @@ static int show_rolled_back(struct nzd_context *context,
         show_outcome_json(context, t, exit_code);
         return exit_code;
     }
-    if (t->restarted)
+    if (t->restarted && !t->way)
         nzd_output_line(output,
                         "%srolled back %" PRIu64 "%s: the VM of %s is gone, "
                         "and the new code with it; it boots %s %s",
@@ -285,6 +284,8 @@ static int run_plan(struct nzd_context *context, const struct nzd_run *run,
     int code = open_all(context, run, t, err);
     if (!code)
         code = run->plan(context, q, t->journal, t, err);
+    if (!code)
+        code = nzd_check_raise(t, err);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
         err->code = code = NZD_ENODE;
     if (code)
@@ -300,7 +301,7 @@ static int is_nothing(struct nzd_transaction *t, bool *nothing,
 {
     const struct nzd_options *options = &t->context->options;
     *nothing = t->q->plan.verdict == NZD_LEVEL_NOTHING &&
-               !(options->has_min && options->min > NZD_CHECK_CARRIED_OUT);
+               !(options->has_min && options->min > NZD_LEVEL_MIGRATE);
     if (!*nothing || options->dry_run || !t->journal)
         return 0;
     int code = nzd_snapshot_rows(t, err);

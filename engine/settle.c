@@ -4,6 +4,7 @@
 #include "code_path.h"
 #include "interrupt.h"
 #include "node_rows.h"
+#include "restarting.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,19 +30,41 @@ static int write_down(struct nzd_settle *s, struct nzd_err *err)
     return code;
 }
 
-static int move(struct nzd_settle *s, enum nzd_state state, struct nzd_err *err)
+static const char *move_label(enum nzd_state state)
+{
+    switch (state) {
+    case NZD_STATE_UNDOING:
+        return "UNDOING";
+    case NZD_STATE_RESTARTING:
+        return "RESTARTING";
+    case NZD_STATE_REBOOT_PENDING:
+        return "REBOOT PENDING";
+    case NZD_STATE_COMMITTED:
+        return "COMMITTED";
+    default:
+        return "ROLLED BACK";
+    }
+}
+
+static void finish_record(struct nzd_settle *s)
+{
+    bool committed = s->txn->state == NZD_STATE_COMMITTED;
+    s->txn->ended_us = nzd_wall_us();
+    s->txn->took_us = nzd_clock_us() - s->timeline->opened_us;
+    s->txn->outcome = nzd_err_exit(committed ? 0 : NZD_EROLLEDBACK);
+}
+
+int nzd_settle_move(struct nzd_settle *s, enum nzd_state state,
+                    struct nzd_err *err)
 {
     enum nzd_state before = s->txn->state;
-    uint64_t begin = nzd_clock_us();
-    nzd_timeline_add(s->timeline, NZD_EVENT_MOVE,
-                     state == NZD_STATE_UNDOING ? "UNDOING" : "ROLLED BACK", 0,
-                     "%s", state == NZD_STATE_UNDOING && s->why ? s->why : "");
+    bool told = s->why && (state == NZD_STATE_UNDOING ||
+                           state == NZD_STATE_REBOOT_PENDING);
+    nzd_timeline_add(s->timeline, NZD_EVENT_MOVE, move_label(state), 0, "%s",
+                     told ? s->why : "");
     s->txn->state = state;
-    if (state != NZD_STATE_UNDOING) {
-        s->txn->ended_us = nzd_wall_us();
-        s->txn->took_us = begin - s->timeline->opened_us;
-        s->txn->outcome = nzd_err_exit(NZD_EROLLEDBACK);
-    }
+    if (!nzd_state_is_open(state))
+        finish_record(s);
     if (s->why && !(s->txn->why && s->txn->why[0])) {
         free(s->txn->why);
         s->txn->why = strdup(s->why);
@@ -271,11 +294,11 @@ static int undo_in_node(struct nzd_settle *s, struct nzd_node *node,
         code = take_over(s, node, err);
     }
     if (!code)
-        code = move(s, NZD_STATE_UNDOING, err);
+        code = nzd_settle_move(s, NZD_STATE_UNDOING, err);
     if (!code)
         code = undo(s, node, err);
     if (!code)
-        code = move(s, NZD_STATE_ROLLED_BACK, err);
+        code = nzd_settle_move(s, NZD_STATE_ROLLED_BACK, err);
     if (code && code != NZD_EJOURNAL && code != NZD_EBUSY) {
         err->code = code = NZD_EUNSETTLED;
         nzd_err_next(err,
@@ -306,6 +329,9 @@ int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
 {
     struct nzd_node *own = NULL;
     struct nzd_err lost = NZD_ERR_INIT;
+    if (nzd_restarting_is(s->txn))
+        return s->target->node[0] ? nzd_restarting_settle(s, err)
+                                  : nzd_restarting_gone(s, err);
     enum nzd_vm_fate fate = find_fate(s, &own, &lost);
     struct nzd_node *node = own ? own : s->node;
     int code;
@@ -319,7 +345,7 @@ int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
         nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "restarted", 0,
                          "the VM is another one: its memory is gone, and "
                          "the new code with it");
-        code = move(s, NZD_STATE_ROLLED_BACK, err);
+        code = nzd_settle_move(s, NZD_STATE_ROLLED_BACK, err);
         break;
     case NZD_RECOVERY_NOTHING:
         code = 0;
@@ -443,6 +469,9 @@ static int tell_committed(struct nzd_context *context,
                           const struct nzd_txn *txn, bool forgot,
                           struct nzd_err *err)
 {
+    /* The VM has booted it: no code was replaced in it. */
+    if (nzd_restarting_is(txn))
+        return nzd_node_act(q->node, "forget", err);
     int code = forgot ? nzd_rows_resend(q->node, journal, txn->id, err) : 0;
     if (!code && forgot)
         code = nzd_node_act(q->node, "resume_keep", err);

@@ -31,11 +31,17 @@ struct nzd_settle {
 void nzd_settle_note_ended(struct nzd_context *context, struct nzd_node *node,
                            struct nzd_timeline *timeline);
 
+/* One durable move of the record, with the events since the last one. */
+int nzd_settle_move(struct nzd_settle *settle, enum nzd_state state,
+                    struct nzd_err *err);
+
 /*
- * Returns 0 when it is settled as rolled_back, durably. NZD_EUNSETTLED: the
- * node cannot be asked and is not proven gone, or an undo is blocked; the
- * journal holds armed or undoing and the next nzd goes on. NZD_EJOURNAL: the
- * old code may be back, but that could not be written; the message says.
+ * Returns 0 when it is settled, durably: as rolled_back, or, where the change
+ * goes through a restart (restarting.h), as committed; txn->state says.
+ * NZD_EUNSETTLED: the node cannot be asked and is not proven gone, or an undo
+ * is blocked; the journal holds armed or undoing and the next nzd goes on.
+ * NZD_EJOURNAL: the old code may be back, but that could not be written; the
+ * message says.
  */
 int nzd_settle_txn(struct nzd_settle *settle, struct nzd_err *err);
 

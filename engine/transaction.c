@@ -6,6 +6,7 @@
 #include "code_path.h"
 #include "hook.h"
 #include "interrupt.h"
+#include "restarting.h"
 #include "settle.h"
 #include "snapshot.h"
 
@@ -66,12 +67,15 @@ static char *copy(const char *text)
     return strdup(text ? text : "");
 }
 
-/* Words that recovery needs: what may be killed. */
-static char *kill_words(const struct nzd_options *options)
+/* Words that recovery needs: how it is restarted, what may be killed. */
+static char *option_words(const struct nzd_transaction *t)
 {
+    const struct nzd_options *options = &t->context->options;
     struct nzd_buf words = {0};
+    nzd_buf_text(&words, nzd_restarting_word(t->way));
     for (unsigned i = 0; i < options->kill_count; i++)
-        nzd_buf_printf(&words, "%skill=%s", i ? " " : "", options->kill[i]);
+        nzd_buf_printf(&words, "%skill=%s", words.size ? " " : "",
+                       options->kill[i]);
     char *text = copy(nzd_buf_string(&words));
     nzd_buf_clear(&words);
     return text;
@@ -132,7 +136,7 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
     txn->node = copy(nzd_node_name(q->node));
     txn->source = copy(t->source);
     txn->operator_name = operator_name();
-    txn->options = kill_words(&t->context->options);
+    txn->options = option_words(t);
     /* A word that is cut could name somebody else. */
     if (txn->options && strlen(txn->options) > NZD_RECORD_TEXT_MAX)
         return nzd_err_set(err, NZD_EUSAGE,
@@ -203,20 +207,24 @@ static int begin(struct nzd_transaction *t, struct nzd_err *err)
     return 0;
 }
 
+/* The node compiles while the snapshot is written. */
+static int prepare_code(struct nzd_transaction *t, struct nzd_err *err)
+{
+    int code = nzd_snapshot_send(t, err);
+    if (!code)
+        code = nzd_snapshot_store(t, err);
+    if (!code)
+        code = nzd_node_collect(t->q->node, err);
+    return code ? code : nzd_node_put_sets(t->q->node, &t->q->plan, err);
+}
+
 static int prepare(struct nzd_transaction *t, struct nzd_err *err)
 {
     const struct nzd_plan *plan = &t->q->plan;
     uint64_t begin_us = nzd_clock_us();
     int code = nzd_snapshot_rows(t, err);
     if (!code)
-        code = nzd_snapshot_send(t, err);
-    /* The node compiles while the snapshot is written. */
-    if (!code)
-        code = nzd_snapshot_store(t, err);
-    if (!code)
-        code = nzd_node_collect(t->q->node, err);
-    if (!code)
-        code = nzd_node_put_sets(t->q->node, plan, err);
+        code = t->way ? nzd_snapshot_store(t, err) : prepare_code(t, err);
     if (code)
         return code;
     uint64_t took = nzd_clock_us() - begin_us;
@@ -497,8 +505,39 @@ static int undo(struct nzd_transaction *t, struct nzd_err *err)
     return NZD_EROLLEDBACK;
 }
 
+/* The session goes with the VM. */
+static int go_through_restart(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_settle settle = {
+        .context = t->context,
+        .journal = t->journal,
+        .target = &t->q->target,
+        .node = t->q->node,
+        .txn = &t->txn,
+        .timeline = &t->timeline,
+    };
+    int code = nzd_settle_move(&settle, NZD_STATE_RESTARTING, err);
+    if (code) {
+        nzd_err_untouched(err, "nothing was restarted");
+        nzd_err_next(err, "nzd recover settles transaction %" PRIu64,
+                     t->txn.id);
+        return code;
+    }
+    t->q->node = NULL;
+    code = nzd_restarting_settle(&settle, err);
+    t->restarted = settle.restarted;
+    t->in_place = t->way == NZD_RESTART_IN_PLACE;
+    if (code || t->txn.state == NZD_STATE_COMMITTED)
+        return code;
+    nzd_err_clear(err);
+    return nzd_err_set(err, NZD_EROLLEDBACK, "%s",
+                       t->txn.why ? t->txn.why : "");
+}
+
 static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
 {
+    if (t->way)
+        return go_through_restart(t, err);
     int code = switch_code(t, err);
     if (!code)
         code = validate(t, err);
@@ -580,12 +619,14 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
     nzd_timeline_add(&t->timeline, NZD_EVENT_OPEN, "open", 0,
                      "verdict %s, limit %s", nzd_level_name(t->txn.verdict),
                      nzd_level_name(t->txn.max));
-    announce_holders(t);
-    announce_ends(t);
+    if (!t->way) {
+        announce_holders(t);
+        announce_ends(t);
+    }
     code = up_to_armed(t, err);
     if (!code)
         code = after_armed(t, err);
-    if (!code)
+    if (!code && !t->way)
         done(t);
     return code;
 }

@@ -17,11 +17,13 @@
  *   COMMITTED        the new code is in force
  *   done             old code is purged, removed modules go
  *
- * Capitals are durable moves. A failure after ARMED goes through
+ * A change that needs a restart goes another way behind ARMED; restarting.h
+ * has it. Capitals are durable moves. A failure after ARMED goes through
  * nzd_settle_txn(), which is what recovery runs too.
  */
 
 #include "question.h"
+#include "restart.h"
 #include "timeline.h"
 
 struct nzd_transaction {
@@ -39,6 +41,7 @@ struct nzd_transaction {
     struct nzd_timeline timeline;
     struct nzd_module_row *rows;
     uint32_t row_count;
+    enum nzd_restart_way way; /* NONE: the change is made in the running VM */
     bool begun;
     bool restarted; /* rolled back because the VM that ran it is gone */
     bool in_place;  /* committed, and init:restart/0 boots it */

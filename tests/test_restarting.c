@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+#include "booted.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Changes that go through a restart of the VM, in place and by a command: to
+ * the end, failing, and cut short. */
+
+#define THROUGH "--min", "restart-vm", "--max", "restart-vm", "--retry"
+
+static const char boot_keys[] = "boot {\n tries = 3\n healthy = 0\n}\n";
+
+static int setup(void **state)
+{
+    scene_setup(state);
+    struct scene *scene = *state;
+    scene_config(scene, "%s", boot_keys);
+    return 0;
+}
+
+static struct harness_run through(struct scene *scene, const char *version)
+{
+    return scene_nzd(scene, "apply", THROUGH, scene_bundle(scene, version));
+}
+
+static void assert_booted(struct scene *scene, const char *generation)
+{
+    assert_eval(scene->node, "persistent_term:get({nzd, booted}, 0)",
+                generation);
+}
+
+/* --- in place ------------------------------------------------------------ */
+
+static void in_place(void **state)
+{
+    struct scene *scene = *state;
+    const char *pid = beam_node_eval(scene->node, "os:getpid()");
+    struct harness_run run = through(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_contains(run.out, "committed 1: counter 0.2.0 runs on");
+    assert_contains(run.err, "init:restart/0");
+    assert_runs(scene, "0.2.0");
+    assert_booted(scene, "1");
+    assert_eval(scene->node, "os:getpid()", pid);
+    scene_record(scene, 1, "committed");
+    scene_settled(scene);
+
+    run = scene_nzd(scene, "rollback", THROUGH);
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    assert_booted(scene, "0");
+    scene_record(scene, 2, "committed");
+    scene_settled(scene);
+}
+
+static void over_a_generation(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    run = through(scene, "0.3.0");
+    assert_status(run, 0);
+    assert_runs(scene, "0.3.0");
+    scene_settled(scene);
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+static void a_hook_says_no(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    scene_config(scene, SCENE_PROGRAM("no", "post", "10s"),
+                 scene_script(scene, "no", "echo not today\nexit 3\n"));
+    run = through(scene, "0.3.0");
+    assert_status(run, 6);
+    assert_contains(run.out, "rolled back 2: counter 0.2.0 runs on");
+    assert_contains(run.out, "hook no ");
+    assert_runs(scene, "0.2.0");
+    assert_booted(scene, "1");
+    const char *record = scene_record(scene, 2, "rolled_back");
+    assert_contains(record, "REBOOT PENDING");
+    assert_contains(record, "not today");
+    scene_settled(scene);
+}
+
+/* The application of the bundle does not start: the VM ends. */
+static const char *bad_bundle(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *bundle = harness_path(harness, "bad");
+    harness_copy(harness, scene_bundle(scene, "0.2.0"), bundle);
+    const char *const argv[] = {
+        "sh", "-c",
+        harness_text(
+            harness,
+            "cd %s/lib/counter-0.2.0/ebin && printf '%%s\\n' "
+            "'-module(counter_app).' '-export([start/2, stop/1]).' "
+            "'start(_, _) -> {error, broken}.' 'stop(_) -> ok.' "
+            ">counter_app.erl && erlc +debug_info counter_app.erl && "
+            "rm counter_app.erl",
+            bundle),
+        NULL};
+    struct harness_run run = harness_run(harness, argv, NULL);
+    assert_status(run, 0);
+    return bundle;
+}
+
+static void the_vm_does_not_come_back(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%srestart {\n timeout = 3s\n}\n", boot_keys);
+    struct harness_run run =
+        scene_nzd(scene, "apply", THROUGH, bad_bundle(scene));
+    assert_status(run, 7);
+    assert_contains(run.err, "transaction 1 is reboot_pending");
+    assert_contains(run.err, "boots the old generation");
+    scene_record(scene, 1, "reboot_pending");
+    beam_node_wait_end(scene->node, 5000);
+    beam_node_start_again(scene->node);
+    run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    scene_record(scene, 1, "rolled_back");
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+/* --- by a command -------------------------------------------------------- */
+
+/* Starts the VM by nzd boot again whenever it has ended, as a supervisor of
+ * the system does; `kill` is what the restart command calls. */
+static const char *const *supervised(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *const *nzd = harness_argv(harness, NULL, NULL);
+    const char *loop =
+        scene_script(scene, "supervise",
+                     "while :; do\n \"$@\" &\n echo $! >vm.new; "
+                     "mv vm.new %s\n wait $!\ndone\n",
+                     harness_path(harness, "vm.pid"));
+    const char *const words[] = {loop,        nzd[0],     "boot",
+                                 "--journal", scene->journal, "--config",
+                                 scene->config, "--",       NULL};
+    static const char *const none[] = {NULL};
+    return harness_concat(harness, words, none);
+}
+
+static void start_supervised(struct scene *scene, const char *more)
+{
+    struct beam_node_options options = {
+        .release = scene_bundle(scene, "0.1.0"),
+        .name = "counter",
+        .prefix = supervised(scene),
+    };
+    scene_config(scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n%s",
+                 boot_keys,
+                 scene_script(scene, "restart", "kill -9 $(cat %s)\n",
+                              harness_path(scene->harness, "vm.pid")),
+                 more);
+    beam_node_kill(scene->node);
+    scene_start(scene, &options);
+}
+
+static void by_a_command(void **state)
+{
+    struct scene *scene = *state;
+    start_supervised(scene, "");
+    const char *pid = beam_node_eval(scene->node, "os:getpid()");
+    struct harness_run run = through(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_lacks(run.err, "init:restart/0");
+    assert_runs(scene, "0.2.0");
+    assert_booted(scene, "1");
+    assert_string_not_equal(beam_node_eval(scene->node, "os:getpid()"), pid);
+    scene_settled(scene);
+    run = scene_nzd(scene, "rollback", THROUGH);
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+/* nzd boot starts it once; then it is the old one's turn. */
+static void it_does_not_start(void **state)
+{
+    struct scene *scene = *state;
+    start_supervised(scene, "");
+    struct harness_run run =
+        scene_nzd(scene, "apply", THROUGH, bad_bundle(scene));
+    assert_status(run, 6);
+    assert_contains(run.out, "rolled back 1: counter 0.1.0 runs on");
+    assert_contains(run.out, "booted the generation before");
+    assert_runs(scene, "0.1.0");
+    scene_record(scene, 1, "rolled_back");
+    scene_settled(scene);
+}
+
+static void the_command_fails(void **state)
+{
+    struct scene *scene = *state;
+    start_supervised(scene, "");
+    scene_config(scene, "%srestart {\n command = {\"%s\"}\n}\n", boot_keys,
+                 scene_script(scene, "broken", "exit 4\n"));
+    struct harness_run run = through(scene, "0.2.0");
+    assert_status(run, 6);
+    assert_matches(run.out, "why +the restart command .*broken exited with 4");
+    assert_runs(scene, "0.1.0");
+    scene_settled(scene);
+}
+
+/* --- nzd is lost --------------------------------------------------------- */
+
+/* While the VM is down. */
+static void nzd_is_killed(void **state)
+{
+    struct scene *scene = *state;
+    start_supervised(scene, "");
+    scene_config(
+        scene,
+        "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n", boot_keys,
+        scene_script(scene, "slowly",
+                     "kill -9 $(cat %s)\necho $PPID >began\nsleep 60\n",
+                     harness_path(scene->harness, "vm.pid")));
+    struct harness_job *job = scene_begin(
+        scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
+    scene_wait_file(scene, "began");
+    kill(harness_job_pid(job), SIGKILL);
+    harness_end(scene->harness, job, 10000);
+    beam_node_wait_for(scene->node, "persistent_term:get({nzd, booted}, 0)",
+                       "1", 20000);
+    struct harness_run run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    scene_record(scene, 1, "committed");
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+/* The device goes down with it: SIGTERM, and the next boot goes on. */
+static void everybody_ends(void **state)
+{
+    struct scene *scene = *state;
+    start_supervised(scene, "");
+    scene_config(
+        scene,
+        "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n", boot_keys,
+        scene_script(scene, "shutdown", "kill -TERM $(cat nzd.pid)\nsleep 60\n"));
+    const char *path = harness_path(scene->harness, "nzd.pid");
+    struct harness_job *job = scene_begin(
+        scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
+    harness_write_file(path, harness_text(scene->harness, "%d\n",
+                                          (int)harness_job_pid(job)));
+    struct harness_run run = harness_end(scene->harness, job, 60000);
+    assert_status(run, 7);
+    assert_contains(run.err, "boots the new generation");
+    scene_record(scene, 1, "restarting");
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    scene_record(scene, 1, "committed");
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+/* --- refused ------------------------------------------------------------- */
+
+static void nothing_differs(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = through(scene, "0.1.0");
+    assert_status(run, 5);
+    assert_contains(run.err, "nothing differs");
+    assert_runs(scene, "0.1.0");
+}
+
+#define of(test)                                                               \
+    cmocka_unit_test_setup_teardown(test, setup, scene_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        of(in_place),
+        of(over_a_generation),
+        of(a_hook_says_no),
+        of(the_vm_does_not_come_back),
+        of(by_a_command),
+        of(it_does_not_start),
+        of(the_command_fails),
+        of(nzd_is_killed),
+        of(everybody_ends),
+        of(nothing_differs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
