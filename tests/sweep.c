@@ -117,11 +117,11 @@ const char *const *sweep_argv(struct sweep *sweep,
                               const struct operation *operation)
 {
     struct harness *harness = sweep->harness;
-    const char **words = harness_alloc(harness, 10 * sizeof *words);
+    const char **words = harness_alloc(harness, 14 * sizeof *words);
     const char *const *tail = harness_argv(harness, sweep->node, NULL);
     size_t count = 0;
     words[count++] = sweep->nzd;
-    for (size_t i = 0; i < 4 && operation->words[i]; i++)
+    for (size_t i = 0; i < 8 && operation->words[i]; i++)
         words[count++] = operation->words[i];
     if (operation->bundle) {
         words[count++] = bundle_of(sweep, operation->bundle);
@@ -389,9 +389,11 @@ void sweep_verify_restarted(struct sweep *sweep, const char *format, ...)
 
 void sweep_bring_to(struct sweep *sweep, const char *version)
 {
+    /* The agent may have called a recovery that is still at work. */
     struct harness_run there =
         harness_nzd(sweep->harness, sweep->node, "apply",
-                    bundle_of(sweep, version), "--retry", NULL);
+                    bundle_of(sweep, version), "--retry", "--wait", "20s",
+                    NULL);
     assert_status(there, 0);
     expect_exactly(sweep, version, "an apply");
 }

@@ -42,7 +42,7 @@ unsigned sweep_choose(struct sweep *sweep, unsigned below);
 struct operation {
     const char *name;
     const char *before; /* the version that runs before it */
-    const char *words[4];
+    const char *words[8];
     const char *bundle; /* version that is added to the words, or NULL */
     int status;         /* uninterrupted */
 };
