@@ -390,10 +390,9 @@ void sweep_verify_restarted(struct sweep *sweep, const char *format, ...)
 void sweep_bring_to(struct sweep *sweep, const char *version)
 {
     /* The agent may have called a recovery that is still at work. */
-    struct harness_run there =
-        harness_nzd(sweep->harness, sweep->node, "apply",
-                    bundle_of(sweep, version), "--retry", "--wait", "20s",
-                    NULL);
+    struct harness_run there = harness_nzd(sweep->harness, sweep->node, "apply",
+                                           bundle_of(sweep, version), "--retry",
+                                           "--wait", "20s", NULL);
     assert_status(there, 0);
     expect_exactly(sweep, version, "an apply");
 }

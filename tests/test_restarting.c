@@ -62,6 +62,27 @@ static void in_place(void **state)
     scene_settled(scene);
 }
 
+/* A module that had been removed by one comes back, and goes again. */
+static void and_hot_again(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run = through(scene, "0.2.0");
+    assert_status(run, 0);
+    run = scene_apply(scene, "0.1.0");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+    assert_eval(scene->node, "filelib:is_file(code:which(counter_legacy))",
+                "true");
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    run = scene_apply(scene, "0.1.0");
+    assert_status(run, 0);
+    run = through(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
 static void over_a_generation(void **state)
 {
     struct scene *scene = *state;
@@ -104,14 +125,13 @@ static const char *bad_bundle(struct scene *scene)
     harness_copy(harness, scene_bundle(scene, "0.2.0"), bundle);
     const char *const argv[] = {
         "sh", "-c",
-        harness_text(
-            harness,
-            "cd %s/lib/counter-0.2.0/ebin && printf '%%s\\n' "
-            "'-module(counter_app).' '-export([start/2, stop/1]).' "
-            "'start(_, _) -> {error, broken}.' 'stop(_) -> ok.' "
-            ">counter_app.erl && erlc +debug_info counter_app.erl && "
-            "rm counter_app.erl",
-            bundle),
+        harness_text(harness,
+                     "cd %s/lib/counter-0.2.0/ebin && printf '%%s\\n' "
+                     "'-module(counter_app).' '-export([start/2, stop/1]).' "
+                     "'start(_, _) -> {error, broken}.' 'stop(_) -> ok.' "
+                     ">counter_app.erl && erlc +debug_info counter_app.erl && "
+                     "rm counter_app.erl",
+                     bundle),
         NULL};
     struct harness_run run = harness_run(harness, argv, NULL);
     assert_status(run, 0);
@@ -145,14 +165,13 @@ static const char *const *supervised(struct scene *scene)
 {
     struct harness *harness = scene->harness;
     const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char *loop =
-        scene_script(scene, "supervise",
-                     "while :; do\n \"$@\" &\n echo $! >vm.new; "
-                     "mv vm.new %s\n wait $!\ndone\n",
-                     harness_path(harness, "vm.pid"));
-    const char *const words[] = {loop,        nzd[0],     "boot",
-                                 "--journal", scene->journal, "--config",
-                                 scene->config, "--",       NULL};
+    const char *loop = scene_script(scene, "supervise",
+                                    "while :; do\n \"$@\" &\n echo $! >vm.new; "
+                                    "mv vm.new %s\n wait $!\ndone\n",
+                                    harness_path(harness, "vm.pid"));
+    const char *const words[] = {loop,          nzd[0],         "boot",
+                                 "--journal",   scene->journal, "--config",
+                                 scene->config, "--",           NULL};
     static const char *const none[] = {NULL};
     return harness_concat(harness, words, none);
 }
@@ -164,7 +183,8 @@ static void start_supervised(struct scene *scene, const char *more)
         .name = "counter",
         .prefix = supervised(scene),
     };
-    scene_config(scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n%s",
+    scene_config(scene,
+                 "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n%s",
                  boot_keys,
                  scene_script(scene, "restart", "kill -9 $(cat %s)\n",
                               harness_path(scene->harness, "vm.pid")),
@@ -227,13 +247,13 @@ static void nzd_is_killed(void **state)
     struct scene *scene = *state;
     start_supervised(scene, "");
     scene_config(
-        scene,
-        "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n", boot_keys,
+        scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
+        boot_keys,
         scene_script(scene, "slowly",
                      "kill -9 $(cat %s)\necho $PPID >began\nsleep 60\n",
                      harness_path(scene->harness, "vm.pid")));
-    struct harness_job *job = scene_begin(
-        scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
+    struct harness_job *job =
+        scene_begin(scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
     scene_wait_file(scene, "began");
     kill(harness_job_pid(job), SIGKILL);
     harness_end(scene->harness, job, 10000);
@@ -251,15 +271,15 @@ static void everybody_ends(void **state)
 {
     struct scene *scene = *state;
     start_supervised(scene, "");
-    scene_config(
-        scene,
-        "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n", boot_keys,
-        scene_script(scene, "shutdown", "kill -TERM $(cat nzd.pid)\nsleep 60\n"));
+    scene_config(scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
+                 boot_keys,
+                 scene_script(scene, "shutdown",
+                              "kill -TERM $(cat nzd.pid)\nsleep 60\n"));
     const char *path = harness_path(scene->harness, "nzd.pid");
-    struct harness_job *job = scene_begin(
-        scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
-    harness_write_file(path, harness_text(scene->harness, "%d\n",
-                                          (int)harness_job_pid(job)));
+    struct harness_job *job =
+        scene_begin(scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
+    harness_write_file(
+        path, harness_text(scene->harness, "%d\n", (int)harness_job_pid(job)));
     struct harness_run run = harness_end(scene->harness, job, 60000);
     assert_status(run, 7);
     assert_contains(run.err, "boots the new generation");
@@ -284,22 +304,17 @@ static void nothing_differs(void **state)
     assert_runs(scene, "0.1.0");
 }
 
-#define of(test)                                                               \
-    cmocka_unit_test_setup_teardown(test, setup, scene_teardown)
+#define of(test) cmocka_unit_test_setup_teardown(test, setup, scene_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        of(in_place),
+        of(in_place),          of(and_hot_again),
         of(over_a_generation),
-        of(a_hook_says_no),
-        of(the_vm_does_not_come_back),
-        of(by_a_command),
-        of(it_does_not_start),
-        of(the_command_fails),
-        of(nzd_is_killed),
-        of(everybody_ends),
-        of(nothing_differs),
+        of(a_hook_says_no),    of(the_vm_does_not_come_back),
+        of(by_a_command),      of(it_does_not_start),
+        of(the_command_fails), of(nzd_is_killed),
+        of(everybody_ends),    of(nothing_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

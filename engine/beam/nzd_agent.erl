@@ -558,10 +558,33 @@ set_path(Path) ->
 base_folder([$/ | _] = Path) ->
     case file:read_link(filename:join(Path, ".base")) of
         {ok, [$/ | _] = Base} -> Base;
-        _ -> Path
+        _ -> base_of_gone(Path, string:find(Path, "/nzd/overlay/"))
     end;
 base_folder(Path) ->
     Path.
+
+%% Code stays loaded from an overlay that has gone since. What is on the code
+%% path instead stands for the same folder.
+base_of_gone(Path, nomatch) ->
+    Path;
+base_of_gone(Path, _) ->
+    case [P || [$/ | _] = P <- code:get_path(), P =/= Path, is_same_folder(P, Path)] of
+        [Now | _] -> linked_base(Now, file:read_link(filename:join(Now, ".base")));
+        [] -> Path
+    end.
+
+linked_base(_, {ok, [$/ | _] = Base}) -> Base;
+linked_base(Now, _) -> Now.
+
+%% ".../counter-0.1.0/ebin" and ".../counter-0.2.0/ebin", or "consolidated".
+is_same_folder(A, B) ->
+    folder_name(A) =:= folder_name(B).
+
+folder_name(Path) ->
+    case filename:basename(Path) of
+        "ebin" -> {app, hd(string:split(filename:basename(filename:dirname(Path)), "-"))};
+        Name -> Name
+    end.
 
 %% What application:get_key/2 and which_applications/0 tell of a loaded
 %% application, as if it had been loaded with this specification. Its

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Changes that go through a restart of the VM: nzd is killed at each of its
+ * points, in the recovery that follows, and in the recovery of that; the VM is
+ * killed at each of them. In place, and by a command under nzd boot.
+ */
+#include "hold.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SAMPLE 2u /* of each subject */
+
+#define THROUGH "--min", "restart-vm", "--max", "restart-vm"
+static const struct operation apply = {
+    "apply through a restart", "0.1.0", {"apply", THROUGH}, "0.2.0", 0};
+static const struct operation rollback = {"rollback through a restart",
+                                          "0.2.0",
+                                          {"rollback", "--to", "0", THROUGH},
+                                          NULL,
+                                          0};
+static const struct operation failing = {
+    "failing apply through a restart", "0.2.0", {"apply", THROUGH}, "0.3.0", 6};
+
+/* --- nzd ----------------------------------------------------------------- */
+
+/* Those that stand behind a restart, where most is to be told, come often
+ * enough among so few points. */
+static void kill_at(struct sweep *sweep, const struct operation *operation,
+                    unsigned at)
+{
+    sweep_bring_to(sweep, operation->before);
+    struct harness_run killed = sweep_run(sweep, operation, at, NULL);
+    assert_status(killed, 128 + SIGKILL);
+}
+
+static void kill_in_recovery(struct sweep *sweep,
+                             const struct operation *operation, unsigned at)
+{
+    const char *point = sweep_point(sweep, at);
+    kill_at(sweep, operation, at);
+    unsigned count = sweep_count_here(sweep, &sweep_recover);
+    unsigned step = sweep->full && count > 8 ? count / 8 : count + 1;
+    for (unsigned i = 0; i < count; i += step) {
+        unsigned first = 1 + sweep_choose(sweep, count);
+        kill_at(sweep, operation, at);
+        if (sweep_run(sweep, &sweep_recover, first, NULL).status != 0)
+            sweep_run(sweep, &sweep_recover, 1 + sweep_choose(sweep, first),
+                      NULL);
+        sweep->tally->points++;
+        sweep_check(sweep,
+                    "nzd killed at point %u of %s, %s; its recovery at %u", at,
+                    operation->name, point, first);
+    }
+}
+
+static void sweep_nzd(struct sweep *sweep, const char *row,
+                      const struct operation *operation)
+{
+    sweep_begin(sweep, row);
+    unsigned count = sweep_count(sweep, operation), next = 0, at;
+    while ((at = sweep_next(sweep, count, SAMPLE, &next))) {
+        kill_at(sweep, operation, at);
+        sweep_verify(sweep, "nzd killed at point %u of %s, %s", at,
+                     operation->name, sweep_point(sweep, at));
+        kill_in_recovery(sweep, operation, at);
+    }
+    sweep_end(sweep);
+}
+
+static void nzd_killed_in_apply(void **state)
+{
+    sweep_nzd(*state, "nzd killed, apply through a restart", &apply);
+}
+
+static void nzd_killed_in_rollback(void **state)
+{
+    sweep_nzd(*state, "nzd killed, rollback through a restart", &rollback);
+}
+
+static void nzd_killed_in_failing_apply(void **state)
+{
+    sweep_nzd(*state, "nzd killed, failing one through a restart", &failing);
+}
+
+/* --- the VM -------------------------------------------------------------- */
+
+/* It is no nzd boot that starts it again: the base boots. */
+static void kill_vm(struct sweep *sweep, const struct operation *operation,
+                    unsigned at)
+{
+    sweep_bring_to(sweep, operation->before);
+    struct harness_run run =
+        sweep_run(sweep, operation, at,
+                  harness_text(sweep->harness, "signal %d %d;kill",
+                               (int)beam_node_pid(sweep->node), SIGKILL));
+    assert_status(run, 128 + SIGKILL);
+    assert_true(beam_node_wait_end(sweep->node, 5000));
+    beam_node_start_again(sweep->node);
+    sweep_verify_restarted(sweep, "VM and nzd killed at point %u of %s, %s", at,
+                           operation->name, sweep_point(sweep, at));
+}
+
+static void sweep_vm(struct sweep *sweep, const char *row,
+                     const struct operation *operation)
+{
+    sweep_begin(sweep, row);
+    unsigned count = sweep_count(sweep, operation), next = 0, at;
+    while ((at = sweep_next(sweep, count, SAMPLE, &next)))
+        kill_vm(sweep, operation, at);
+    sweep_end(sweep);
+}
+
+static void both_killed_in_apply(void **state)
+{
+    sweep_vm(*state, "VM and nzd killed, through a restart", &apply);
+}
+
+static void both_killed_in_failing_apply(void **state)
+{
+    sweep_vm(*state, "VM and nzd killed, failing one, restart", &failing);
+}
+
+/* --- under nzd boot, by a command ---------------------------------------- */
+
+/* A VM that nzd boot starts again whenever it has ended, as a supervisor of
+ * the system does; the restart command ends it. */
+static int setup_supervised(void **state)
+{
+    static const struct beam_node_options plain = {0};
+    struct sweep *sweep = sweep_open(&plain);
+    struct harness *harness = sweep->harness;
+    const char *pid = harness_path(harness, "vm.pid");
+    const char *loop = harness_path(harness, "supervise");
+    const char *end = harness_path(harness, "restart");
+    const char *const words[] = {"sh",
+                                 loop,
+                                 sweep->nzd,
+                                 "boot",
+                                 "--journal",
+                                 harness_journal(harness),
+                                 "--config",
+                                 sweep->config,
+                                 "--",
+                                 NULL};
+    const struct beam_node_options options = {
+        .release = harness_fixture(harness, "counter-0.1.0"),
+        .name = "counter",
+        .prefix = words};
+    harness_write_file(loop,
+                       harness_text(harness,
+                                    "while :; do\n \"$@\" &\n echo $! >%s.new; "
+                                    "mv %s.new %s\n wait $!\ndone\n",
+                                    pid, pid, pid));
+    harness_write_file(end, harness_text(harness, "kill -9 $(cat %s)\n", pid));
+    harness_write_file(
+        sweep->config,
+        harness_text(harness,
+                     "%sboot {\n healthy = 0\n tries = 1000\n}\n"
+                     "restart {\n command = {\"sh\", \"%s\"}\n}\n",
+                     harness_read_file(harness, sweep->config), end));
+    beam_node_kill(sweep->node);
+    sweep->node = beam_node_start(harness, &options);
+    *state = sweep;
+    return 0;
+}
+
+static void nzd_killed_by_a_command(void **state)
+{
+    sweep_nzd(*state, "nzd killed, apply, restart command", &apply);
+}
+
+static void nzd_killed_failing_by_a_command(void **state)
+{
+    sweep_nzd(*state, "nzd killed, failing apply, restart command", &failing);
+}
+
+#define plain(test)                                                            \
+    cmocka_unit_test_setup_teardown(test, sweep_setup, sweep_teardown)
+#define supervised(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, setup_supervised, sweep_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        plain(nzd_killed_in_apply),
+        plain(nzd_killed_in_rollback),
+        plain(nzd_killed_in_failing_apply),
+        plain(both_killed_in_apply),
+        plain(both_killed_in_failing_apply),
+        supervised(nzd_killed_by_a_command),
+        supervised(nzd_killed_failing_by_a_command),
+    };
+    return tally_report(cmocka_run_group_tests(tests, NULL, NULL));
+}
