@@ -47,7 +47,8 @@ static int refuse_restart(struct nzd_transaction *t, struct nzd_err *err)
 {
     const struct nzd_question *q = t->q;
     const struct nzd_evidence *base = beyond(&q->plan);
-    if (base) {
+    if (base || !nzd_restart_carries(&q->plan)) {
+        base = base ? base : worst(&q->plan);
         refuse_over(q->plan.verdict, "what a restart can carry", base, err);
         nzd_err_next(err, "install it the way the base was installed");
         return NZD_EREFUSED;
@@ -107,7 +108,7 @@ int nzd_check_raise(struct nzd_transaction *t, struct nzd_err *err)
     const struct nzd_options *options = &t->context->options;
     struct nzd_plan *plan = &t->q->plan;
     const struct nzd_evidence asked = {.level = NZD_LEVEL_RESTART_VM,
-                                       .subject = "--min",
+                                       .subject = NZD_RESTART_ASKED,
                                        .old = "",
                                        .new = "restart-vm",
                                        .source = "asked for",

@@ -41,11 +41,11 @@ static const char *change_flaw(const struct nzd_module_row *row)
 
     switch (row->change) {
     case NZD_MODULE_ADDED:
-        return !old &&new ? NULL : "it is not added";
+        return !old && new ? NULL : "it is not added";
     case NZD_MODULE_REMOVED:
         return new ? "it is not removed" : NULL;
     case NZD_MODULE_CHANGED:
-        return old &&new ? NULL : "it is not changed";
+        return old && new ? NULL : "it is not changed";
     }
     return "it has no change";
 }

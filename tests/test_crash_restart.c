@@ -138,16 +138,11 @@ static int setup_supervised(void **state)
     const char *pid = harness_path(harness, "vm.pid");
     const char *loop = harness_path(harness, "supervise");
     const char *end = harness_path(harness, "restart");
-    const char *const words[] = {"sh",
-                                 loop,
-                                 sweep->nzd,
-                                 "boot",
-                                 "--journal",
-                                 harness_journal(harness),
-                                 "--config",
-                                 sweep->config,
-                                 "--",
-                                 NULL};
+    const char *const words[] = {"sh",        loop,
+                                 sweep->nzd,  "boot",
+                                 "--journal", harness_journal(harness),
+                                 "--config",  sweep->config,
+                                 "--",        NULL};
     const struct beam_node_options options = {
         .release = harness_fixture(harness, "counter-0.1.0"),
         .name = "counter",

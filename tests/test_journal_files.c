@@ -300,8 +300,7 @@ static void writes_none_of_them(void **state)
     ledger_fails(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err),
                  NZD_EINTERNAL);
     row.flags = NZD_ROW_TO_BASE;
-    ledger_ok(ledger,
-              nzd_journal_move(ledger->journal, &move, &ledger->err));
+    ledger_ok(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err));
 }
 
 int main(void)

@@ -309,12 +309,17 @@ static void nothing_differs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        of(in_place),          of(and_hot_again),
+        of(in_place),
+        of(and_hot_again),
         of(over_a_generation),
-        of(a_hook_says_no),    of(the_vm_does_not_come_back),
-        of(by_a_command),      of(it_does_not_start),
-        of(the_command_fails), of(nzd_is_killed),
-        of(everybody_ends),    of(nothing_differs),
+        of(a_hook_says_no),
+        of(the_vm_does_not_come_back),
+        of(by_a_command),
+        of(it_does_not_start),
+        of(the_command_fails),
+        of(nzd_is_killed),
+        of(everybody_ends),
+        of(nothing_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

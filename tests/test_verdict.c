@@ -124,19 +124,20 @@ static void restart_vm(struct verdict *verdict, const char *old,
     assert_contains(run.err, "restart-vm is over the limit hot: ");
     run = nzd(verdict, "apply", new, "--max", "restart-vm");
     assert_status(run, 5);
-    assert_contains(
-        run.err, "verdict restart-vm is over what nzd carries out, migrate: ");
+    assert_contains(run.err,
+                    "verdict restart-vm is over what a restart can carry: ");
     untouched(verdict, run);
 
     const char *line =
-        harness_text(verdict->harness, "^  restart-vm +%s$", evidence);
+        harness_text(verdict->harness,
+                     "^  restart-vm +%s( +\\(needs a new .*\\))?$", evidence);
     run = nzd(verdict, "plan", new);
     assert_status(run, 0);
-    assert_matches(run.out, "verdict: restart-vm$");
+    assert_matches(run.out, "verdict: restart-vm(, .*)?$");
     assert_matches(run.out, line);
     run = offline(verdict, "plan", old, new);
     assert_status(run, 0);
-    assert_matches(run.out, "verdict: restart-vm$");
+    assert_matches(run.out, "verdict: restart-vm(, .*)?$");
     assert_matches(run.out, line);
     run = offline(verdict, "plan", old, new, "--max", "restart-app");
     assert_status(run, 5);
@@ -222,8 +223,8 @@ static void more_is_asked_for(void **state)
     const char *new = fixture(verdict, "counter-0.2.0");
     struct harness_run run = nzd(verdict, "apply", new, "--min", "restart-app");
     assert_status(run, 5);
-    assert_contains(run.err, "--min restart-app: nzd carries out changes up "
-                             "to migrate");
+    assert_contains(run.err, "--min restart-app: nzd carries out hot, migrate "
+                             "and restart-vm");
     untouched(verdict, run);
     /* Also where nothing differs: a restart is not nothing. */
     run = nzd(verdict, "apply", fixture(verdict, "counter-0.1.0"), "--min",
