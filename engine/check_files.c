@@ -29,6 +29,13 @@ static const struct nzd_hook *hook_that_cannot_run(const struct nzd_config *all)
     return NULL;
 }
 
+static bool cannot_restart(const struct nzd_config *config)
+{
+    const char *program = config->restart_command[0];
+    return config->restart_words && program[0] == '/' &&
+           access(program, X_OK) != 0;
+}
+
 void nzd_check_configuration(struct nzd_checking *c)
 {
     const struct nzd_config *config = &c->context->config;
@@ -52,6 +59,11 @@ void nzd_check_configuration(struct nzd_checking *c)
                        "hook %s: %s cannot be run: %s", bad->name, bad->args[0],
                        strerror(errno));
         nzd_check_next(&c->list, "each apply that runs it will fail");
+    } else if (cannot_restart(config)) {
+        nzd_check_warn(&c->list, "configuration",
+                       "the restart command %s cannot be run: %s",
+                       config->restart_command[0], strerror(errno));
+        nzd_check_next(&c->list, "each change that needs a restart will fail");
     } else {
         nzd_check_ok(&c->list, "configuration", "%s is valid, %u hook%s", path,
                      config->hook_count, config->hook_count == 1 ? "" : "s");

@@ -102,6 +102,11 @@ static void a_configuration_of_rubbish(void **state)
                  "{\"/no/such/program\"}\n timeout = 1s\n}\n");
     run = check(scene, 0);
     assert_matches(run.out, "^configuration  warn  hook gone: /no/such/");
+    scene_config(scene, "%s",
+                 "restart {\n command = {\"/no/such/restart\"}\n}\n");
+    run = check(scene, 0);
+    assert_matches(run.out,
+                   "^configuration  warn  the restart command /no/such/");
 }
 
 static void a_node_that_is_gone(void **state)

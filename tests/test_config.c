@@ -92,6 +92,10 @@ static const char sample[] =
     "boot {\n"
     "    tries   = 4\n"
     "    timeout = 12s\n"
+    "}\n"
+    "restart {\n"
+    "    command = {\"systemctl\", \"restart\", \"counter\"}\n"
+    "    timeout = 90s\n"
     "}\n";
 
 static void takes_the_sample(void **state)
@@ -109,6 +113,10 @@ static void takes_the_sample(void **state)
     assert_int_equal(config->journal_max, 64 << 20);
     assert_int_equal(config->boot_tries, 4);
     assert_int_equal(config->boot_timeout_us, 12000000);
+    assert_int_equal(config->restart_words, 3);
+    assert_string_equal(config->restart_command[2], "counter");
+    assert_null(config->restart_command[3]);
+    assert_int_equal(config->restart_timeout_us, 90000000);
     assert_int_equal(config->hook_count, 2);
     assert_string_equal(config->hooks[0].name, "selftest");
     assert_int_equal(config->hooks[0].phase, NZD_HOOK_POST);
@@ -211,6 +219,9 @@ static const struct bad bad_files[] = {
     {"// c\n\nhook \"a\" {\n phase = pre\n fase = x\n}\n",
      ":5: unknown key 'fase'"},
     {"boot {\n tries = 1\n wait = 5s\n}\n", ":3: unknown key 'wait'"},
+    {"restart {\n command = {\"\"}\n}\n",
+     ":3: restart: the command has no name"},
+    {"restart {\n timeout = 0s\n}\n", ":2: timeout"},
     {"\ndrain = 5\n", ":2: drain = \"5\": a duration with its unit"},
     {"drain = 5 s\n", ":1: '=' or '{' behind the key expected"},
     {"drain = -5s\n", ":1: drain = \"-5s\""},

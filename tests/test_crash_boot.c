@@ -168,6 +168,44 @@ static void begin_armed(struct proof *proof)
     keep(proof, proof->kept);
 }
 
+/* An apply was killed once it had had the VM restarted; the VM has not come
+ * up yet. */
+static void begin_restarting(struct proof *proof)
+{
+    struct sweep *sweep = proof->sweep;
+    struct harness *harness = sweep->harness;
+    const char *began = harness_path(harness, "began");
+    const char *conf = harness_path(harness, "restart.conf");
+    harness_remove(harness, proof->stub->journal);
+    harness_remove(harness, began);
+    harness_write_file(
+        conf, harness_text(harness,
+                           "restart {\n command = {\"sh\", \"-c\", \"echo > "
+                           "%s; sleep 60\"}\n}\n",
+                           began));
+    start_vm(proof);
+    struct harness_job *job = harness_begin(
+        harness,
+        harness_argv(harness, sweep->node, "apply", "--min", "restart-vm",
+                     "--max", "restart-vm", "--config", conf,
+                     harness_fixture(harness, "counter-0.2.0"), NULL),
+        NULL);
+    double until = process_now_ms() + LIMIT_MS;
+    while (access(began, F_OK) != 0 && process_now_ms() < until)
+        process_sleep_ms(10);
+    kill(harness_job_pid(job), SIGKILL);
+    harness_end(harness, job, LIMIT_MS);
+    beam_node_kill(sweep->node);
+    keep(proof, proof->kept);
+    /* Another journal: other paths in the overlay. */
+    struct boot_stub_run run = boot_stub_start(
+        proof->stub,
+        boot_stub_argv(proof->stub, harness_argv(harness, NULL, NULL)[0]), NULL,
+        LIMIT_MS);
+    boot_stub_learn(proof->stub, &run,
+                    harness_fixture(harness, "counter-0.2.0"));
+}
+
 static void begin_bad(struct proof *proof)
 {
     have_generation(proof);
@@ -179,7 +217,8 @@ static void begin_bad(struct proof *proof)
 struct subject {
     const char *row;
     void (*begin)(struct proof *proof);
-    const char *after; /* the version that boots then */
+    const char *after; /* the version that boots then; NULL: either, as the
+                          next nzd says */
 };
 
 static const struct subject subjects[] = {
@@ -187,6 +226,7 @@ static const struct subject subjects[] = {
     {"nzd boot killed, the first of it", begin_first, "0.2.0"},
     {"nzd boot killed while it settles", begin_armed, "0.1.0"},
     {"nzd boot killed while it falls back", begin_bad, "0.1.0"},
+    {"nzd boot killed, a restart's target", begin_restarting, NULL},
 };
 
 /* --- one kill ------------------------------------------------------------ */
@@ -225,6 +265,11 @@ static void verify(struct proof *proof, const char *version, const char *after)
 {
     struct sweep *sweep = proof->sweep;
     start_vm(proof);
+    if (!version) {
+        struct harness_run run = sweep_run(sweep, &sweep_recover, 0, NULL);
+        assert_status(run, 0);
+        version = sweep_in_force(sweep);
+    }
     if (!sweep_runs_exactly(sweep, version))
         harness_fail("after %s, the VM does not run %s\n%s", after, version,
                      beam_node_log(sweep->node));
@@ -296,6 +341,14 @@ static void boot_that_settles(void **state)
 static void boot_that_falls_back(void **state)
 {
     boot_is_killed(*state, &subjects[3]);
+}
+
+static void boot_of_a_target(void **state)
+{
+    struct proof *proof = *state;
+    const char *whole = proof->stub->whole;
+    boot_is_killed(proof, &subjects[4]);
+    proof->stub->whole = whole;
 }
 
 /* --- nzd health ---------------------------------------------------------- */
@@ -391,6 +444,7 @@ int main(void)
         cmocka_unit_test(first_boot),
         cmocka_unit_test(boot_that_settles),
         cmocka_unit_test(boot_that_falls_back),
+        cmocka_unit_test(boot_of_a_target),
         cmocka_unit_test(health_is_killed),
         cmocka_unit_test(keeper_is_killed),
     };
