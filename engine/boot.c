@@ -282,6 +282,31 @@ static int count(struct deciding *d)
 
 /* --- the overlay --------------------------------------------------------- */
 
+static void name_file(char out[NZD_OVERLAY_PATH],
+                      const struct nzd_overlay *overlay, bool own,
+                      const char *name)
+{
+    if (own)
+        snprintf(out, NZD_OVERLAY_PATH, "%.500scurrent/%s", overlay->root,
+                 name);
+}
+
+static void name_files(struct nzd_boot *boot, const struct nzd_overlay *overlay)
+{
+    boot->overlay = overlay->has_boot;
+    name_file(boot->boot, overlay, overlay->has_boot, "start");
+    name_file(boot->config, overlay, overlay->has_config, "sys.config");
+    name_file(boot->vm_args, overlay, overlay->has_args, "vm.args");
+}
+
+struct nzd_launch_files nzd_boot_files(const struct nzd_boot *boot)
+{
+    return (struct nzd_launch_files){
+        .boot = boot->boot,
+        .config = boot->config[0] ? boot->config : NULL,
+        .vm_args = boot->vm_args[0] ? boot->vm_args : NULL};
+}
+
 static int lay_out(struct deciding *d)
 {
     struct nzd_overlay_base base = {.identity = &d->out->base,
@@ -292,13 +317,10 @@ static int lay_out(struct deciding *d)
         nzd_overlay_make(d->journal, &base, d->in_force.id, &overlay, d->err);
     if (!code)
         code = nzd_overlay_set_current(&overlay, d->err);
-    if (!code && overlay.has_boot) {
-        snprintf(d->out->boot, sizeof d->out->boot, "%.500scurrent/start",
-                 overlay.root);
-        d->out->overlay = true;
-    }
     if (!code)
-        nzd_overlay_sweep(overlay.root, d->in_force.id);
+        name_files(d->out, &overlay);
+    if (!code)
+        nzd_overlay_sweep(&overlay, d->in_force.id);
     nzd_overlay_clear(&overlay);
     return code;
 }

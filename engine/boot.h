@@ -17,11 +17,13 @@
 #include "overlay.h"
 
 struct nzd_boot {
-    uint64_t generation;         /* 0: the base */
-    bool overlay;                /* `boot` is to be booted instead */
-    char boot[NZD_OVERLAY_PATH]; /* without ".boot" */
-    char journal[PATH_MAX];      /* the journal's folder, "" where none is */
-    char root[NZD_OVERLAY_PATH]; /* of the overlay; "" before it was told */
+    uint64_t generation;            /* 0: the base */
+    bool overlay;                   /* `boot` is to be booted instead */
+    char boot[NZD_OVERLAY_PATH];    /* without ".boot" */
+    char config[NZD_OVERLAY_PATH];  /* a sys.config; "": the release's own */
+    char vm_args[NZD_OVERLAY_PATH]; /* "": the release's own */
+    char journal[PATH_MAX];         /* the journal's folder, "" where none is */
+    char root[NZD_OVERLAY_PATH];    /* of the overlay; "" before it was told */
     struct nzd_digest base;
 };
 
@@ -34,6 +36,9 @@ struct nzd_boot {
  */
 int nzd_boot_decide(struct nzd_context *context, char *const argv[],
                     struct nzd_boot *out, struct nzd_err *err);
+
+/* The files of it, as they are handed to nzd_launch_instead(). */
+struct nzd_launch_files nzd_boot_files(const struct nzd_boot *boot);
 
 /* `nzd boot [OPTION...] -- COMMAND...`, with the "--" at argv[dashes]. Does
  * not return when the command was started. */

@@ -44,6 +44,19 @@ static void stop_waiting_for_readers(int stream)
     close(fd);
 }
 
+/* Whoever asked will do the same again, but must not have to wait for it. */
+static int try_instead(char **command, const struct nzd_boot_answer *answer,
+                       struct nzd_err *err)
+{
+    const struct nzd_launch_files files = nzd_boot_files(&answer->boot);
+    struct nzd_arena arena = {0};
+    char **argv;
+    int code = nzd_launch_instead(&answer->launch, command, &files, &arena,
+                                  &argv, err);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
 static int decide(int argc, char **argv, char **command, int pipe,
                   struct nzd_boot_answer *answer, struct nzd_err *err)
 {
@@ -64,6 +77,8 @@ static int decide(int argc, char **argv, char **command, int pipe,
     code = nzd_boot_decide(&context, command, &answer->boot, err);
     if (!code && answer->boot.overlay)
         code = nzd_launch_read(command, &answer->launch, err);
+    if (!code && answer->boot.overlay)
+        code = try_instead(command, answer, err);
     return code;
 }
 
@@ -123,9 +138,25 @@ static void end_texts(struct nzd_boot_answer *answer)
     struct nzd_launch *launch = &answer->launch;
     answer->why[sizeof answer->why - 1] = '\0';
     boot->boot[sizeof boot->boot - 1] = '\0';
+    boot->config[sizeof boot->config - 1] = '\0';
+    boot->vm_args[sizeof boot->vm_args - 1] = '\0';
     boot->root[sizeof boot->root - 1] = '\0';
     boot->journal[sizeof boot->journal - 1] = '\0';
     launch->boot[sizeof launch->boot - 1] = '\0';
+    launch->root[sizeof launch->root - 1] = '\0';
+    launch->program[sizeof launch->program - 1] = '\0';
+}
+
+/* The parent will go by it. */
+static bool is_sane(const struct nzd_boot_answer *answer)
+{
+    const struct nzd_boot *boot = &answer->boot;
+    const struct nzd_launch *launch = &answer->launch;
+    if (answer->code || !boot->overlay)
+        return true;
+    return boot->boot[0] == '/' && launch->boot[0] == '/' &&
+           (unsigned)launch->kind < NZD_LAUNCH_KINDS &&
+           (!boot->config[0] || strchr(boot->config, '.'));
 }
 
 static enum heard listen_to(int pipe, struct nzd_boot_answer *out)
@@ -138,7 +169,7 @@ static enum heard listen_to(int pipe, struct nzd_boot_answer *out)
         limit = LIMIT_MAX_US;
     heard = receive(pipe, out, sizeof *out, begin + limit);
     end_texts(out);
-    return heard;
+    return heard == HEARD && !is_sane(out) ? HEARD_END : heard;
 }
 
 /* --- the parent ---------------------------------------------------------- */

@@ -48,13 +48,13 @@ struct kept {
     char *value; /* NULL: it was not set */
 };
 
-#define KEPT 4
-static const char *const changed[KEPT] = {"NZD_BOOT", NZD_LAUNCH_ENVIRONMENT};
+static const char *const changed[] = {"NZD_BOOT", NZD_LAUNCH_ENVIRONMENT};
+#define KEPT (sizeof changed / sizeof changed[0])
 
 static bool keep_environment(struct kept kept[KEPT])
 {
     bool whole = true;
-    for (int i = 0; i < KEPT; i++) {
+    for (size_t i = 0; i < KEPT; i++) {
         const char *value = getenv(changed[i]);
         kept[i].name = changed[i];
         kept[i].value = value ? strdup(value) : NULL;
@@ -65,7 +65,7 @@ static bool keep_environment(struct kept kept[KEPT])
 
 static void restore_environment(const struct kept kept[KEPT])
 {
-    for (int i = 0; i < KEPT; i++) {
+    for (size_t i = 0; i < KEPT; i++) {
         if (kept[i].value)
             setenv(kept[i].name, kept[i].value, 1);
         else
@@ -97,6 +97,7 @@ static void prepare(struct starting *s)
 {
     struct nzd_err err = NZD_ERR_INIT;
     const struct nzd_boot *boot = &s->answer.boot;
+    const struct nzd_launch_files files = nzd_boot_files(boot);
     if (s->answer.code) {
         say("the base boots: %s", s->answer.why);
         return;
@@ -104,12 +105,12 @@ static void prepare(struct starting *s)
     if (!boot->overlay)
         return;
     if (keep_environment(s->kept) && set_generation(boot->generation) &&
-        !nzd_launch_instead(&s->answer.launch, s->command, boot->boot,
-                            &s->arena, &s->instead, &err))
+        !nzd_launch_instead(&s->answer.launch, s->command, &files, &s->arena,
+                            &s->instead, &err))
         return;
     s->instead = NULL;
     restore_environment(s->kept);
-    say("the base boots: %s", "out of memory");
+    say("the base boots: %s", err.message[0] ? err.message : "out of memory");
 }
 
 /* Who boots, for `nzd health`; nobody where that is another process. */

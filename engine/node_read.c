@@ -311,12 +311,29 @@ static struct nzd_view bytes_of(const struct nzd_term *files, const char *key)
     return held ? term->text : nzd_view_of(NULL, 0);
 }
 
+/* As its boot script has it. What the VM says is that of the script it booted,
+ * which an overlay may have of another release. */
+static void name_base(const struct nzd_hello *hello,
+                      struct nzd_inventory *inventory, struct nzd_base *base)
+{
+    const struct nzd_term *id = nzd_term_at(inventory->boot_script, 1);
+    struct nzd_arena *arena = &inventory->arena;
+    const char *name = id ? nzd_term_text(nzd_term_at(id, 0), arena) : NULL;
+    const char *version = id ? nzd_term_text(nzd_term_at(id, 1), arena) : NULL;
+    bool read = name && version;
+    snprintf(base->name, sizeof base->name, "%s",
+             read ? name : hello->script_name);
+    snprintf(base->version, sizeof base->version, "%s",
+             read ? version : hello->script_version);
+}
+
 static int identify(const struct nzd_hello *hello, const struct nzd_term *files,
-                    struct nzd_digest *out, struct nzd_err *err)
+                    const struct nzd_base *base, struct nzd_digest *out,
+                    struct nzd_err *err)
 {
     struct nzd_base_parts parts = {
-        .name = hello->script_name,
-        .version = hello->script_version,
+        .name = base->name,
+        .version = base->version,
         .script = bytes_of(files, "boot"),
         .erts = hello->erts,
         .elf = bytes_of(files, "elf"),
@@ -327,15 +344,13 @@ static int identify(const struct nzd_hello *hello, const struct nzd_term *files,
 
 static void read_base_texts(const struct nzd_term *files,
                             const struct nzd_hello *hello,
+                            const struct nzd_base *base,
                             struct nzd_inventory *out)
 {
     struct nzd_arena *arena = &out->arena;
-    out->release =
-        nzd_arena_text(arena, hello->script_name, strlen(hello->script_name));
-    out->version = nzd_arena_text(arena, hello->script_version,
-                                  strlen(hello->script_version));
+    out->release = nzd_arena_text(arena, base->name, strlen(base->name));
+    out->version = nzd_arena_text(arena, base->version, strlen(base->version));
     out->erts = nzd_arena_text(arena, hello->erts, strlen(hello->erts));
-    out->boot_script = decode_kept(out, nzd_term_get(files, "boot"));
     out->sys_config = parse_kept(out, nzd_term_get(files, "sys_config"));
     out->vm_args = keep_bytes(out, nzd_term_get(files, "vm_args"));
     out->env_script = keep_bytes(out, nzd_term_get(files, "env_script"));
@@ -357,14 +372,14 @@ int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
         return nzd_node_unexpected(node, "base_files", answer, err);
     const struct nzd_term *files = nzd_term_at(answer, 1);
     memset(base, 0, sizeof *base);
-    code = identify(hello, files, &base->identity, err);
+    out->boot_script = decode_kept(out, nzd_term_get(files, "boot"));
+    name_base(hello, out, base);
+    code = identify(hello, files, base, &base->identity, err);
     copy_text(base->path, sizeof base->path, nzd_term_get(files, "root"));
     copy_text(base->boot_file, sizeof base->boot_file,
               nzd_term_get(files, "boot_path"));
-    snprintf(base->name, sizeof base->name, "%s", hello->script_name);
-    snprintf(base->version, sizeof base->version, "%s", hello->script_version);
     if (!code) {
-        read_base_texts(files, hello, out);
+        read_base_texts(files, hello, base, out);
         read_app_files(nzd_term_get(files, "app_files"), out);
     }
     return code;

@@ -91,12 +91,43 @@ static int lay_out(struct nzd_laying *all)
     for (uint32_t i = 0; i < all->plan.place_count && !code; i++)
         code = nzd_overlay_lay_place(all, i);
     if (!code)
+        code = nzd_overlay_lay_config(all);
+    if (!code)
         code = nzd_overlay_lay_boot(all);
     nzd_point("an overlay beside its place");
     if (!code && put_in_place(fresh, folder) != 0)
         code = nzd_overlay_io(folder, all->err);
     nzd_point("an overlay in its place");
     nzd_overlay_remove(fresh);
+    return code;
+}
+
+/* Beside the journal: what lies in RAM may not be mounted to be run. "" where
+ * it is not to be named. */
+static void name_native(struct nzd_journal *journal, struct nzd_overlay *out)
+{
+    char real[PATH_MAX], uuid[9];
+    nzd_hex(uuid, nzd_journal_uuid(journal), 4);
+    if (!realpath(nzd_journal_directory(journal), real))
+        return;
+    *strrchr(real, '/') = '\0';
+    int size =
+        snprintf(out->native, sizeof out->native, "%s/native/%s/", real, uuid);
+    if (size < 0 || (size_t)size >= sizeof out->native)
+        out->native[0] = '\0';
+}
+
+bool nzd_overlay_has_base(const struct nzd_laying *all)
+{
+    return all->base->script && all->base->boot_file[0] == '/';
+}
+
+int nzd_overlay_blob(struct nzd_laying *all, const struct nzd_digest *blob,
+                     struct nzd_buf *bytes)
+{
+    int code = nzd_journal_get_blob(all->journal, blob, bytes, all->err);
+    if (code == NZD_ENOTFOUND)
+        all->err->code = code = NZD_EJOURNAL;
     return code;
 }
 
@@ -112,9 +143,10 @@ int nzd_overlay_make(struct nzd_journal *journal,
     memset(out, 0, sizeof *out);
     int code = nzd_overlay_root(journal, out->root, err);
     if (!code)
-        code = nzd_overlay_plan_read(journal, base->identity, generation,
-                                     &all.plan, err);
-    if (!code && (all.plan.module_count || all.plan.spec_count)) {
+        code = nzd_overlay_plan_read(journal, base, generation, &all.plan, err);
+    if (!code)
+        name_native(journal, out);
+    if (!code && all.plan.differs) {
         snprintf(out->folder, sizeof out->folder, "%.500s%" PRIu64, out->root,
                  generation);
         snprintf(all.fresh, sizeof all.fresh, "%s.new", out->folder);
@@ -200,24 +232,57 @@ int nzd_overlay_set_current(const struct nzd_overlay *overlay,
     return rename(fresh, current) == 0 ? 0 : nzd_overlay_io(current, err);
 }
 
-void nzd_overlay_sweep(const char *root, uint64_t generation)
+/* --- what is no longer used ---------------------------------------------- */
+
+/* Everything in the folder but what is of these generations. */
+static void sweep(const char *root, const char *keep, const char *current)
 {
-    char keep[24], current[24] = "", path[NZD_OVERLAY_PATH + 300];
-    DIR *folder = opendir(root);
+    char path[NZD_OVERLAY_PATH + 300];
+    DIR *folder = root[0] ? opendir(root) : NULL;
     const struct dirent *entry;
-    snprintf(keep, sizeof keep, "%" PRIu64, generation);
-    snprintf(path, sizeof path, "%scurrent", root);
-    if (readlink(path, current, sizeof current - 1) < 0)
-        current[0] = '\0';
     while (folder && (entry = readdir(folder))) {
-        if (entry->d_name[0] == '.' || !strcmp(entry->d_name, keep) ||
-            !strcmp(entry->d_name, current) ||
-            !strcmp(entry->d_name, "current") ||
-            !strcmp(entry->d_name, "booted"))
+        const char *name = entry->d_name;
+        if (name[0] == '.' || !strcmp(name, keep) || !strcmp(name, current) ||
+            !strcmp(name, "current") || !strcmp(name, "booted"))
             continue;
-        snprintf(path, sizeof path, "%s%s", root, entry->d_name);
+        snprintf(path, sizeof path, "%s%s", root, name);
         nzd_overlay_remove(path);
     }
     if (folder)
         closedir(folder);
+}
+
+/* Of a journal that was set aside no VM loads anything: it has no overlay
+ * since this host was started, and would write anew what it needs. */
+static void sweep_others(const char *native)
+{
+    const char *place = nzd_overlay_place();
+    char above[NZD_OVERLAY_PATH], path[NZD_OVERLAY_PATH + 300];
+    uint8_t uuid[4];
+    snprintf(above, sizeof above, "%.*s", (int)strlen(native) - 9, native);
+    DIR *folder = place ? opendir(above) : NULL;
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        snprintf(path, sizeof path, "%s/nzd/overlay/%s", place, entry->d_name);
+        if (!nzd_unhex(uuid, sizeof uuid, entry->d_name) ||
+            access(path, F_OK) == 0)
+            continue;
+        snprintf(path, sizeof path, "%s%s", above, entry->d_name);
+        nzd_overlay_remove(path);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation)
+{
+    char keep[24], current[24] = "", path[NZD_OVERLAY_PATH + 16];
+    snprintf(keep, sizeof keep, "%" PRIu64, generation);
+    snprintf(path, sizeof path, "%scurrent", overlay->root);
+    if (readlink(path, current, sizeof current - 1) < 0)
+        current[0] = '\0';
+    sweep(overlay->root, keep, current);
+    sweep(overlay->native, keep, current);
+    if (overlay->native[0])
+        sweep_others(overlay->native);
 }

@@ -12,16 +12,33 @@
  *                                        modules and counter.app, links to
  *                                        all else that the base has there
  *     lib/counter-0.2.0/ebin/.base       a link to that folder of the base
- *     lib/counter-0.2.0/priv             and so on: links to the base's
+ *     lib/counter-0.2.0/priv             and so on: links to the base's; a
+ *                                        folder in which a file differs is a
+ *                                        folder here, of links but for that
  *     consolidated/                      protocols of a Mix release, the same
  *     start.boot                         the base's boot script, made anew; it
  *                                        tells the VM its N (script_mark.h)
  *     base                               the path of the base's boot script
+ *     sys.config  vm.args  runtime.exs   the generation's, else links to those
+ *                                        of the base that has them
  *   /run/nzd/overlay/UUID/current        a link to the last N that a VM was
  *                                        told to boot
  *   /run/nzd/overlay/UUID/booted         "N PID START": what nzd boot has
  *                                        that process boot; not there: the
  *                                        base
+ *
+ *   DATA/native/UUID/N/lib/counter-0.2.0/priv/nif.so
+ *                                        what of priv is to be loaded or run,
+ *                                        linked from there, where DATA/journal
+ *                                        is the journal: /run may be mounted
+ *                                        so that nothing in it can be. Each is
+ *                                        compared whenever it is laid out, so
+ *                                        a cut leaves nothing false behind.
+ *
+ * Whoever starts a VM names what it boots by `current`: a boot script and a
+ * sys.config that are read again, by init:restart/0 or a VM that this one
+ * starts, are then those of one generation, whichever was committed
+ * meanwhile, and they are there as long as there is one. Code is named by N.
  *
  * UUID: the first 8 digits of the journal's, N the generation. Only whole
  * folders carry the name N: they are made as N.new and renamed.
@@ -47,18 +64,22 @@ struct nzd_overlay_folder {
 
 struct nzd_overlay {
     char root[NZD_OVERLAY_PATH];   /* ends in '/' */
+    char native[NZD_OVERLAY_PATH]; /* ends in '/'; "": there can be none */
     char folder[NZD_OVERLAY_PATH]; /* root and N; "": nothing differs */
     struct nzd_overlay_folder *folders;
     uint32_t folder_count;
-    bool has_boot; /* start.boot is there */
+    bool has_boot;   /* start.boot is there */
+    bool has_config; /* sys.config is not the base's */
+    bool has_args;   /* vm.args is not the base's */
 };
 
 /*
  * Lays out generation `generation`: the one in force over the base, or what an
  * open transaction of this number would put in force. Fails NZD_ENOTFOUND where
  * there is no place for it (no runtime folder), NZD_EJOURNAL where the journal
- * does not hold all of it, NZD_EINTERNAL on I/O errors; a half-made folder is
- * removed. clear() is due in any case.
+ * does not hold all of it, NZD_EBUNDLE where a script or a sys.config cannot be
+ * made to boot over the base, NZD_EINTERNAL on I/O errors; a half-made folder
+ * is removed. clear() is due in any case.
  */
 int nzd_overlay_make(struct nzd_journal *journal,
                      const struct nzd_overlay_base *base, uint64_t generation,
@@ -86,6 +107,6 @@ uint64_t nzd_overlay_booted(const char *root);
 
 /* Removes the folders of all other generations, but for the one that `current`
  * names: a VM may be starting from it. Never fails. */
-void nzd_overlay_sweep(const char *root, uint64_t generation);
+void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation);
 
 #endif

@@ -2,6 +2,7 @@
 #include "overlay_internal.h"
 
 #include "../staging/script_mark.h"
+#include "../staging/script_rebase.h"
 #include "../staging/script_touch.h"
 
 #include <unistd.h>
@@ -16,24 +17,37 @@ static const char *const *names(struct nzd_overlay_plan *plan, uint32_t place,
     for (uint32_t i = 0; list && i < plan->module_count; i++) {
         const struct nzd_overlay_module *module = &plan->modules[i];
         bool removed = nzd_digest_is_zero(&module->blob);
-        if (module->folder == place &&
+        if (module->folder == place && !module->moved &&
             (added ? module->added && !removed : removed))
             list[(*count)++] = module->name;
     }
     return list;
 }
 
+static const struct nzd_term **specs(struct nzd_overlay_plan *plan,
+                                     uint32_t *count)
+{
+    const struct nzd_term **list = nzd_arena_alloc(
+        &plan->arena, (plan->app_count + 1) * sizeof(const struct nzd_term *));
+    *count = 0;
+    for (uint32_t i = 0; list && i < plan->app_count; i++)
+        if (plan->apps[i].spec)
+            list[(*count)++] = plan->apps[i].spec;
+    return list;
+}
+
 /* The names are those that the folders have once they are in place. */
-static int touch(struct nzd_laying *all, const struct nzd_term **out)
+static int touch(struct nzd_laying *all, const struct nzd_term **script)
 {
     struct nzd_overlay_plan *plan = &all->plan;
     struct nzd_script_folder *folders = nzd_arena_alloc(
         &plan->arena, (plan->place_count + 1) * sizeof *folders);
     struct nzd_script_touch what = {.folders = folders,
-                                    .folder_count = plan->place_count,
-                                    .specs = plan->specs,
-                                    .spec_count = plan->spec_count};
-    for (uint32_t i = 0; folders && i < plan->place_count; i++) {
+                                    .folder_count = plan->place_count};
+    what.specs = specs(plan, &what.spec_count);
+    if (!folders || !what.specs)
+        return nzd_err_memory(all->err);
+    for (uint32_t i = 0; i < plan->place_count; i++) {
         struct nzd_script_folder *folder = &folders[i];
         folder->tail = plan->places[i].tail;
         folder->instead = all->out->folders[i].instead;
@@ -42,23 +56,36 @@ static int touch(struct nzd_laying *all, const struct nzd_term **out)
         if (!folder->added || !folder->removed)
             return nzd_err_memory(all->err);
     }
-    return folders ? nzd_script_touch(all->base->script, &what, &plan->arena,
-                                      out, all->err)
-                   : nzd_err_memory(all->err);
+    return nzd_script_touch(*script, &what, &plan->arena, script, all->err);
 }
 
-int nzd_overlay_lay_boot(struct nzd_laying *all)
+/* The generation's own, over the base's folders; else the base's. */
+static int read_script(struct nzd_laying *all, const struct nzd_term **out)
 {
-    const struct nzd_term *script = NULL;
+    const struct nzd_overlay_own *own = &all->plan.texts[NZD_OVERLAY_SCRIPT];
+    struct nzd_arena *arena = &all->plan.arena;
     struct nzd_buf bytes = {0};
-    if (!all->base->script || all->base->boot_file[0] != '/')
+    const char *kept = NULL;
+    *out = all->base->script;
+    if (!own->differs || nzd_digest_is_zero(&own->blob))
         return 0;
-    int code = touch(all, &script);
+    int code = nzd_overlay_blob(all, &own->blob, &bytes);
     if (!code)
-        code = nzd_script_mark(script, all->generation, &all->plan.arena,
-                               &script, all->err);
-    if (code)
-        return code;
+        kept = nzd_arena_text(arena, (const char *)bytes.data, bytes.size);
+    if (!code)
+        code = kept ? nzd_term_decode(nzd_view_of(kept, bytes.size), arena, out,
+                                      all->err)
+                    : nzd_err_memory(all->err);
+    nzd_buf_clear(&bytes);
+    if (!code)
+        code = nzd_script_rebase(*out, all->base->script, arena, out, all->err);
+    return code;
+}
+
+static int write_script(struct nzd_laying *all, const struct nzd_term *script)
+{
+    struct nzd_buf bytes = {0};
+    int code = 0;
     nzd_etf_version(&bytes);
     nzd_term_encode(script, &bytes);
     int folder = nzd_overlay_open(all->fresh, all->err);
@@ -73,6 +100,24 @@ int nzd_overlay_lay_boot(struct nzd_laying *all)
     if (folder >= 0)
         close(folder);
     nzd_buf_clear(&bytes);
+    return code;
+}
+
+int nzd_overlay_lay_boot(struct nzd_laying *all)
+{
+    const struct nzd_term *script;
+    if (!nzd_overlay_has_base(all))
+        return 0;
+    int code = read_script(all, &script);
+    if (!code)
+        code = touch(all, &script);
+    if (!code)
+        code = nzd_script_mark(script, all->generation, &all->plan.arena,
+                               &script, all->err);
+    if (code)
+        nzd_err_prefix(all->err, "boot script");
+    if (!code)
+        code = write_script(all, script);
     all->out->has_boot = code == 0;
     return code;
 }

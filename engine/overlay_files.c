@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay_internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -72,4 +73,49 @@ int nzd_overlay_open(const char *path, struct nzd_err *err)
     if (fd < 0)
         nzd_overlay_io(path, err);
     return fd;
+}
+
+int nzd_overlay_link(const char *target, int folder, const char *name,
+                     struct nzd_err *err)
+{
+    return symlinkat(target, folder, name) == 0 || errno == EEXIST
+               ? 0
+               : nzd_overlay_io(target, err);
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int link_entry(const char *base, const char *name, int folder,
+                      struct nzd_err *err)
+{
+    char target[PATH_MAX];
+    int size = snprintf(target, sizeof target, "%s/%s", base, name);
+    if (size < 0 || (size_t)size >= sizeof target)
+        return nzd_err_set(err, NZD_EINTERNAL, "overlay: %.200s is too long",
+                           base);
+    return nzd_overlay_link(target, folder, name, err);
+}
+
+int nzd_overlay_link_rest(const char *base, int folder, bool lacks,
+                          bool (*skip)(const void *context, const char *name),
+                          const void *context, struct nzd_err *err)
+{
+    DIR *entries = opendir(base);
+    const struct dirent *entry;
+    int code = 0;
+    if (!entries && lacks && (errno == ENOENT || errno == ENOTDIR))
+        return 0;
+    if (!entries)
+        return nzd_overlay_io(base, err);
+    while (!code && (errno = 0, entry = readdir(entries)))
+        if (!is_dots(entry->d_name) && !skip(context, entry->d_name))
+            code = link_entry(base, entry->d_name, folder, err);
+    /* A folder that lacks what could not be listed would be another release. */
+    if (!code && errno)
+        code = nzd_overlay_io(base, err);
+    closedir(entries);
+    return code;
 }

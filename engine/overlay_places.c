@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay_internal.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What the generation has of its own in this folder, added or removed. */
+/* --- what the generation has of its own ---------------------------------- */
+
+/* Modules of this folder, changed or added. */
 static int write_modules(struct nzd_laying *all, uint32_t place, int folder)
 {
     const struct nzd_overlay_plan *plan = &all->plan;
@@ -20,10 +19,7 @@ static int write_modules(struct nzd_laying *all, uint32_t place, int folder)
         if (module->folder != place || nzd_digest_is_zero(&module->blob))
             continue;
         nzd_buf_reset(&bytes);
-        code =
-            nzd_journal_get_blob(all->journal, &module->blob, &bytes, all->err);
-        if (code == NZD_ENOTFOUND)
-            all->err->code = code = NZD_EJOURNAL;
+        code = nzd_overlay_blob(all, &module->blob, &bytes);
         snprintf(name, sizeof name, "%s.beam", module->name);
         if (!code)
             code =
@@ -37,13 +33,14 @@ static int write_modules(struct nzd_laying *all, uint32_t place, int folder)
 static int write_spec(struct nzd_laying *all,
                       const struct nzd_overlay_place *place, int folder)
 {
-    const struct nzd_term *spec = nzd_overlay_plan_spec(&all->plan, place->app);
+    const struct nzd_overlay_app *app =
+        nzd_overlay_plan_app(&all->plan, place->app);
     struct nzd_buf text = {0};
     char name[1100];
-    if (!spec)
+    if (!app || !app->spec)
         return 0;
     nzd_buf_text(&text, "%% coding: utf-8\n");
-    nzd_term_print(spec, SIZE_MAX, &text);
+    nzd_term_print(app->spec, SIZE_MAX, &text);
     nzd_buf_text(&text, ".\n");
     snprintf(name, sizeof name, "%.1000s.app", place->app);
     int code = text.failed ? nzd_err_memory(all->err)
@@ -53,52 +50,47 @@ static int write_spec(struct nzd_laying *all,
     return code;
 }
 
-static bool is_removed(const struct nzd_overlay_plan *plan, const char *entry)
+/* --- what the base has around it ----------------------------------------- */
+
+struct around {
+    const struct nzd_laying *all;
+    uint32_t place;
+};
+
+/* A module that the generation has not, or has elsewhere. */
+static bool skip_module(const void *context, const char *entry)
 {
+    const struct around *around = context;
+    const struct nzd_overlay_plan *plan = &around->all->plan;
     size_t size = strlen(entry);
+    if (entry[0] == '.')
+        return true;
     if (size < 5 || strcmp(entry + size - 5, ".beam") != 0)
         return false;
-    for (uint32_t i = 0; i < plan->module_count; i++)
-        if (nzd_digest_is_zero(&plan->modules[i].blob) &&
-            strlen(plan->modules[i].name) == size - 5 &&
-            memcmp(plan->modules[i].name, entry, size - 5) == 0)
+    for (uint32_t i = 0; i < plan->module_count; i++) {
+        const struct nzd_overlay_module *module = &plan->modules[i];
+        if (nzd_digest_is_zero(&module->blob) &&
+            strlen(module->name) == size - 5 &&
+            memcmp(module->name, entry, size - 5) == 0)
             return true;
+    }
     return false;
 }
 
-/* Links to what the base has in a folder and the generation has not. */
-static int nzd_overlay_link_rest(struct nzd_laying *all, const char *base,
-                                 int folder, const char *but)
+static bool skip_laid(const void *context, const char *entry)
 {
-    char target[PATH_MAX];
-    DIR *entries = opendir(base);
-    const struct dirent *entry;
-    int code = 0;
-    if (!entries)
-        return nzd_overlay_io(base, all->err);
-    while (!code && (errno = 0, entry = readdir(entries))) {
-        const char *name = entry->d_name;
-        if (name[0] == '.' || (but && !strcmp(name, but)) ||
-            is_removed(&all->plan, name))
-            continue;
-        int size = snprintf(target, sizeof target, "%s/%s", base, name);
-        if (size < 0 || (size_t)size >= sizeof target)
-            code = nzd_err_set(all->err, NZD_EINTERNAL,
-                               "overlay: %.200s is too long", base);
-        else if (symlinkat(target, folder, name) != 0 && errno != EEXIST)
-            code = nzd_overlay_io(target, all->err);
-    }
-    /* A folder that lacks what could not be listed would be another release. */
-    if (!code && errno)
-        code = nzd_overlay_io(base, all->err);
-    closedir(entries);
-    return code;
+    const struct around *around = context;
+    return entry[0] == '.' || strcmp(entry, "ebin") == 0 ||
+           (strcmp(entry, "priv") == 0 &&
+            nzd_overlay_has_priv(around->all, around->place));
 }
 
 /* The application's folder has more than ebin: priv above all. */
-static int link_siblings(struct nzd_laying *all, const char *path,
-                         const struct nzd_overlay_place *place)
+static int lay_siblings(struct nzd_laying *all, const char *path,
+                        uint32_t index)
 {
+    const struct nzd_overlay_place *place = &all->plan.places[index];
+    const struct around around = {all, index};
     char base[PATH_MAX], above[NZD_OVERLAY_PATH * 2];
     if (!place->app[0])
         return 0;
@@ -109,14 +101,18 @@ static int link_siblings(struct nzd_laying *all, const char *path,
     int folder = nzd_overlay_open(above, all->err);
     if (folder < 0)
         return all->err->code;
-    int code = nzd_overlay_link_rest(all, base, folder, "ebin");
+    int code = nzd_overlay_link_rest(base, folder, place->added, skip_laid,
+                                     &around, all->err);
     close(folder);
+    if (!code && nzd_overlay_has_priv(all, index))
+        code = nzd_overlay_lay_priv(all, index, base, above);
     return code;
 }
 
 int nzd_overlay_lay_place(struct nzd_laying *all, uint32_t index)
 {
     const struct nzd_overlay_place *place = &all->plan.places[index];
+    const struct around around = {all, index};
     char path[NZD_OVERLAY_PATH * 2];
     int size = snprintf(path, sizeof path, "%s/%s", all->fresh, place->within);
     if (size < 0 || (size_t)size >= sizeof path - 2)
@@ -128,10 +124,11 @@ int nzd_overlay_lay_place(struct nzd_laying *all, uint32_t index)
     int code = write_modules(all, index, folder);
     if (!code)
         code = write_spec(all, place, folder);
-    if (!code && symlinkat(place->base, folder, ".base") != 0)
-        code = nzd_overlay_io(path, all->err);
     if (!code)
-        code = nzd_overlay_link_rest(all, place->base, folder, NULL);
+        code = nzd_overlay_link(place->base, folder, ".base", all->err);
+    if (!code)
+        code = nzd_overlay_link_rest(place->base, folder, place->added,
+                                     skip_module, &around, all->err);
     close(folder);
-    return code ? code : link_siblings(all, path, place);
+    return code ? code : lay_siblings(all, path, index);
 }

@@ -1,249 +1,298 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay_plan.h"
 
-#include "file_rows.h"
-
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define APP  "/app/"
+#define PRIV "/priv/"
+
 struct planning {
+    struct nzd_journal *journal;
+    const struct nzd_overlay_base *base;
     struct nzd_overlay_plan *plan;
-    struct nzd_buf specs; /* digests of their blobs */
     struct nzd_err *err;
 };
-
-static void *grow(void *items, uint32_t count, uint32_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return items;
-    uint32_t wanted = *capacity ? 2 * *capacity : 32;
-    void *grown = realloc(items, wanted * size);
-    if (grown)
-        *capacity = wanted;
-    return grown;
-}
 
 static const char *keep(struct planning *p, const char *text, size_t size)
 {
     return nzd_arena_text(&p->plan->arena, text, size);
 }
 
-/* --- folders ------------------------------------------------------------- */
-
-static const char *last_two(const char *path)
+static const char *behind(const char *name, const char *head)
 {
-    const char *slash = strrchr(path, '/');
-    const char *before =
-        slash ? memrchr(path, '/', (size_t)(slash - path)) : NULL;
-    return before ? before + 1 : path;
+    size_t size = strlen(head);
+    return strncmp(name, head, size) == 0 ? name + size : NULL;
 }
 
-/* "counter" of "counter-0.1.0/ebin"; "" of a folder that is no application's.
- */
-static const char *app_of(struct planning *p, const char *tail)
+const struct nzd_overlay_app *
+nzd_overlay_plan_app(const struct nzd_overlay_plan *plan, const char *name)
 {
-    size_t size = strcspn(tail, "/");
-    if (strcmp(tail + size, "/ebin") != 0)
-        return "";
-    const char *hyphen = memchr(tail, '-', size);
-    if (hyphen && isdigit((unsigned char)hyphen[1]))
-        size = (size_t)(hyphen - tail);
-    return keep(p, tail, size);
+    for (uint32_t i = 0; i < plan->app_count; i++)
+        if (strcmp(plan->apps[i].name, name) == 0)
+            return &plan->apps[i];
+    return NULL;
 }
 
-/* Index of the place; UINT32_MAX without memory. */
-static uint32_t place_of(struct planning *p, const char *path)
+/* --- files --------------------------------------------------------------- */
+
+static int note_app(struct planning *p, const char *name,
+                    const struct nzd_live_row *row)
 {
     struct nzd_overlay_plan *plan = p->plan;
-    const char *slash = strrchr(path, '/');
-    size_t size = slash ? (size_t)(slash - path) : 0;
-    for (uint32_t i = 0; i < plan->place_count; i++)
-        if (strlen(plan->places[i].base) == size &&
-            memcmp(plan->places[i].base, path, size) == 0)
-            return i;
-    void *places = grow(plan->places, plan->place_count, &plan->place_capacity,
-                        sizeof *plan->places);
-    if (!places)
-        return UINT32_MAX;
-    plan->places = places;
-    struct nzd_overlay_place *place = &plan->places[plan->place_count];
-    memset(place, 0, sizeof *place);
-    place->base = keep(p, path, size);
-    place->tail = place->base ? last_two(place->base) : NULL;
-    place->app = place->tail ? app_of(p, place->tail) : NULL;
-    return place->app ? plan->place_count++ : UINT32_MAX;
-}
-
-/* --- rows ---------------------------------------------------------------- */
-
-static int bad_row(struct planning *p, const char *module)
-{
-    return nzd_err_set(p->err, NZD_EJOURNAL,
-                       "module %.100s in force names no folder of the base",
-                       module);
-}
-
-static int note_module(void *context, const struct nzd_live_row *row)
-{
-    struct planning *p = context;
-    struct nzd_overlay_plan *plan = p->plan;
-    const char *path = row->base_path[0] ? row->base_path : row->path;
-    if (path[0] != '/' || strchr(row->module, '/'))
-        return bad_row(p, row->module);
-    void *modules = grow(plan->modules, plan->module_count,
-                         &plan->module_capacity, sizeof *plan->modules);
-    if (!modules)
+    void *apps = nzd_overlay_plan_grow(plan->apps, plan->app_count,
+                                       &plan->app_capacity, sizeof *plan->apps);
+    if (!apps)
         return nzd_err_memory(p->err);
-    plan->modules = modules;
-    struct nzd_overlay_module *module = &plan->modules[plan->module_count++];
-    module->name = keep(p, row->module, strlen(row->module));
-    module->blob = row->blob;
-    module->added = nzd_digest_is_zero(&row->base_md5);
-    module->folder = place_of(p, path);
-    return module->name && module->folder != UINT32_MAX
-               ? 0
-               : nzd_err_memory(p->err);
+    plan->apps = apps;
+    plan->apps[plan->app_count] =
+        (struct nzd_overlay_app){.name = keep(p, name, strlen(name)),
+                                 .blob = row->blob,
+                                 .added = nzd_digest_is_zero(&row->base_md5)};
+    return plan->apps[plan->app_count++].name ? 0 : nzd_err_memory(p->err);
+}
+
+/* "static/app.js": nothing that would lead out of its folder. */
+static bool is_plain(const char *path)
+{
+    while (*path) {
+        size_t size = strcspn(path, "/");
+        bool dots = (size == 1 && path[0] == '.') ||
+                    (size == 2 && path[0] == '.' && path[1] == '.');
+        if (size == 0 || dots)
+            return false;
+        path += size;
+        if (*path == '/' && !*++path)
+            return false;
+    }
+    return true;
+}
+
+static int note_priv(struct planning *p, const char *name,
+                     const struct nzd_live_row *row)
+{
+    struct nzd_overlay_plan *plan = p->plan;
+    const char *path = strchr(name, '/');
+    if (!path || path == name || !path[1] || !is_plain(path + 1))
+        return nzd_err_set(p->err, NZD_EJOURNAL, "%.200s is no file of priv",
+                           row->module);
+    void *files =
+        nzd_overlay_plan_grow(plan->files, plan->file_count,
+                              &plan->file_capacity, sizeof *plan->files);
+    if (!files)
+        return nzd_err_memory(p->err);
+    plan->files = files;
+    struct nzd_overlay_file *file = &plan->files[plan->file_count++];
+    *file = (struct nzd_overlay_file){
+        .app = keep(p, name, (size_t)(path - name)),
+        .path = keep(p, path + 1, strlen(path + 1)),
+        .blob = row->blob,
+        .executable = row->flags & NZD_ROW_EXECUTABLE};
+    return file->app && file->path ? 0 : nzd_err_memory(p->err);
+}
+
+static int note_text(struct planning *p, const struct nzd_live_row *row)
+{
+    static const char *const names[NZD_OVERLAY_TEXTS] = {
+        [NZD_OVERLAY_SCRIPT] = "/boot",
+        [NZD_OVERLAY_SYS_CONFIG] = "/sys.config",
+        [NZD_OVERLAY_VM_ARGS] = "/vm.args",
+        [NZD_OVERLAY_RUNTIME] = "/runtime.exs"};
+    for (int i = 0; i < NZD_OVERLAY_TEXTS; i++)
+        if (strcmp(row->module, names[i]) == 0) {
+            p->plan->texts[i] =
+                (struct nzd_overlay_own){.differs = true, .blob = row->blob};
+            return 0;
+        }
+    return nzd_err_set(p->err, NZD_EJOURNAL,
+                       "%.200s in force is no file of a release", row->module);
 }
 
 static int note_file(void *context, const struct nzd_live_row *row)
 {
     struct planning *p = context;
-    if (nzd_file_rows_app(row->module))
-        nzd_buf_bytes(&p->specs, row->blob.bytes, NZD_DIGEST_SIZE);
-    return p->specs.failed ? nzd_err_memory(p->err) : 0;
+    const char *name = behind(row->module, APP);
+    p->plan->differs = true;
+    if (name)
+        return note_app(p, name, row);
+    name = behind(row->module, PRIV);
+    return name ? note_priv(p, name, row) : note_text(p, row);
 }
 
-static int keep_spec(struct planning *p, const struct nzd_term *spec)
-{
-    struct nzd_overlay_plan *plan = p->plan;
-    void *specs = grow(plan->specs, plan->spec_count, &plan->spec_capacity,
-                       sizeof(const struct nzd_term *));
-    if (!specs)
-        return nzd_err_memory(p->err);
-    plan->specs = specs;
-    plan->specs[plan->spec_count++] = spec;
-    return 0;
-}
-
-static int read_spec(struct planning *p, struct nzd_journal *journal,
-                     const struct nzd_digest *blob)
+static int read_spec(struct planning *p, struct nzd_overlay_app *app)
 {
     struct nzd_buf bytes = {0};
-    const struct nzd_term *spec = NULL;
     const char *kept = NULL;
-    int code = nzd_journal_get_blob(journal, blob, &bytes, p->err);
+    int code = nzd_journal_get_blob(p->journal, &app->blob, &bytes, p->err);
     if (!code)
         kept = keep(p, (const char *)bytes.data, bytes.size);
     if (!code && !kept)
         code = nzd_err_memory(p->err);
     if (!code)
         code = nzd_term_decode(nzd_view_of(kept, bytes.size), &p->plan->arena,
-                               &spec, p->err);
+                               &app->spec, p->err);
     nzd_buf_clear(&bytes);
-    if (!code && !nzd_term_is_tagged(spec, "application", 3))
+    if (!code && !nzd_term_is_tagged(app->spec, "application", 3))
         code = nzd_err_set(p->err, NZD_EJOURNAL,
-                           "a specification in force is none");
-    return code ? code : keep_spec(p, spec);
+                           "the specification of %.100s in force is none",
+                           app->name);
+    return code;
 }
 
-/* --- names in the overlay ------------------------------------------------ */
-
-const struct nzd_term *nzd_overlay_plan_spec(const struct nzd_overlay_plan *p,
-                                             const char *app)
+static int read_specs(struct planning *p)
 {
-    for (uint32_t i = 0; i < p->spec_count; i++)
-        if (nzd_term_is_atom(nzd_term_at(p->specs[i], 1), app))
-            return p->specs[i];
-    return NULL;
+    int code = 0;
+    for (uint32_t i = 0; i < p->plan->app_count && !code; i++)
+        if (!nzd_digest_is_zero(&p->plan->apps[i].blob))
+            code = read_spec(p, &p->plan->apps[i]);
+    return code;
 }
 
-/* The version in force stands in the folder's name where the base's did. */
-static const char *within(struct nzd_overlay_plan *plan,
-                          const struct nzd_overlay_place *place)
+static bool is_removed(const struct nzd_overlay_plan *plan, const char *app)
 {
-    const struct nzd_term *spec = nzd_overlay_plan_spec(plan, place->app);
-    const struct nzd_term *vsn =
-        spec ? nzd_term_get(nzd_term_at(spec, 2), "vsn") : NULL;
-    const char *version = vsn ? nzd_term_text(vsn, &plan->arena) : NULL;
-    bool numbered = place->tail[strlen(place->app)] == '-';
-    if (!place->app[0])
-        return nzd_arena_printf(&plan->arena, "%s",
-                                strrchr(place->base, '/') + 1);
-    if (version && numbered && !strchr(version, '/'))
-        return nzd_arena_printf(&plan->arena, "lib/%s-%.200s/ebin", place->app,
-                                version);
-    return nzd_arena_printf(&plan->arena, "lib/%s", place->tail);
+    const struct nzd_overlay_app *own = nzd_overlay_plan_app(plan, app);
+    return own && !own->spec;
 }
 
-static int name_places(struct planning *p)
+/* --- modules ------------------------------------------------------------- */
+
+static int add_module(struct planning *p, const struct nzd_live_row *row,
+                      uint32_t folder, bool moved)
+{
+    static const struct nzd_digest none;
+    struct nzd_overlay_plan *plan = p->plan;
+    void *modules =
+        nzd_overlay_plan_grow(plan->modules, plan->module_count,
+                              &plan->module_capacity, sizeof *plan->modules);
+    if (!modules)
+        return nzd_err_memory(p->err);
+    plan->modules = modules;
+    struct nzd_overlay_module *module = &plan->modules[plan->module_count++];
+    *module = (struct nzd_overlay_module){
+        .name = keep(p, row->module, strlen(row->module)),
+        .blob = moved ? none : row->blob,
+        .added = nzd_digest_is_zero(&row->base_md5),
+        .moved = moved,
+        .folder = folder};
+    return module->name ? 0 : nzd_err_memory(p->err);
+}
+
+/* A boot script of its own loads each module from the folder of the
+ * application that it belongs to there; in the base it may be another's. */
+static bool is_moved(const struct planning *p, const struct nzd_live_row *row,
+                     const char *owner)
+{
+    return p->plan->texts[NZD_OVERLAY_SCRIPT].differs && owner[0] &&
+           row->application[0] && strcmp(owner, row->application) != 0 &&
+           !nzd_digest_is_zero(&row->blob);
+}
+
+static int move_module(struct planning *p, const struct nzd_live_row *row)
+{
+    uint32_t home =
+        nzd_overlay_plan_home(p->plan, p->base, row->application, p->err);
+    return home == NZD_OVERLAY_NOWHERE ? p->err->code
+                                       : add_module(p, row, home, false);
+}
+
+static int note_module(void *context, const struct nzd_live_row *row)
+{
+    struct planning *p = context;
+    const char *path = row->base_path[0] ? row->base_path : row->path;
+    const char *slash = strrchr(path, '/');
+    p->plan->differs = true;
+    if (path[0] != '/' || strchr(row->module, '/'))
+        return nzd_err_set(p->err, NZD_EJOURNAL,
+                           "module %.100s in force names no folder of the base",
+                           row->module);
+    const char *folder = keep(p, path, (size_t)(slash - path));
+    const char *owner = folder ? nzd_overlay_plan_owner(p->plan, folder) : NULL;
+    if (!owner)
+        return nzd_err_memory(p->err);
+    bool moved = is_moved(p, row, owner);
+    int code = moved ? move_module(p, row) : 0;
+    if (code || is_removed(p->plan, owner))
+        return code;
+    uint32_t place = nzd_overlay_plan_folder(p->plan, folder);
+    return place == NZD_OVERLAY_NOWHERE ? nzd_err_memory(p->err)
+                                        : add_module(p, row, place, moved);
+}
+
+/* --- applications without modules that differ ---------------------------- */
+
+static int find_homes(struct planning *p)
 {
     struct nzd_overlay_plan *plan = p->plan;
-    for (uint32_t i = 0; i < plan->place_count; i++) {
-        struct nzd_overlay_place *place = &plan->places[i];
-        place->within = within(plan, place);
-        if (!place->within)
-            return nzd_err_memory(p->err);
-        for (uint32_t k = 0; k < i; k++)
-            if (strcmp(plan->places[k].within, place->within) == 0)
-                return nzd_err_set(p->err, NZD_EJOURNAL,
-                                   "%s and %s are the same folder",
-                                   plan->places[k].base, place->base);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < plan->app_count; i++)
+        if (plan->apps[i].added && plan->apps[i].spec &&
+            nzd_overlay_plan_home(plan, p->base, plan->apps[i].name, p->err) ==
+                NZD_OVERLAY_NOWHERE)
+            return p->err->code;
+    for (uint32_t i = 0; i < plan->file_count; i++) {
+        struct nzd_overlay_file *file = &plan->files[i];
+        if (is_removed(plan, file->app))
+            continue;
+        file->folder = nzd_overlay_plan_home(plan, p->base, file->app, p->err);
+        if (file->folder == NZD_OVERLAY_NOWHERE)
+            return p->err->code;
+        plan->files[kept++] = *file;
     }
+    plan->file_count = kept;
     return 0;
 }
 
-static bool is_open(struct nzd_journal *journal, const struct nzd_digest *base,
-                    uint64_t generation)
+/* --- all of it ----------------------------------------------------------- */
+
+static bool is_open(struct nzd_journal *journal,
+                    const struct nzd_overlay_base *base, uint64_t generation)
 {
     struct nzd_txn txn;
     if (nzd_journal_open_txn(journal, &txn, NULL))
         return false;
-    bool open = txn.id == generation && nzd_digest_equal(&txn.base, base);
+    bool open =
+        txn.id == generation && nzd_digest_equal(&txn.base, base->identity);
     nzd_txn_clear(&txn);
     return open;
 }
 
-static int read_specs(struct planning *p, struct nzd_journal *journal)
+static int read_rows(struct planning *p, uint64_t generation, bool open)
 {
-    int code = 0;
-    for (size_t at = 0; at < p->specs.size && !code; at += NZD_DIGEST_SIZE) {
-        struct nzd_digest blob;
-        memcpy(blob.bytes, p->specs.data + at, NZD_DIGEST_SIZE);
-        code = read_spec(p, journal, &blob);
-    }
-    return code;
+    const struct nzd_digest *base = p->base->identity;
+    int code = open ? nzd_journal_each_target_file(p->journal, generation,
+                                                   note_file, p, p->err)
+                    : nzd_journal_each_live_file(p->journal, base, note_file, p,
+                                                 p->err);
+    if (!code)
+        code = read_specs(p);
+    if (code)
+        return code;
+    return open ? nzd_journal_each_target(p->journal, generation, note_module,
+                                          p, p->err)
+                : nzd_journal_each_live(p->journal, base, note_module, p,
+                                        p->err);
 }
 
 int nzd_overlay_plan_read(struct nzd_journal *journal,
-                          const struct nzd_digest *base, uint64_t generation,
-                          struct nzd_overlay_plan *out, struct nzd_err *err)
+                          const struct nzd_overlay_base *base,
+                          uint64_t generation, struct nzd_overlay_plan *out,
+                          struct nzd_err *err)
 {
-    struct planning p = {.plan = out, .err = err};
+    struct planning p = {
+        .journal = journal, .base = base, .plan = out, .err = err};
     memset(out, 0, sizeof *out);
-    bool open = is_open(journal, base, generation);
-    int code =
-        open ? nzd_journal_each_target_file(journal, generation, note_file, &p,
-                                            err)
-             : nzd_journal_each_live_file(journal, base, note_file, &p, err);
+    int code = read_rows(&p, generation, is_open(journal, base, generation));
     if (!code)
-        code = read_specs(&p, journal);
-    if (!code)
-        code = open
-                   ? nzd_journal_each_target(journal, generation, note_module,
-                                             &p, err)
-                   : nzd_journal_each_live(journal, base, note_module, &p, err);
-    if (!code)
-        code = name_places(&p);
-    nzd_buf_clear(&p.specs);
-    return code;
+        code = find_homes(&p);
+    return code ? code : nzd_overlay_plan_name(out, err);
 }
 
 void nzd_overlay_plan_clear(struct nzd_overlay_plan *plan)
 {
     free(plan->modules);
+    free(plan->files);
     free(plan->places);
-    free(plan->specs);
+    free(plan->apps);
     nzd_arena_clear(&plan->arena);
     memset(plan, 0, sizeof *plan);
 }

@@ -117,6 +117,22 @@ static term *last_load(struct touching *t, term *list,
     return found;
 }
 
+/* Loaded twice it would have old code from the first moment on. */
+static bool is_listed(term *script_list, const char *module)
+{
+    for (uint32_t i = 0; i < script_list->count; i++) {
+        term *item = script_list->children[i];
+        term *list = nzd_term_at(item, 1);
+
+        if (!nzd_term_is_tagged(item, "primLoad", 2))
+            continue;
+        for (uint32_t k = 0; k < nzd_term_length(list); k++)
+            if (nzd_term_is_atom(nzd_term_at(list, k), module))
+                return true;
+    }
+    return false;
+}
+
 static uint32_t added_count(const struct touching *t)
 {
     uint32_t count = 0;
@@ -136,6 +152,8 @@ static uint32_t add_modules(struct touching *t, term *script_list, term *item,
             last_load(t, script_list, folder) != item)
             continue;
         for (uint32_t k = 0; k < folder->added_count; k++) {
+            if (is_listed(script_list, folder->added[k]))
+                continue;
             modules[count] = nzd_term_new_atom(t->arena, &t->atoms,
                                                nzd_view_text(folder->added[k]));
             t->failed |= modules[count++] == NULL;
@@ -232,16 +250,26 @@ static term *touch_command(struct touching *t, term *list, term *item)
     return item;
 }
 
+/* The first module of the folder that the script does not load, or NULL. */
+static const char *missing(term *list, const struct nzd_script_folder *folder)
+{
+    for (uint32_t i = 0; i < folder->added_count; i++)
+        if (!is_listed(list, folder->added[i]))
+            return folder->added[i];
+    return NULL;
+}
+
 static int check(struct touching *t, term *list, struct nzd_err *err)
 {
     for (uint32_t i = 0; i < t->touch->folder_count; i++) {
         const struct nzd_script_folder *folder = &t->touch->folders[i];
+        const char *module = missing(list, folder);
 
-        if (folder->added_count > 0 && !last_load(t, list, folder))
+        if (module && !last_load(t, list, folder))
             return nzd_err_set(err, NZD_EBUNDLE,
                                "the boot script loads nothing from %s, where "
                                "%s is added",
-                               folder->tail, folder->added[0]);
+                               folder->tail, module);
     }
     return 0;
 }

@@ -31,8 +31,8 @@ struct nzd_script_touch {
 /*
  * Terms of `script` are shared by the result. NZD_EBUNDLE: it is no boot
  * script, or a folder that modules are added to is in none of its paths: the
- * message names it. A specification of an application that the script does
- * not load is passed over.
+ * message names it. An added module that the script loads already, and a
+ * specification of an application that it does not load, are passed over.
  */
 int nzd_script_touch(const struct nzd_term *script,
                      const struct nzd_script_touch *touch,

@@ -34,6 +34,8 @@
 %% is run again, ever more rarely, until somebody has taken over.
 -module(nzd_agent).
 
+-include_lib("kernel/include/file.hrl").
+
 -export([start/1]).
 %% Spawned by name, so that no closure of ours outlives an agent.
 -export([server_init/2, guard_init/2, guard_adopt/2, purge_init/1, io_init/1]).
@@ -498,7 +500,7 @@ act({paths, Folders, Boot}, State) ->
 %% What is to be booted is laid out. The answer goes out before it all ends.
 act({restart, Boot}, State) ->
     ok = remember_boot_file(),
-    case init:make_permanent(native(Boot), false) of
+    case restart_with(native(Boot)) of
         ok -> {init:restart(), State};
         {error, _} = Error -> {Error, State}
     end;
@@ -543,7 +545,95 @@ put_paths(Folders, Boot) ->
             [proplists:get_value(B, Folders, B) || B <- Base],
     case New =:= Now orelse set_path(New) of
         true when Boot =:= <<>> -> ok;
-        true -> init:make_permanent(native(Boot), false);
+        true -> restart_with(native(Boot));
+        {error, _} = Error -> Error
+    end.
+
+%% What init:restart/0 boots. The configuration goes with the script: the file
+%% beside it is read in place of the release's, which -config names first;
+%% init:make_permanent/2 changes no other.
+restart_with(Boot) ->
+    File = filename:join(filename:dirname(Boot), "sys.config"),
+    case {config_argument(), is_overlays_own(File)} of
+        {none, true} -> {error, <<"-config does not name the release's sys.config first">>};
+        {Is, false} when Is =:= none; Is =:= base -> init:make_permanent(Boot, false);
+        _ -> restart_with(Boot, config_to_read(File))
+    end.
+
+restart_with(Boot, {ok, Config}) ->
+    case init:make_permanent(Boot, Config) of
+        ok -> name_config(Config);
+        {error, _} = Error -> Error
+    end;
+restart_with(_Boot, {error, _} = Error) ->
+    Error.
+
+%% Elixir's config providers read it once more, by this name.
+name_config(Config) ->
+    case os:getenv("RELEASE_SYS_CONFIG") of
+        false -> ok;
+        _ -> true = os:putenv("RELEASE_SYS_CONFIG", Config), ok
+    end.
+
+%% What -config names first: the release's file, that of an overlay, a copy of
+%% one of them that a release's script has made, or none of these.
+config_argument() ->
+    case init:get_argument(config) of
+        {ok, [[First] | _]} -> kind_of_config(config_file(First));
+        _ -> none
+    end.
+
+kind_of_config(File) ->
+    Copy = os:getenv("RELEASE_SYS_CONFIG"),
+    case boot_file() of
+        none ->
+            none;
+        Boot ->
+            Base = filename:join(filename:dirname(Boot), "sys.config"),
+            Kinds = [
+                {overlay, is_overlay(File)},
+                {base, is_same_file(File, Base)},
+                {copy, Copy =/= false andalso config_file(Copy) =:= File},
+                {none, true}
+            ],
+            element(1, lists:keyfind(true, 2, Kinds))
+    end.
+
+config_file(Name) ->
+    filename:absname(filename:rootname(Name, ".config") ++ ".config").
+
+is_same_file(A, B) ->
+    case {file:read_file_info(A), file:read_file_info(B)} of
+        {{ok, #file_info{major_device = D, inode = I}}, {ok, #file_info{major_device = D, inode = I}}} ->
+            true;
+        _ ->
+            A =:= B
+    end.
+
+%% Of a generation that has the base's it is a link.
+is_overlays_own(File) ->
+    is_overlay(File) andalso filelib:is_regular(File) andalso
+        element(1, file:read_link(File)) =:= error.
+
+%% One that Elixir writes to is copied first, as the release's script does.
+config_to_read(File) ->
+    case file:read_file(File) of
+        {ok, Bytes} ->
+            case binary:match(Bytes, <<"RUNTIME_CONFIG=true">>) of
+                nomatch -> {ok, filename:rootname(File)};
+                _ -> copy_config(Bytes, os:getenv("RELEASE_TMP"))
+            end;
+        {error, Reason} ->
+            {error, {text(File), Reason}}
+    end.
+
+copy_config(_Bytes, false) ->
+    {error, <<"RELEASE_TMP names no folder for a copy of sys.config">>};
+copy_config(Bytes, Tmp) ->
+    To = filename:join(Tmp, "nzd-" ++ os:getpid() ++ ".runtime"),
+    _ = filelib:ensure_dir(To),
+    case file:write_file(To ++ ".config", Bytes) of
+        ok -> {ok, To};
         {error, _} = Error -> Error
     end.
 
