@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define SAMPLE 2u /* of each subject */
+#define SAMPLE 1u /* of each subject */
 
 #define THROUGH "--min", "restart-vm", "--max", "restart-vm"
 static const struct operation apply = {

@@ -209,7 +209,7 @@ loop(State) ->
             loop(fenced_hook(From, Ref, Fence, {M, F, Args, Timeout}, State));
         {nzd, From, Ref, Fence, Request} ->
             {Answer, State1} = answer(From, Ref, Fence, Request, State),
-            From ! {nzd, Ref, Answer},
+            reply(From, Ref, Answer),
             loop(State1);
         {nodedown, Node} when
             is_pid(State#state.client), node(State#state.client) =:= Node
@@ -322,6 +322,11 @@ answer(From, Ref, Fence, Request, State) ->
             {{error, {crash, text(Text)}}, State}
     end.
 
+%% Who is gone is not called: for each answer to a late request the VM would
+%% look for that node once more, and the agent wait.
+reply(From, Ref, Answer) ->
+    erlang:send(From, {nzd, Ref, Answer}, [noconnect]).
+
 is_question(Request) when is_atom(Request) ->
     lists:member(Request, [hello, inventory, base_files]);
 is_question(Request) ->
@@ -362,7 +367,7 @@ fenced_hook(From, Ref, Fence, Call, State) ->
         true ->
             start_hook(From, Ref, Call, State);
         false ->
-            From ! {nzd, Ref, {error, fenced}},
+            reply(From, Ref, {error, fenced}),
             State
     end.
 
@@ -1350,7 +1355,7 @@ question(_From, _Ref, {on_disk, Names}, #state{chores = {_, Gone, _}}) ->
     Leaving = [atom_to_binary(M) || M <- Gone],
     {on_disk, lists:flatmap(fun on_disk/1, Names -- Leaving)};
 question(From, Ref, {object, Names}, _State) ->
-    _ = [From ! {nzd, Ref, object(N)} || N <- Names],
+    _ = [reply(From, Ref, object(N)) || N <- Names],
     ok;
 question(_From, _Ref, base_files, _State) ->
     {base_files, base_files()};
@@ -1888,7 +1893,7 @@ stop_hook(#state{hook = Pid} = State) ->
 -spec hook_init(pid(), pid(), term(), tuple()) -> ok.
 hook_init(Agent, From, Ref, {M, F, Args, Timeout}) ->
     AgentRef = monitor(process, Agent),
-    From ! {nzd, Ref, call(M, F, Args, Timeout, {Agent, AgentRef})},
+    reply(From, Ref, call(M, F, Args, Timeout, {Agent, AgentRef})),
     ok.
 
 call(M, F, Args, Timeout, {Agent, AgentRef}) ->
