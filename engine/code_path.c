@@ -2,7 +2,7 @@
 #include "code_path.h"
 
 #include "../staging/script.h"
-#include "file_rows.h"
+#include "file_rows_live.h"
 #include "overlay.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 static int know_base(struct nzd_question *q, struct nzd_inventory *own,
                      const struct nzd_term **script, struct nzd_err *err)
 {
-    *script = q->old.boot_script;
+    *script = q->own.boot_script;
     if (q->base.name[0])
         return 0;
     int code = nzd_node_base(q->node, &q->hello, own, &q->base, err);

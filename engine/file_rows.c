@@ -1,318 +1,456 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_rows.h"
 
-#include "snapshot.h"
+#include "../journal/file_row.h"
+#include "../staging/script.h"
+#include "file_put.h"
 
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *nzd_file_rows_app(const char *name)
-{
-    size_t size = strlen(NZD_FILE_APP);
-    return strncmp(name, NZD_FILE_APP, size) == 0 ? name + size : NULL;
-}
-
-bool nzd_file_rows_priv(const char *name, char app[NZD_FILE_ROWS_APP_MAX],
-                        char file[NZD_FILE_ROWS_APP_MAX])
-{
-    size_t head = strlen(NZD_FILE_PRIV);
-    if (strncmp(name, NZD_FILE_PRIV, head) != 0)
-        return false;
-    const char *slash = strchr(name + head, '/');
-    if (!slash || slash == name + head || !slash[1])
-        return false;
-    int size = snprintf(app, NZD_FILE_ROWS_APP_MAX, "%.*s",
-                        (int)(slash - name - (ptrdiff_t)head), name + head);
-    int rest = snprintf(file, NZD_FILE_ROWS_APP_MAX, "priv%s", slash);
-    return size < NZD_FILE_ROWS_APP_MAX && rest < NZD_FILE_ROWS_APP_MAX;
-}
-
-static struct nzd_digest encode(const struct nzd_term *spec,
-                                struct nzd_buf *bytes)
-{
-    struct nzd_digest none = {{0}};
-    nzd_buf_reset(bytes);
-    if (!spec)
-        return none;
-    nzd_etf_version(bytes);
-    nzd_term_encode(spec, bytes);
-    return bytes->failed ? none : nzd_digest_of(nzd_buf_view(bytes));
-}
-
-/* --- what is in force ---------------------------------------------------- */
-
-struct in_force {
-    struct nzd_live_row *rows; /* names, blobs and sizes only */
-    uint32_t count;
-    uint32_t capacity;
+/*
+ * Of each file: what is in force, what the node has before and after, and what
+ * the base has. A row is due where before and after differ, or where what is
+ * in force is not what the node will have.
+ */
+struct making {
+    struct nzd_transaction *t;
+    struct nzd_file_set in_force;
+    struct nzd_file_set of_base; /* what the base has of them */
+    struct nzd_file_set done;    /* by their names: they have their row, or
+                                    need none */
+    bool runs;                   /* the node has what is in force */
+    bool restarts;               /* into the new side */
+    struct nzd_buf scratch;
     struct nzd_err *err;
 };
 
-static int keep_live(void *context, const struct nzd_live_row *row)
+struct sides {
+    const char *name;
+    const char *app;
+    const struct nzd_file_side *in_force; /* NULL: what the base has */
+    struct nzd_file_side base, before, after;
+};
+
+bool nzd_file_rows_restarts(const struct nzd_plan *plan)
 {
-    struct in_force *all = context;
-    if (all->count == all->capacity) {
-        uint32_t capacity = all->capacity ? 2 * all->capacity : 32;
-        void *rows = realloc(all->rows, capacity * sizeof *all->rows);
-        if (!rows)
-            return nzd_err_memory(all->err);
-        all->rows = rows;
-        all->capacity = capacity;
-    }
-    struct nzd_live_row *kept = &all->rows[all->count++];
-    memset(kept, 0, sizeof *kept);
-    kept->module = strdup(row->module);
-    kept->blob = row->blob;
-    kept->bytes = row->bytes;
-    return kept->module ? 0 : nzd_err_memory(all->err);
+    enum nzd_need need = nzd_plan_need(plan);
+    return plan->verdict == NZD_LEVEL_RESTART_VM &&
+           (need == NZD_NEED_RESTART || need == NZD_NEED_START);
 }
 
-static void clear_live(struct in_force *all)
+/* --- a row --------------------------------------------------------------- */
+
+static bool same(const struct nzd_file_side *a, const struct nzd_file_side *b)
 {
-    for (uint32_t i = 0; i < all->count; i++)
-        nzd_live_row_clear(&all->rows[i]);
-    free(all->rows);
+    return nzd_digest_equal(&a->md5, &b->md5);
 }
 
-static const struct nzd_live_row *find_live(const struct in_force *all,
-                                            const char *app)
+static void fill_sides(struct nzd_module_row *row, const struct sides *sides)
 {
-    for (uint32_t i = 0; i < all->count; i++) {
-        const char *name = nzd_file_rows_app(all->rows[i].module);
-        if (name && strcmp(name, app) == 0)
-            return &all->rows[i];
-    }
-    return NULL;
+    const struct nzd_file_side *after = &sides->after;
+    const struct nzd_file_side *before = &sides->before;
+    row->old_md5 = before->md5;
+    row->old_blob = before->blob;
+    row->old_bytes = before->bytes;
+    row->new_md5 = after->md5;
+    row->new_blob = after->blob;
+    row->new_bytes = after->bytes;
+    row->flags = nzd_digest_is_zero(&after->md5) ? before->flags : after->flags;
+    if (nzd_digest_is_zero(&after->blob) && !nzd_digest_is_zero(&after->md5))
+        row->flags |= NZD_ROW_TO_BASE;
+    row->change = nzd_file_row_change(&row->old_md5, &row->new_md5);
 }
 
-/* --- rows ---------------------------------------------------------------- */
-
-static int append(struct nzd_transaction *t, const char *app,
-                  const struct nzd_digest *before, uint64_t before_bytes,
-                  const struct nzd_digest *after, uint64_t after_bytes,
-                  struct nzd_err *err)
+static int append(struct making *m, const struct sides *sides)
 {
+    struct nzd_transaction *t = m->t;
     void *rows = realloc(t->rows, (t->row_count + 1) * sizeof *t->rows);
-    struct nzd_buf name = {0};
     if (!rows)
-        return nzd_err_memory(err);
+        return nzd_err_memory(m->err);
     t->rows = rows;
     struct nzd_module_row *row = &t->rows[t->row_count++];
     memset(row, 0, sizeof *row);
-    nzd_buf_printf(&name, NZD_FILE_APP "%s", app);
-    row->change = NZD_MODULE_CHANGED;
-    row->module = strdup(nzd_buf_string(&name));
-    row->application = strdup(app);
+    fill_sides(row, sides);
+    row->module = strdup(sides->name);
+    row->application = strdup(sides->app);
     row->old_path = strdup("");
     row->new_path = strdup("");
-    row->old_blob = row->old_md5 = *before;
-    row->new_blob = row->new_md5 = *after;
-    row->old_bytes = before_bytes;
-    row->new_bytes = after_bytes;
-    bool whole = !name.failed && row->module && row->application &&
-                 row->old_path && row->new_path;
-    nzd_buf_clear(&name);
-    return whole ? 0 : nzd_err_memory(err);
+    return row->module && row->application && row->old_path && row->new_path
+               ? 0
+               : nzd_err_memory(m->err);
+}
+
+static int add_row(struct making *m, const struct sides *sides)
+{
+    const struct nzd_file_side named = {.name = sides->name};
+    const struct nzd_file_side *in_force =
+        sides->in_force ? sides->in_force : &sides->base;
+    if (nzd_file_set_put(&m->done, &named, m->err))
+        return m->err->code;
+    if (same(&sides->before, &sides->after) && same(in_force, &sides->after))
+        return 0;
+    return append(m, sides);
+}
+
+/* --- specifications ------------------------------------------------------ */
+
+static struct nzd_file_side side_of_spec(const struct nzd_term *spec,
+                                         struct nzd_buf *bytes)
+{
+    struct nzd_file_side side = {.name = NULL};
+    nzd_buf_reset(bytes);
+    if (!spec)
+        return side;
+    nzd_etf_version(bytes);
+    nzd_term_encode(spec, bytes);
+    if (!bytes->failed)
+        side.md5 = side.blob = nzd_digest_of(nzd_buf_view(bytes));
+    side.bytes = bytes->size;
+    return side;
+}
+
+/* NULL without memory. */
+static const struct nzd_file_side *find_spec(struct making *m, const char *app,
+                                             struct nzd_buf *name)
+{
+    nzd_buf_reset(name);
+    nzd_buf_printf(name, NZD_FILE_APP "%s", app);
+    return name->failed ? NULL
+                        : nzd_file_set_find(&m->in_force, nzd_buf_string(name));
 }
 
 /* What the node says it has comes from its disk; where the journal holds
  * another one in force, that is what runs, unless the VM was restarted. */
-static int add_app(struct nzd_transaction *t, const struct nzd_app *app,
-                   const struct in_force *live, bool runs, struct nzd_err *err)
+static int add_spec(struct making *m, const char *app,
+                    const struct nzd_term *old, const struct nzd_term *new)
 {
-    struct nzd_buf bytes = {0};
-    const struct nzd_app *old = nzd_inventory_app(&t->q->old, app->name);
-    const struct nzd_live_row *row = find_live(live, app->name);
-    struct nzd_digest disk = encode(old ? old->spec : NULL, &bytes);
-    struct nzd_digest before = disk;
-    uint64_t before_bytes = bytes.size, after_bytes;
-    if (row && runs) {
-        before = row->blob;
-        before_bytes = row->bytes;
-    }
-    struct nzd_digest after = encode(app->spec, &bytes);
-    after_bytes = bytes.size;
-    bool failed = bytes.failed;
-    nzd_buf_clear(&bytes);
-    if (failed)
-        return nzd_err_memory(err);
-    bool settled = row ? nzd_digest_equal(&row->blob, &after) : true;
-    if (nzd_digest_is_zero(&disk) ||
-        (settled && nzd_digest_equal(&before, &after)))
-        return 0;
-    return append(t, app->name, &before, before_bytes, &after, after_bytes,
-                  err);
+    struct nzd_buf name = {0};
+    struct sides sides = {.app = app, .in_force = find_spec(m, app, &name)};
+    sides.name = nzd_buf_string(&name);
+    sides.base = sides.before = side_of_spec(old, &m->scratch);
+    if (sides.in_force && m->runs)
+        sides.before = *sides.in_force;
+    sides.after = side_of_spec(new, &m->scratch);
+    int code = name.failed || m->scratch.failed ? nzd_err_memory(m->err) : 0;
+    /* One that nobody could read is none of ours. */
+    bool known = !nzd_digest_is_zero(&sides.before.md5) || !old;
+    if (!code && known)
+        code = add_row(m, &sides);
+    nzd_buf_clear(&name);
+    return code;
 }
 
-static bool generation_runs(struct nzd_transaction *t)
+static const struct nzd_term *old_spec(struct making *m, const char *app)
 {
-    struct nzd_txn in_force;
-    if (nzd_journal_in_force(t->journal, &t->q->base.identity, &in_force, NULL))
+    const struct nzd_app *old = nzd_inventory_app(&m->t->q->old, app);
+    return old ? old->spec : NULL;
+}
+
+static int add_kept_specs(struct making *m)
+{
+    const struct nzd_inventory *new = &m->t->q->new;
+    int code = 0;
+    for (uint32_t i = 0; i < new->app_count && !code; i++) {
+        const struct nzd_app *app = &new->apps[i];
+        const struct nzd_term *old = old_spec(m, app->name);
+        if (app->spec && old)
+            code = add_spec(m, app->name, old, app->spec);
+    }
+    return code;
+}
+
+/* What one boot script names and the other does not; an application that both
+ * name need not be loaded. */
+static int add_exchanged(struct making *m, const struct nzd_script *script)
+{
+    const struct nzd_question *q = m->t->q;
+    int code = 0;
+    for (uint32_t i = 0; i < q->new.app_count && !code; i++) {
+        const struct nzd_app *app = &q->new.apps[i];
+        if (app->spec && !nzd_inventory_app(&q->old, app->name) &&
+            !nzd_script_app(script, app->name))
+            code = add_spec(m, app->name, NULL, app->spec);
+    }
+    for (uint32_t i = 0; i < script->app_count && !code; i++) {
+        const char *app = script->apps[i].name;
+        const struct nzd_term *spec = old_spec(m, app);
+        if (spec && !nzd_inventory_app(&q->new, app))
+            code = add_spec(m, app, spec, NULL);
+    }
+    return code;
+}
+
+static int add_specs(struct making *m)
+{
+    const struct nzd_question *q = m->t->q;
+    struct nzd_arena arena = {0};
+    struct nzd_script script = {0};
+    int code = add_kept_specs(m);
+    if (code || !m->restarts || !q->new.is_release || !q->old.boot_script)
+        return code;
+    code = nzd_script_read(q->old.boot_script, &arena, &script, m->err);
+    if (!code)
+        code = add_exchanged(m, &script);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
+/* --- boot script and configuration --------------------------------------- */
+
+/* The base's own content needs no bytes, what is in force is held. */
+static void settle_after(struct sides *sides)
+{
+    if (same(&sides->after, &sides->base))
+        sides->after.blob = sides->base.blob;
+    else if (sides->in_force && same(&sides->after, sides->in_force))
+        sides->after.blob = sides->in_force->blob;
+}
+
+/* What the command line names must be there on both sides; of vm.args nothing
+ * comes into force without another process. */
+static bool is_exchanged(const struct making *m, const struct sides *sides)
+{
+    bool args = strcmp(sides->name, NZD_FILE_VM_ARGS) == 0;
+    if (args && nzd_plan_need(&m->t->q->plan) != NZD_NEED_START)
         return false;
-    bool runs = nzd_question_runs(t->q, t->journal, &in_force);
-    nzd_txn_clear(&in_force);
-    return runs;
+    if (args || strcmp(sides->name, NZD_FILE_SYS_CONFIG) == 0)
+        return !nzd_digest_is_zero(&sides->base.md5) &&
+               !nzd_digest_is_zero(&sides->after.md5);
+    return true;
+}
+
+static int add_setting(struct making *m, const char *name)
+{
+    const struct nzd_question *q = m->t->q;
+    struct sides sides = {.name = name,
+                          .app = "",
+                          .in_force = nzd_file_set_find(&m->in_force, name)};
+    int code = nzd_file_side_of(&q->own, name, NULL, &sides.base, m->err);
+    if (!code)
+        code = nzd_file_side_of(&q->new, name, NULL, &sides.after, m->err);
+    if (code)
+        return code;
+    memset(&sides.base.blob, 0, sizeof sides.base.blob);
+    sides.before = sides.in_force && m->runs ? *sides.in_force : sides.base;
+    settle_after(&sides);
+    return is_exchanged(m, &sides) ? add_row(m, &sides) : 0;
+}
+
+static int add_settings(struct making *m)
+{
+    int code = 0;
+    if (!m->restarts || !m->t->q->new.is_release)
+        return 0;
+    for (size_t i = 0; i < NZD_FILE_PUT_NAMES && !code; i++)
+        code = add_setting(m, nzd_file_put_names[i]);
+    return code;
+}
+
+/* --- priv ---------------------------------------------------------------- */
+
+static struct nzd_file_side side_of_file(const struct nzd_file *file)
+{
+    struct nzd_file_side side = {.name = NULL};
+    if (!file)
+        return side;
+    side.md5 = file->md5;
+    side.blob = file->content;
+    side.bytes = file->size;
+    side.flags = file->executable ? NZD_ROW_EXECUTABLE : 0;
+    return side;
+}
+
+static int too_large(struct making *m, const struct nzd_file *file)
+{
+    nzd_err_set(m->err, NZD_EREFUSED,
+                "%s of %s is too large for the journal, or what changes in "
+                "priv is, all in all",
+                file->path, file->app);
+    nzd_err_next(m->err, "install it the way the base was installed");
+    return NZD_EREFUSED;
+}
+
+static int add_file(struct making *m, const char *name, const char *app,
+                    const char *path)
+{
+    const struct nzd_question *q = m->t->q;
+    const struct nzd_file *new = nzd_inventory_priv(&q->new, app, path);
+    const struct nzd_file *own = nzd_inventory_priv(&q->own, app, path);
+    struct sides sides = {.name = name,
+                          .app = app,
+                          .in_force = nzd_file_set_find(&m->in_force, name),
+                          .base = side_of_file(own),
+                          .after = side_of_file(new)};
+    memset(&sides.base.blob, 0, sizeof sides.base.blob);
+    sides.before = sides.in_force && m->runs ? *sides.in_force : sides.base;
+    /* What a bundle cannot hold is not taken away. */
+    if (!new &&own && own->link)
+        sides.after = sides.base;
+    settle_after(&sides);
+    if (!same(&sides.after, &sides.base) &&
+        new &&nzd_digest_is_zero(&sides.after.blob))
+        return too_large(m, new);
+    return add_row(m, &sides);
+}
+
+/* The application is there, and not only named. */
+static bool is_held(const struct making *m, const bool *held, const char *app)
+{
+    const struct nzd_inventory *new = &m->t->q->new;
+    const struct nzd_app *found = nzd_inventory_app(new, app);
+    return found && held[found - new->apps];
+}
+
+static int note_files(struct making *m, const struct nzd_inventory *side,
+                      const bool *held, struct nzd_file_set *names)
+{
+    struct nzd_buf name = {0};
+    int code = 0;
+    for (uint32_t i = 0; i < side->priv_count && !code; i++) {
+        const struct nzd_file *file = &side->priv[i];
+        struct nzd_file_side named;
+        if (!is_held(m, held, file->app))
+            continue;
+        code = nzd_file_rows_priv_name(file->app, file->path, &name, m->err);
+        named = (struct nzd_file_side){.name = nzd_buf_string(&name)};
+        if (!code)
+            code = nzd_file_set_put(names, &named, m->err);
+    }
+    nzd_buf_clear(&name);
+    return code;
+}
+
+static int note_in_force(struct making *m, const bool *held,
+                         struct nzd_file_set *names)
+{
+    char app[NZD_FILE_ROWS_APP_MAX], path[NZD_FILE_ROWS_APP_MAX];
+    int code = 0;
+    for (uint32_t i = 0; i < m->in_force.count && !code; i++)
+        if (nzd_file_rows_priv(m->in_force.items[i].name, app, path) &&
+            is_held(m, held, app))
+            code = nzd_file_set_put(names, &m->in_force.items[i], m->err);
+    return code;
+}
+
+static int add_priv(struct making *m)
+{
+    char app[NZD_FILE_ROWS_APP_MAX], path[NZD_FILE_ROWS_APP_MAX];
+    struct nzd_file_set names = {.count = 0};
+    const struct nzd_question *q = m->t->q;
+    if (!m->restarts)
+        return 0;
+    const bool *held = nzd_inventory_held(&q->new, &names.arena);
+    if (!held)
+        return nzd_err_memory(m->err);
+    int code = note_files(m, &q->new, held, &names);
+    if (!code)
+        code = note_files(m, &q->old, held, &names);
+    if (!code)
+        code = note_in_force(m, held, &names);
+    for (uint32_t i = 0; i < names.count && !code; i++)
+        if (nzd_file_rows_priv(names.items[i].name, app, path))
+            code = add_file(m, names.items[i].name, app, path);
+    nzd_file_set_clear(&names);
+    return code;
+}
+
+/* --- what the node does not have ------------------------------------------ */
+
+/* The base runs, and stays: then the base's files are in force too. */
+static int restate(struct making *m)
+{
+    char app[NZD_FILE_ROWS_APP_MAX], path[NZD_FILE_ROWS_APP_MAX];
+    int code = 0;
+    for (uint32_t i = 0; i < m->in_force.count && !code && !m->runs; i++) {
+        const struct nzd_file_side *live = &m->in_force.items[i];
+        const char *spec = nzd_file_rows_app(live->name);
+        const struct nzd_file_side *base =
+            nzd_file_set_find(&m->of_base, live->name);
+        struct sides sides = {.name = live->name, .in_force = live};
+        if (!base || nzd_file_set_find(&m->done, live->name))
+            continue;
+        sides.base = sides.before = sides.after = *base;
+        sides.app = spec                                        ? spec
+                    : nzd_file_rows_priv(live->name, app, path) ? app
+                                                                : "";
+        code = add_row(m, &sides);
+    }
+    return code;
 }
 
 int nzd_file_rows_add(struct nzd_transaction *t, struct nzd_err *err)
 {
-    struct in_force live = {.err = err};
-    bool runs = generation_runs(t);
-    int code = nzd_journal_each_live_file(t->journal, &t->q->base.identity,
-                                          keep_live, &live, err);
-    for (uint32_t i = 0; i < t->q->new.app_count && !code; i++)
-        if (t->q->new.apps[i].spec)
-            code = add_app(t, &t->q->new.apps[i], &live, runs, err);
-    clear_live(&live);
+    struct making m = {.t = t,
+                       .runs = nzd_question_runs_in_force(t->q, t->journal),
+                       .restarts = nzd_file_rows_restarts(&t->q->plan),
+                       .err = err};
+    int code = nzd_file_set_read(t->journal, &t->q->base.identity, &m.in_force,
+                                 &m.of_base, err);
+    if (!code)
+        code = add_specs(&m);
+    if (!code)
+        code = add_settings(&m);
+    if (!code)
+        code = add_priv(&m);
+    if (!code)
+        code = restate(&m);
+    nzd_file_set_clear(&m.in_force);
+    nzd_file_set_clear(&m.of_base);
+    nzd_file_set_clear(&m.done);
+    nzd_buf_clear(&m.scratch);
     return code;
 }
 
 /* --- blobs --------------------------------------------------------------- */
 
-void nzd_file_rows_bytes(const struct nzd_transaction *t,
-                         const struct nzd_module_row *row, bool old,
-                         struct nzd_buf *bytes)
+static int read_priv(const struct nzd_question *q, const char *name,
+                     struct nzd_buf *bytes, struct nzd_err *err)
 {
+    char app[NZD_FILE_ROWS_APP_MAX], path[NZD_FILE_ROWS_APP_MAX];
+    const struct nzd_file *file = nzd_file_rows_priv(name, app, path)
+                                      ? nzd_inventory_priv(&q->new, app, path)
+                                      : NULL;
+    if (!file || !file->spooled)
+        return 0;
+    int code = nzd_spool_read(q->spool, file->spool_offset, file->size,
+                              &file->content, bytes, err);
+    return code ? code : 1;
+}
+
+static int read_setting(const struct nzd_question *q, const char *name,
+                        struct nzd_buf *bytes, struct nzd_err *err)
+{
+    struct nzd_file_side side;
+    for (size_t i = 0; i < NZD_FILE_PUT_NAMES; i++)
+        if (strcmp(name, nzd_file_put_names[i]) == 0) {
+            int code = nzd_file_side_of(&q->new, name, bytes, &side, err);
+            return code ? code : 1;
+        }
+    return read_priv(q, name, bytes, err);
+}
+
+int nzd_file_rows_bytes(const struct nzd_transaction *t,
+                        const struct nzd_module_row *row, bool old,
+                        struct nzd_buf *bytes, struct nzd_err *err)
+{
+    const struct nzd_digest *wanted = old ? &row->old_blob : &row->new_blob;
     const struct nzd_inventory *side = old ? &t->q->old : &t->q->new;
     const char *name = nzd_file_rows_app(row->module);
-    const struct nzd_app *app = name ? nzd_inventory_app(side, name) : NULL;
-    struct nzd_digest digest = encode(app ? app->spec : NULL, bytes);
-    /* Another one is what is in force, and held. */
-    if (!nzd_digest_equal(&digest, old ? &row->old_blob : &row->new_blob))
-        nzd_buf_reset(bytes);
-}
-
-/* --- a generation's ------------------------------------------------------ */
-
-struct targets {
-    struct in_force found; /* the blob of each application in it */
-    enum { IN_FORCE, OF_BASE, UNDONE, REDONE } side;
-};
-
-static int set_target(struct targets *all, const char *name,
-                      const struct nzd_digest *blob)
-{
-    const char *app = nzd_file_rows_app(name);
-    struct nzd_live_row *row =
-        app ? (struct nzd_live_row *)(uintptr_t)find_live(&all->found, app)
-            : NULL;
-    struct nzd_live_row fresh = {.module = (char *)(uintptr_t)name,
-                                 .blob = *blob};
-    if (!app)
+    int code = 0;
+    nzd_buf_reset(bytes);
+    if (nzd_digest_is_zero(wanted))
         return 0;
-    if (!row)
-        return keep_live(&all->found, &fresh);
-    row->blob = *blob;
-    return 0;
-}
-
-static int target_live(void *context, const struct nzd_live_row *row)
-{
-    struct targets *all = context;
-    return set_target(all, row->module,
-                      all->side == OF_BASE ? &row->base_blob : &row->blob);
-}
-
-static int target_row(void *context, const struct nzd_module_row *row)
-{
-    struct targets *all = context;
-    return set_target(all, row->module,
-                      all->side == UNDONE ? &row->old_blob : &row->new_blob);
-}
-
-static int decode_blob(struct nzd_journal *journal,
-                       const struct nzd_digest *blob, struct nzd_arena *arena,
-                       const struct nzd_term **out, struct nzd_err *err)
-{
-    struct nzd_buf bytes = {0};
-    int code = nzd_journal_get_blob(journal, blob, &bytes, err);
-    char *copy =
-        code ? NULL
-             : nzd_arena_text(arena, (const char *)bytes.data, bytes.size);
-    if (!code && !copy)
-        code = nzd_err_memory(err);
-    if (!code)
-        code = nzd_term_decode(nzd_view_of(copy, bytes.size), arena, out, err);
-    nzd_buf_clear(&bytes);
-    return code;
-}
-
-static int read_spec(struct nzd_question *q, struct nzd_journal *journal,
-                     const struct nzd_live_row *row, struct nzd_err *err)
-{
-    struct nzd_app *app =
-        nzd_inventory_app(&q->new, nzd_file_rows_app(row->module));
-    const struct nzd_term *spec = NULL;
-    if (!app || nzd_digest_is_zero(&row->blob))
-        return 0;
-    int code = decode_blob(journal, &row->blob, &q->new.arena, &spec, err);
-    if (!code)
-        app->spec = spec;
-    return code;
-}
-
-int nzd_file_rows_target(struct nzd_question *q, struct nzd_journal *journal,
-                         uint64_t to, const uint64_t *ids, uint32_t count,
-                         uint32_t after, struct nzd_err *err)
-{
-    struct targets all = {.found = {.err = err}, .side = IN_FORCE};
-    const struct nzd_digest *base = &q->base.identity;
-    int code =
-        nzd_journal_each_live_file(journal, base, target_live, &all, err);
-    all.side = UNDONE;
-    for (uint32_t i = 0; i < after && !code; i++)
-        code = nzd_journal_each_file(journal, ids[i], target_row, &all, err);
-    all.side = REDONE;
-    for (uint32_t i = count; i > after && !code; i--)
-        code =
-            nzd_journal_each_file(journal, ids[i - 1], target_row, &all, err);
-    all.side = OF_BASE;
-    if (!to && !code)
-        code =
-            nzd_journal_each_live_file(journal, base, target_live, &all, err);
-    for (uint32_t i = 0; i < all.found.count && !code; i++)
-        code = read_spec(q, journal, &all.found.rows[i], err);
-    clear_live(&all.found);
-    return code;
-}
-
-/* --- what the node is told ----------------------------------------------- */
-
-static int add_put_back(void *context, const struct nzd_module_row *row)
-{
-    struct in_force *all = context;
-    const char *app = nzd_file_rows_app(row->module);
-    const struct nzd_live_row fresh = {.module = row->module,
-                                       .blob = row->new_blob};
-    if (!app || nzd_digest_is_zero(&row->new_blob) || find_live(all, app))
-        return 0;
-    return keep_live(all, &fresh);
-}
-
-int nzd_file_rows_specs(struct nzd_journal *journal,
-                        const struct nzd_digest *base, uint64_t id,
-                        struct nzd_arena *arena, struct nzd_file_specs *out,
-                        struct nzd_err *err)
-{
-    struct in_force all = {.err = err};
-    memset(out, 0, sizeof *out);
-    int code = nzd_journal_each_live_file(journal, base, keep_live, &all, err);
-    uint32_t in_force = all.count;
-    if (!code)
-        code = nzd_journal_each_file(journal, id, add_put_back, &all, err);
-    out->items = nzd_arena_alloc(arena, (all.count + 1) * sizeof(void *));
-    if (!code && !out->items)
-        code = nzd_err_memory(err);
-    for (uint32_t i = 0; i < all.count && !code; i++) {
-        if (!nzd_file_rows_app(all.rows[i].module))
-            continue;
-        code = decode_blob(journal, &all.rows[i].blob, arena,
-                           &out->items[out->count], err);
-        out->count += code == 0;
-        out->in_force += code == 0 && i < in_force;
+    if (name) {
+        const struct nzd_app *app = nzd_inventory_app(side, name);
+        side_of_spec(app ? app->spec : NULL, bytes);
+        code = bytes->failed ? nzd_err_memory(err) : 1;
+    } else if (!old && nzd_row_is_file(row->module)) {
+        code = read_setting(t->q, row->module, bytes, err);
     }
-    clear_live(&all);
-    return code;
+    if (code <= 0)
+        return code;
+    /* Another one is what is in force, and held. */
+    struct nzd_digest digest = nzd_digest_of(nzd_buf_view(bytes));
+    return nzd_digest_equal(&digest, wanted);
 }

@@ -108,8 +108,9 @@ int nzd_node_beams(struct nzd_node *node, const char *const *apps,
 int nzd_node_files(struct nzd_node *node, const char *const *names,
                    uint32_t count, struct nzd_inventory *out,
                    struct nzd_err *err);
-/* Boot script, configuration and .app files of the base, into `out`. The
- * identity of the base and the path it lies in are filled too. */
+/* Boot script, configuration and .app files of the base, into `out`, whatever
+ * the VM has booted in their place. The identity of the base and the path it
+ * lies in are filled too. */
 struct nzd_base {
     struct nzd_digest identity;
     char path[1024];
@@ -120,8 +121,13 @@ struct nzd_base {
 int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
                   struct nzd_inventory *out, struct nzd_base *base,
                   struct nzd_err *err);
-/* priv files of these applications, into `out`; the caller sorts again. */
-int nzd_node_priv(struct nzd_node *node, const char *const *apps,
+/* priv files of these applications, as the base has them, into `out`; the
+ * caller sorts again. */
+struct nzd_node_folder {
+    const char *app;
+    const char *folder; /* of one that is not on the code path, or "" */
+};
+int nzd_node_priv(struct nzd_node *node, const struct nzd_node_folder *apps,
                   uint32_t count, struct nzd_inventory *out,
                   struct nzd_err *err);
 

@@ -352,11 +352,11 @@ static void read_base_texts(const struct nzd_term *files,
     out->version = nzd_arena_text(arena, base->version, strlen(base->version));
     out->erts = nzd_arena_text(arena, hello->erts, strlen(hello->erts));
     out->sys_config = parse_kept(out, nzd_term_get(files, "sys_config"));
+    out->sys_config_text = keep_bytes(out, nzd_term_get(files, "sys_config"));
     out->vm_args = keep_bytes(out, nzd_term_get(files, "vm_args"));
     out->env_script = keep_bytes(out, nzd_term_get(files, "env_script"));
     out->runtime_config =
         keep_bytes(out, nzd_term_get(files, "runtime_config"));
-    out->is_release = out->boot_script != NULL;
 }
 
 int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
@@ -373,6 +373,7 @@ int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
     const struct nzd_term *files = nzd_term_at(answer, 1);
     memset(base, 0, sizeof *base);
     out->boot_script = decode_kept(out, nzd_term_get(files, "boot"));
+    out->is_release = out->boot_script != NULL;
     name_base(hello, out, base);
     code = identify(hello, files, base, &base->identity, err);
     copy_text(base->path, sizeof base->path, nzd_term_get(files, "root"));
@@ -385,7 +386,7 @@ int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
     return code;
 }
 
-/* {App, Path, Size, Md5}. */
+/* {App, Path, Size, Md5, Link}. */
 static int add_priv(struct nzd_inventory *out, const struct nzd_term *row,
                     struct nzd_err *err)
 {
@@ -395,12 +396,13 @@ static int add_priv(struct nzd_inventory *out, const struct nzd_term *row,
     file->app = keep_text(out, nzd_term_at(row, 0));
     file->path = keep_text(out, nzd_term_at(row, 1));
     file->size = unsigned_of(nzd_term_at(row, 2));
+    file->link = nzd_term_is_atom(nzd_term_at(row, 4), "true");
     if (!nzd_node_digest(nzd_term_at(row, 3), &file->md5))
         return nzd_err_set(err, NZD_EINTERNAL, "%s has no digest", file->path);
     return 0;
 }
 
-int nzd_node_priv(struct nzd_node *node, const char *const *apps,
+int nzd_node_priv(struct nzd_node *node, const struct nzd_node_folder *apps,
                   uint32_t count, struct nzd_inventory *out,
                   struct nzd_err *err)
 {
@@ -408,7 +410,14 @@ int nzd_node_priv(struct nzd_node *node, const char *const *apps,
     struct nzd_buf *request = nzd_node_begin_request(node);
     nzd_etf_tuple(request, 2);
     nzd_etf_atom(request, "priv");
-    nzd_node_put_texts(request, apps, count);
+    nzd_etf_list(request, count);
+    for (uint32_t i = 0; i < count; i++) {
+        nzd_etf_tuple(request, 2);
+        nzd_etf_binary(request, nzd_view_text(apps[i].app));
+        nzd_etf_binary(request, nzd_view_text(apps[i].folder));
+    }
+    if (count)
+        nzd_etf_nil(request);
     int code = nzd_node_asked(node, &answer, err);
     if (code)
         return code;

@@ -48,6 +48,7 @@ int nzd_question_node(struct nzd_context *context, struct nzd_question *q,
     int code = nzd_node_inventory(q->node, &q->old, err);
     if (!code)
         code = nzd_node_base(q->node, &q->hello, &q->old, &q->base, err);
+    q->own.boot_script = q->old.boot_script;
     return code;
 }
 
@@ -186,42 +187,6 @@ static int forget_removed(void *context, const struct nzd_live_row *row)
     return 0;
 }
 
-static int ask_priv(struct nzd_question *q, struct nzd_err *err)
-{
-    const char **names = calloc(q->new.app_count + 1, sizeof *names);
-    if (!names)
-        return nzd_err_memory(err);
-    for (uint32_t i = 0; i < q->new.app_count; i++)
-        names[i] = q->new.apps[i].name;
-    int code = nzd_node_priv(q->node, names, q->new.app_count, &q->old, err);
-    if (!code)
-        code = nzd_inventory_sort(&q->old, err);
-    free(names);
-    return code;
-}
-
-/* One digest for what the bundle would make run and for the hooks it is
- * judged by: the same release packed anew, with other times in its archive, is
- * the same bundle; with a mended hook it is another. */
-static int digest_bundle(struct nzd_question *q, struct nzd_err *err)
-{
-    struct nzd_digester *digester = nzd_digester_begin();
-    if (!digester)
-        return nzd_err_memory(err);
-    for (uint32_t i = 0; i < q->new.module_count; i++) {
-        const struct nzd_module *module = &q->new.modules[i];
-        nzd_digester_add(digester,
-                         nzd_view_of(module->name, strlen(module->name) + 1));
-        nzd_digester_add(digester,
-                         nzd_view_of(module->md5.bytes, NZD_DIGEST_SIZE));
-        nzd_digester_add(digester,
-                         nzd_view_of(module->attrs.bytes, NZD_DIGEST_SIZE));
-    }
-    nzd_digester_add(digester, q->new.hooks);
-    q->bundle = nzd_digester_end(digester);
-    return 0;
-}
-
 int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
                       struct nzd_err *err)
 {
@@ -236,7 +201,7 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
     if (!code && q->plan.changed + q->plan.removed)
         code = nzd_node_users(q->node, &q->plan, &q->arena, &q->users, err);
     if (!code)
-        code = digest_bundle(q, err);
+        code = nzd_question_digest(q, err);
     for (uint32_t i = 0; i < q->plan.step_count && !code; i++)
         if (q->plan.steps[i].new)
             q->new_bytes += q->plan.steps[i].new->bytes;
@@ -268,6 +233,34 @@ static int differs(void *context, const struct nzd_live_row *row)
            !nzd_digest_equal(&runs->attrs, &row->attrs);
 }
 
+/* A restart leads to a generation of its own: what was booted before the last
+ * of them, or after what is asked for, is something else. */
+struct restart_search {
+    const struct nzd_txn *in_force;
+    uint64_t found;
+};
+
+static int find_restart(void *context, const struct nzd_txn *txn)
+{
+    struct restart_search *search = context;
+    if (txn->id > search->in_force->id || txn->state != NZD_STATE_COMMITTED ||
+        txn->verdict != NZD_LEVEL_RESTART_VM ||
+        !nzd_digest_equal(&txn->base, &search->in_force->base))
+        return 0;
+    search->found = txn->id;
+    return 1;
+}
+
+static bool booted_it(const struct nzd_question *q, struct nzd_journal *journal,
+                      const struct nzd_txn *in_force)
+{
+    struct restart_search search = {in_force, 0};
+    uint64_t booted = q->hello.nzd_booted;
+    return q->hello.overlay && booted <= in_force->id &&
+           nzd_journal_each_txn(journal, find_restart, &search, NULL) >= 0 &&
+           booted >= search.found;
+}
+
 bool nzd_question_runs(const struct nzd_question *q,
                        struct nzd_journal *journal,
                        const struct nzd_txn *in_force)
@@ -275,9 +268,21 @@ bool nzd_question_runs(const struct nzd_question *q,
     if (q->hello.has_token &&
         memcmp(q->hello.token, in_force->vm.token, 16) == 0)
         return true;
-    return q->hello.overlay &&
+    return booted_it(q, journal, in_force) &&
            nzd_journal_each_live(journal, &in_force->base, differs,
                                  (void *)(uintptr_t)q, NULL) == 0;
+}
+
+bool nzd_question_runs_in_force(const struct nzd_question *q,
+                                struct nzd_journal *journal)
+{
+    struct nzd_txn in_force;
+    if (!journal ||
+        nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
+        return false;
+    bool runs = nzd_question_runs(q, journal, &in_force);
+    nzd_txn_clear(&in_force);
+    return runs;
 }
 
 /* The version that the code in force came as, not that of the base. */
@@ -312,14 +317,14 @@ int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
     nzd_question_drop_leaving(q);
     int code = nzd_question_open_spool(q, journal, err);
     if (!code)
+        code = nzd_question_files(q, journal, err);
+    if (!code)
         code = read_bundle(context, q, path, err);
     if (!code)
         code = ask_on_disk(q, err);
     if (!code && journal)
         code = nzd_journal_each_live(journal, &q->base.identity, forget_removed,
                                      &q->old, err);
-    if (!code)
-        code = ask_priv(q, err);
     if (!code)
         code = nzd_question_plan(q, journal, err);
     if (!code)

@@ -20,6 +20,8 @@ struct nzd_question {
     struct nzd_hello hello;
     struct nzd_base base;
     struct nzd_inventory old; /* of the node */
+    struct nzd_inventory own; /* files of the base, no modules or applications;
+                                 borrows from `old`, never cleared */
     struct nzd_inventory new; /* of the bundle, or made from the journal */
     struct nzd_plan plan;
     struct nzd_spool *spool;
@@ -62,6 +64,12 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
 bool nzd_question_runs(const struct nzd_question *q,
                        struct nzd_journal *journal,
                        const struct nzd_txn *in_force);
+/* The same of the one in force; false where none is. `journal` may be NULL. */
+bool nzd_question_runs_in_force(const struct nzd_question *q,
+                                struct nzd_journal *journal);
+/* The folder of the base's applications, or NULL. In the arena. */
+const char *nzd_question_lib(const struct nzd_question *q,
+                             struct nzd_arena *arena);
 /* Who is in the way now; replaces q->occupants. */
 int nzd_question_occupants(struct nzd_question *q, struct nzd_err *err);
 /* Occupants that block a load or an undo and that --kill does not name. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "file_rows.h"
+#include "file_rows_target.h"
 #include "question_internal.h"
 
 #include <inttypes.h>
@@ -429,9 +429,8 @@ static bool is_there(const struct nzd_question *q, struct nzd_journal *journal,
     struct nzd_txn in_force;
     if (to || nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
         return false;
-    bool runs = nzd_question_runs(q, journal, &in_force);
     nzd_txn_clear(&in_force);
-    return !runs;
+    return !nzd_question_runs_in_force(q, journal);
 }
 
 int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
@@ -446,7 +445,11 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
     nzd_inventory_init(&q->new);
     int code = nzd_question_open_spool(q, journal, err);
     if (!code)
+        code = nzd_question_files(q, journal, err);
+    if (!code)
         code = copy_modules(q, err);
+    if (!code)
+        code = nzd_file_rows_keep(q, err);
     if (!code)
         code = nzd_journal_each_txn(journal, note_generation, &all, err);
     if (!code && !is_there(q, journal, to)) {

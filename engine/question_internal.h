@@ -27,4 +27,12 @@ void nzd_question_drop_leaving(struct nzd_question *q);
 void nzd_question_name_running(struct nzd_question *q,
                                struct nzd_journal *journal);
 
+/* Asks for the priv files of the base; then q->own and q->old have what
+ * file_rows_live.h says. */
+int nzd_question_files(struct nzd_question *q, struct nzd_journal *journal,
+                       struct nzd_err *err);
+/* One digest for what the bundle would make run and for the hooks that it is
+ * judged by. */
+int nzd_question_digest(struct nzd_question *q, struct nzd_err *err);
+
 #endif

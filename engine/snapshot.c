@@ -39,21 +39,44 @@ static void set_new(struct nzd_module_row *row, const struct nzd_module *module)
         row->flags |= NZD_ROW_ON_LOAD;
 }
 
-/* An added module gets the folder of its application's other modules. */
-static char *path_of_added(const struct nzd_inventory *old,
+/* The folder of an application's other modules, with its slash. */
+static void folder_of(const struct nzd_inventory *old, const char *app,
+                      struct nzd_buf *out)
+{
+    for (uint32_t i = 0; i < old->module_count; i++) {
+        const char *slash = strrchr(old->modules[i].path, '/');
+        if (!slash || !app[0] || strcmp(old->modules[i].app, app) != 0)
+            continue;
+        nzd_buf_bytes(out, old->modules[i].path,
+                      (size_t)(slash - old->modules[i].path) + 1);
+        return;
+    }
+}
+
+/* Of an application that the node does not have: where the base's release
+ * would hold it. */
+static void folder_of_added(const struct nzd_question *q, const char *app,
+                            struct nzd_buf *out)
+{
+    const struct nzd_app *new = nzd_inventory_app(&q->new, app);
+    struct nzd_arena arena = {0};
+    const char *lib = nzd_question_lib(q, &arena);
+    if (lib && new &&new->version[0])
+        nzd_buf_printf(out, "%s/%s-%s/ebin/", lib, app, new->version);
+    nzd_arena_clear(&arena);
+}
+
+/* What is gone back to lay somewhere already. */
+static char *path_of_added(const struct nzd_question *q,
                            const struct nzd_step *step)
 {
     struct nzd_buf path = {0};
     char *copy = NULL;
-    for (uint32_t i = 0; i < old->module_count; i++) {
-        const char *slash = strrchr(old->modules[i].path, '/');
-        if (!slash || !step->app[0] ||
-            strcmp(old->modules[i].app, step->app) != 0)
-            continue;
-        nzd_buf_bytes(&path, old->modules[i].path,
-                      (size_t)(slash - old->modules[i].path) + 1);
-        break;
-    }
+    if (step->new && step->new->path[0] == '/')
+        return strdup(step->new->path);
+    folder_of(&q->old, step->app, &path);
+    if (!path.size && step->app[0])
+        folder_of_added(q, step->app, &path);
     nzd_buf_printf(&path, "%s.beam", step->name);
     if (!path.failed)
         copy = strdup(nzd_buf_string(&path));
@@ -61,9 +84,8 @@ static char *path_of_added(const struct nzd_inventory *old,
     return copy;
 }
 
-static int fill_row(const struct nzd_inventory *old,
-                    const struct nzd_step *step, struct nzd_module_row *row,
-                    struct nzd_err *err)
+static int fill_row(const struct nzd_question *q, const struct nzd_step *step,
+                    struct nzd_module_row *row, struct nzd_err *err)
 {
     static const enum nzd_module_change changes[] = {
         [NZD_STEP_CHANGED] = NZD_MODULE_CHANGED,
@@ -80,7 +102,7 @@ static int fill_row(const struct nzd_inventory *old,
     if (step->change == NZD_STEP_CHANGED && step->old)
         row->new_path = strdup(step->old->path);
     else if (step->change == NZD_STEP_ADDED)
-        row->new_path = path_of_added(old, step);
+        row->new_path = path_of_added(q, step);
     bool whole = row->module && row->application &&
                  (!step->old || row->old_path) && (!step->new || row->new_path);
     return whole ? 0 : nzd_err_memory(err);
@@ -211,8 +233,7 @@ int nzd_snapshot_rows(struct nzd_transaction *t, struct nzd_err *err)
     if (!t->rows)
         return nzd_err_memory(err);
     for (uint32_t i = 0; i < plan->step_count && !code; i++)
-        code = fill_row(&t->q->old, &plan->steps[i], &t->rows[t->row_count++],
-                        err);
+        code = fill_row(t->q, &plan->steps[i], &t->rows[t->row_count++], err);
     if (!code && t->q->hello.overlay && t->row_count)
         code = mark_base(t, err);
     if (!code)
@@ -326,11 +347,13 @@ static int add_files(struct nzd_transaction *t, struct batch *batch,
                      struct nzd_buf *scratch, struct nzd_err *err)
 {
     int code = 0;
-    for (uint32_t i = t->q->plan.step_count; i < t->row_count; i++)
+    for (uint32_t i = t->q->plan.step_count; i < t->row_count && !code; i++)
         for (int old = 0; old < 2 && !code; old++) {
-            nzd_file_rows_bytes(t, &t->rows[i], old, scratch);
-            if (scratch->size)
+            code = nzd_file_rows_bytes(t, &t->rows[i], old, scratch, err);
+            if (code > 0)
                 code = add_bytes(t, batch, scratch, err);
+            if (code)
+                nzd_err_prefix(err, "%s", t->rows[i].module);
         }
     return code;
 }

@@ -106,11 +106,23 @@ static void shell(struct verdict *verdict, const char *script)
 
 /* --- above hot --- */
 
+struct way {
+    const char *verdict;  /* behind "restart-vm" */
+    const char *evidence; /* at the end of its line */
+};
+static const struct way in_place = {", by a restart in place", ""};
+static const struct way new_start = {", by a new start of the VM",
+                                     " +\\(needs a new start\\)"};
+static const struct way new_base = {", needs a new base",
+                                    " +\\(needs a new base\\)"};
+
 /* Apply refuses, plan shows, plan of the two releases shows the same. */
 static void restart_vm(struct verdict *verdict, const char *old,
                        const char *new, const char *subject,
-                       const char *evidence)
+                       const char *evidence, struct way way)
 {
+    const char *head =
+        harness_text(verdict->harness, "verdict: restart-vm%s$", way.verdict);
     struct harness_run run = nzd(verdict, "apply", new);
     assert_status(run, 5);
     assert_matches(run.err, harness_text(verdict->harness,
@@ -128,16 +140,15 @@ static void restart_vm(struct verdict *verdict, const char *old,
                     "verdict restart-vm is over what a restart can carry: ");
     untouched(verdict, run);
 
-    const char *line =
-        harness_text(verdict->harness,
-                     "^  restart-vm +%s( +\\(needs a new .*\\))?$", evidence);
+    const char *line = harness_text(verdict->harness, "^  restart-vm +%s%s$",
+                                    evidence, way.evidence);
     run = nzd(verdict, "plan", new);
     assert_status(run, 0);
-    assert_matches(run.out, "verdict: restart-vm(, .*)?$");
+    assert_matches(run.out, head);
     assert_matches(run.out, line);
     run = offline(verdict, "plan", old, new);
     assert_status(run, 0);
-    assert_matches(run.out, "verdict: restart-vm(, .*)?$");
+    assert_matches(run.out, head);
     assert_matches(run.out, line);
     run = offline(verdict, "plan", old, new, "--max", "restart-app");
     assert_status(run, 5);
@@ -157,20 +168,22 @@ static void settings_are_refused(void **state)
                "sys.config \\{greeting,\"hello\"\\} -> "
                "\\{greeting,\"good day\"\\}",
                "sys.config \\{greeting,\"hello\"\\} -> "
-               "\\{greeting,\"good day\"\\} +counter: greeting");
+               "\\{greeting,\"good day\"\\} +counter: greeting",
+               in_place);
     restart_vm(verdict, old, fixture(verdict, "counter-0.2.0-app"),
                "counter_extra -> 1.0.0, permanent",
-               "counter_extra +1.0.0, permanent +boot script");
+               "counter_extra +1.0.0, permanent +boot script", in_place);
     restart_vm(verdict, old, fixture(verdict, "counter-0.2.0-priv"),
                "counter priv [0-9a-f]{8} -> [0-9a-f]{8}",
-               "counter priv [0-9a-f]{8} -> [0-9a-f]{8} +priv/motd.txt");
+               "counter priv [0-9a-f]{8} -> [0-9a-f]{8} +priv/motd.txt",
+               in_place);
 
     const char *new = copy(verdict, "counter-0.2.0", "args");
     shell(verdict,
           harness_text(verdict->harness,
                        "echo '+P 500000' >> %s/releases/0.2.0/vm.args", new));
     restart_vm(verdict, old, new, "vm.args -> \\+P 500000",
-               "vm.args +\\+P 500000 +vm.args");
+               "vm.args +\\+P 500000 +vm.args", new_start);
 
     new = copy(verdict, "counter-0.2.0", "erts");
     shell(verdict,
@@ -178,7 +191,7 @@ static void settings_are_refused(void **state)
                        "sed -i 's/^[^ ]*/99.9/' %s/releases/start_erl.data",
                        new));
     restart_vm(verdict, old, new, "erts [0-9.]+ -> 99.9",
-               "erts [0-9.]+ -> 99.9 +releases/start_erl.data");
+               "erts [0-9.]+ -> 99.9 +releases/start_erl.data", new_base);
 }
 
 static void runtime_configuration_is_refused(void **state)
@@ -188,7 +201,8 @@ static void runtime_configuration_is_refused(void **state)
     start(verdict, old);
     restart_vm(verdict, old, fixture(verdict, "greeter-0.2.0-runtime"),
                "boot script -> \\{apply,\\{'Elixir.Config.Provider'",
-               "runtime.exs +config :greeter, greeting: .*GREETING.*");
+               "runtime.exs +config :greeter, greeting: .*GREETING.*",
+               in_place);
 }
 
 /* JSON says it too, for a release of which only code differs as well. */
@@ -205,6 +219,8 @@ static void evidence_in_json(void **state)
     assert_true(json_is_false(answer_get(plan, "allowed")));
     assert_string_equal(answer_text(plan, "evidence.0.subject"), "sys.config");
     assert_string_equal(answer_text(plan, "evidence.0.level"), "restart-vm");
+    assert_string_equal(answer_text(plan, "evidence.0.need"), "restart");
+    assert_string_equal(answer_text(plan, "need"), "restart");
     assert_int_equal(json_array_size(answer_get(plan, "modules")), 4);
 
     run = offline(verdict, "plan", "--json", fixture(verdict, "counter-0.1.0"),
@@ -212,6 +228,7 @@ static void evidence_in_json(void **state)
     assert_status(run, 0);
     plan = answer_object(verdict->harness, run.out);
     assert_string_equal(answer_text(plan, "verdict"), "hot");
+    assert_string_equal(answer_text(plan, "need"), "switch");
     assert_true(json_is_true(answer_get(plan, "allowed")));
     assert_int_equal(json_array_size(answer_get(plan, "evidence")), 0);
 }
@@ -267,7 +284,8 @@ static void a_native_library_needs_a_restart(void **state)
     load(verdict, "counter_nif");
     restart_vm(verdict, old, new, "counter_nif loads a native library",
                "counter_nif loads a native library -> loads a native library "
-               "+a native library cannot be proved to upgrade in place");
+               "+a native library cannot be proved to upgrade in place",
+               in_place);
     assert_eval(verdict->node, "counter_nif:version()", "1");
 }
 

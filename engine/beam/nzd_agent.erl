@@ -1368,7 +1368,7 @@ question(_From, _Ref, {held, Files}, _State) ->
 question(_From, _Ref, {beams, Apps}, _State) ->
     {beams, lists:flatmap(fun beams/1, Apps)};
 question(_From, _Ref, {priv, Apps}, _State) ->
-    {priv, lists:flatmap(fun priv/1, Apps)};
+    {priv, lists:flatmap(fun({App, Folder}) -> priv(App, Folder) end, Apps)};
 question(_From, _Ref, {callers, Targets, Except}, _State) ->
     {callers, callers(Targets, Except)};
 question(_From, _Ref, {occupants, Modules, Lambdas}, State) ->
@@ -1709,30 +1709,35 @@ read(File) ->
         {error, _} -> none
     end.
 
-priv(App) ->
-    case code:lib_dir(binary_to_atom(App)) of
-        {error, _} -> [];
-        Dir -> [{App, F, S, D} || {F, S, D} <- files(Dir, "priv")]
-    end.
+%% The base's, also where the code path names an overlay.
+priv(App, Else) ->
+    Dir =
+        case code:lib_dir(binary_to_atom(App)) of
+            {error, _} -> native(Else);
+            Lib -> filename:dirname(base_folder(filename:join(Lib, "ebin")))
+        end,
+    [{App, F, S, D, L} || Dir =/= [], {F, S, D, L} <- files(Dir, "priv", false)].
 
-files(Root, Folder) ->
+%% Link: a symbolic one below priv leads there.
+files(Root, Folder, Link) ->
     case file:list_dir(filename:join(Root, Folder)) of
         {ok, Names} ->
             lists:flatmap(
-                fun(N) -> file_or_folder(Root, filename:join(Folder, N)) end,
+                fun(N) -> file_or_folder(Root, filename:join(Folder, N), Link) end,
                 Names
             );
         {error, _} ->
             []
     end.
 
-file_or_folder(Root, Path) ->
+file_or_folder(Root, Path, Linked) ->
     Full = filename:join(Root, Path),
+    Link = Linked orelse element(1, file:read_link(Full)) =:= ok,
     case file:read_file_info(Full) of
         {ok, Info} when element(3, Info) =:= directory ->
-            files(Root, Path);
+            files(Root, Path, Link);
         {ok, Info} when element(3, Info) =:= regular ->
-            [{text(Path), element(2, Info), file_md5(Full)}];
+            [{text(Path), element(2, Info), file_md5(Full), Link}];
         _ ->
             []
     end.
