@@ -149,6 +149,16 @@ static json_t *vm_of(const struct nzd_vm *vm)
     return object;
 }
 
+static json_t *trial_of(const struct nzd_trial *trial)
+{
+    json_t *object = json_object();
+
+    set_number(object, "lasts_us", trial->us);
+    set_number(object, "deadline_boottime_us", trial->deadline_us);
+    set_text(object, "boot_id", trial->boot_id);
+    return object;
+}
+
 json_t *nzd_json_txn(const struct nzd_txn *txn, bool in_force)
 {
     json_t *object = json_object();
@@ -174,6 +184,8 @@ json_t *nzd_json_txn(const struct nzd_txn *txn, bool in_force)
                                       : json_integer(txn->outcome));
     set_text(object, "why", txn->why);
     set_text(object, "options", txn->options);
+    if (txn->trial.us)
+        set(object, "trial", trial_of(&txn->trial));
     return object;
 }
 

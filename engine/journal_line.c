@@ -127,6 +127,9 @@ static void add_exact_texts(json_t *object, const struct nzd_txn *txn)
     set_exact(object, "options", txn->options);
     set_exact(vm, "boot_id", txn->vm.boot_id);
     set_hex(vm, "token", txn->vm.token);
+    if (txn->trial.us)
+        set_exact(json_object_get(object, "trial"), "boot_id",
+                  txn->trial.boot_id);
 }
 
 static void add_txn(json_t *object, const struct nzd_txn *txn)

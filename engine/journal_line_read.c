@@ -221,16 +221,35 @@ static void take_journal(const struct taking *from,
     out->heads.head = take_digest(from, "head");
 }
 
+static void take_boot_id(const struct taking *from, char out[NZD_BOOT_ID])
+{
+    char *boot_id = take_text(from, "boot_id", NZD_BOOT_ID - 1);
+
+    snprintf(out, NZD_BOOT_ID, "%s", boot_id ? boot_id : "");
+    free(boot_id);
+}
+
 static void take_vm(const struct taking *from, struct nzd_vm *out)
 {
     struct taking vm = inside(from, "vm");
-    char *boot_id = take_text(&vm, "boot_id", sizeof(out->boot_id) - 1);
 
-    snprintf(out->boot_id, sizeof(out->boot_id), "%s", boot_id ? boot_id : "");
-    free(boot_id);
+    take_boot_id(&vm, out->boot_id);
     out->pid = take_u64(&vm, "pid");
     out->start_time = take_u64(&vm, "start_time");
     take_bytes(&vm, "token", out->token);
+}
+
+/* Only a transaction that is, or was, on trial tells of it. */
+static void take_trial(const struct taking *from, struct nzd_trial *out)
+{
+    struct taking trial;
+
+    if (!json_object_get(from->object, "trial"))
+        return;
+    trial = inside(from, "trial");
+    out->us = take_u64(&trial, "lasts_us");
+    out->deadline_us = take_u64(&trial, "deadline_boottime_us");
+    take_boot_id(&trial, out->boot_id);
 }
 
 static void take_identity(const struct taking *from, struct nzd_txn *out)
@@ -283,6 +302,7 @@ static void take_txn(const struct taking *from, struct nzd_txn *out)
     out->operator_name = take_long(from, "operator");
     out->why = take_long(from, "why");
     out->options = take_long(from, "options");
+    take_trial(from, &out->trial);
 }
 
 static void take_module(const struct taking *from, struct nzd_module_row *out)

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define RECORD_VERSION 1
+/* Of a transaction that is, or was, on trial. */
+#define TRIAL_VERSION 2
 
 /*
  * One walk over the fields of a record serves both directions, so that what
@@ -118,18 +120,24 @@ static void code_set(struct codec *codec, struct nzd_set *set)
     code_digest(codec, &set->digest);
 }
 
+static void code_boot_id(struct codec *codec, char boot_id[NZD_BOOT_ID])
+{
+    struct nzd_view view;
+
+    if (codec->writing) {
+        boot_id[NZD_BOOT_ID - 1] = '\0';
+        nzd_buf_block(codec->out, nzd_view_text(boot_id));
+        return;
+    }
+    view = read_text(codec, NZD_BOOT_ID - 1);
+    if (view.size > 0)
+        memcpy(boot_id, view.data, view.size);
+}
+
 static void code_vm(struct codec *codec, struct nzd_vm *vm)
 {
     code_bytes(codec, vm->token, sizeof(vm->token));
-    if (codec->writing) {
-        vm->boot_id[sizeof(vm->boot_id) - 1] = '\0';
-        nzd_buf_block(codec->out, nzd_view_text(vm->boot_id));
-    } else {
-        struct nzd_view view = read_text(codec, sizeof(vm->boot_id) - 1);
-
-        if (view.size > 0)
-            memcpy(vm->boot_id, view.data, view.size);
-    }
+    code_boot_id(codec, vm->boot_id);
     vm->pid = code_u64(codec, vm->pid);
     vm->start_time = code_u64(codec, vm->start_time);
 }
@@ -186,7 +194,16 @@ static void walk_txn_numbers(struct codec *codec, struct nzd_txn *txn)
     txn->events = code_u64(codec, txn->events);
 }
 
-static void walk_txn(struct codec *codec, struct nzd_txn *txn)
+static void walk_trial(struct codec *codec, struct nzd_trial *trial)
+{
+    trial->us = code_u64(codec, trial->us);
+    trial->deadline_us = code_u64(codec, trial->deadline_us);
+    code_boot_id(codec, trial->boot_id);
+    /* It would not have been written in this version. */
+    codec->in.failed = codec->in.failed || trial->us == 0;
+}
+
+static void walk_txn(struct codec *codec, struct nzd_txn *txn, int version)
 {
     walk_txn_numbers(codec, txn);
     code_text(codec, &txn->release, NZD_RECORD_TEXT_MAX);
@@ -199,6 +216,8 @@ static void walk_txn(struct codec *codec, struct nzd_txn *txn)
     code_text(codec, &txn->operator_name, NZD_RECORD_TEXT_MAX);
     code_text(codec, &txn->why, NZD_RECORD_TEXT_MAX);
     code_text(codec, &txn->options, NZD_RECORD_TEXT_MAX);
+    if (version >= TRIAL_VERSION)
+        walk_trial(codec, &txn->trial);
 }
 
 void nzd_txn_clear(struct nzd_txn *txn)
@@ -221,9 +240,10 @@ int nzd_txn_encode(const struct nzd_txn *txn, struct nzd_buf *out,
 {
     struct nzd_txn copy = *txn;
     struct codec codec = {.writing = true, .out = out};
-    size_t begin = nzd_value_begin(out, RECORD_VERSION);
+    uint8_t version = txn->trial.us ? TRIAL_VERSION : RECORD_VERSION;
+    size_t begin = nzd_value_begin(out, version);
 
-    walk_txn(&codec, &copy);
+    walk_txn(&codec, &copy, version);
     return encoded(&codec, begin, err);
 }
 
@@ -235,10 +255,10 @@ int nzd_txn_decode(struct nzd_view value, struct nzd_txn *out,
     int rc;
 
     memset(out, 0, sizeof(*out));
-    rc = nzd_value_open(value, RECORD_VERSION, what, &codec.in, err);
+    rc = nzd_value_open(value, TRIAL_VERSION, what, &codec.in, err);
     if (rc)
         return rc;
-    walk_txn(&codec, out);
+    walk_txn(&codec, out, value.data[0]);
     rc = finish(&codec, what, err);
     if (rc)
         nzd_txn_clear(out);

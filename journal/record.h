@@ -10,7 +10,8 @@
  * freed by the matching clear(); a missing text is NULL and is read back "".
  *
  * A version above ours is NZD_EJOURNAL with a message that says so; a version
- * below ours is read.
+ * below ours is read. A record is written in the lowest version that holds all
+ * of it: what never was on trial is read by an nzd that knows none.
  */
 
 #include "bytes.h"
@@ -43,12 +44,23 @@ struct nzd_set {
     struct nzd_digest digest;
 };
 
+#define NZD_BOOT_ID 40 /* bytes of /proc/sys/kernel/random/boot_id, NUL too */
+
 /* Who runs the node: recorded when armed. */
 struct nzd_vm {
     uint8_t token[16];   /* kept by the agent in the node; zeros: none */
-    char boot_id[40];    /* /proc/sys/kernel/random/boot_id, or "" if remote */
+    char boot_id[NZD_BOOT_ID]; /* "" if remote */
     uint64_t pid;        /* of a local VM, else 0 */
     uint64_t start_time; /* clock ticks since boot, field 22 of proc(5) stat */
+};
+
+/* A commit that is still to be confirmed. A deadline counts only where the
+ * boot id is that of the node's host now; 0 and "" where that host has no such
+ * clock, and only the agent knows what is left. */
+struct nzd_trial {
+    uint64_t us;          /* how long it was to last; 0: on no trial */
+    uint64_t deadline_us; /* CLOCK_BOOTTIME of the node's host */
+    char boot_id[NZD_BOOT_ID];
 };
 
 struct nzd_txn {
@@ -88,6 +100,7 @@ struct nzd_txn {
     char *operator_name; /* "root from ssh" */
     char *why;           /* of a failure: one line */
     char *options; /* what recovery must know: kill list and such, or "" */
+    struct nzd_trial trial;
 };
 
 void nzd_txn_clear(struct nzd_txn *txn);

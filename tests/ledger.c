@@ -330,6 +330,7 @@ static void move_full(struct ledger *ledger, enum nzd_state state)
     txn->base = ledger->base;
     txn->outcome = -7;
     (void)snprintf(txn->vm.boot_id, sizeof(txn->vm.boot_id), "%s", text);
+    memcpy(txn->trial.boot_id, txn->vm.boot_id, sizeof(txn->trial.boot_id));
     txn->release = txn->from_version = txn->to_version = text;
     txn->base_version = txn->base_path = txn->node = txn->source = text;
     txn->operator_name = txn->why = txn->options = text;

@@ -57,6 +57,7 @@ static struct nzd_txn sample_txn(void)
         .source = constant("counter-0.2.0.tar.gz"),
         .operator_name = constant("root from ssh"),
         .why = constant("hook selftest returned {error,\xe2\x82\xac}"),
+        .trial = {600000000, 123456789012, "3f9c"},
     };
 
     return txn;
@@ -206,8 +207,35 @@ static void test_fields(void **state)
     assert_string_equal(txn.release, "counter");
     assert_string_equal(txn.why, sample.why);
     assert_string_equal(txn.options, "");
+    assert_memory_equal(&txn.trial, &sample.trial, sizeof(txn.trial));
     nzd_txn_clear(&txn);
     nzd_buf_clear(&value);
+}
+
+/* As an nzd writes it that knows no trials: it is read by both, and what was
+ * on none is written so. */
+static void test_older_version(void **state)
+{
+    struct nzd_txn txn = sample_txn();
+    struct nzd_buf value = {0};
+    struct nzd_buf again = {0};
+
+    (void)state;
+    encode(0, &value);
+    assert_int_equal(value.data[0], 2);
+    memset(&txn.trial, 0, sizeof(txn.trial));
+    nzd_buf_reset(&value);
+    assert_int_equal(nzd_txn_encode(&txn, &value, NULL), NZD_OK);
+    assert_int_equal(value.data[0], 1);
+    assert_int_equal(nzd_txn_decode(nzd_buf_view(&value), &txn, NULL), NZD_OK);
+    assert_int_equal(txn.trial.us, 0);
+    assert_string_equal(txn.trial.boot_id, "");
+    assert_string_equal(txn.release, "counter");
+    assert_int_equal(nzd_txn_encode(&txn, &again, NULL), NZD_OK);
+    assert_true(nzd_view_equal(nzd_buf_view(&value), nzd_buf_view(&again)));
+    nzd_txn_clear(&txn);
+    nzd_buf_clear(&value);
+    nzd_buf_clear(&again);
 }
 
 /* Every bit and every length: never read, never a crash. */
@@ -289,7 +317,7 @@ static void test_newer_version(void **state)
         struct nzd_err err = NZD_ERR_INIT;
 
         encode(kind, &value);
-        value.data[0] = 2;
+        value.data[0] = kind == 0 ? 3 : 2;
         reseal(&value, value.size - 8);
         assert_int_equal(decode(kind, nzd_buf_view(&value), NULL, &err),
                          NZD_EJOURNAL);
@@ -385,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_older_version),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_sealed_damage),
         cmocka_unit_test(test_newer_version),
