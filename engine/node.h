@@ -56,9 +56,12 @@ int nzd_node_unexpected(const struct nzd_node *node, const char *what,
 /* --- questions -------------------------------------------------------- */
 
 struct nzd_hello {
-    char phase[16]; /* of the agent: idle, open, switched, keeping, undone */
+    char phase[16]; /* of the agent: idle, open, switched, trial, keeping,
+                       expired, undone; see beam/nzd_agent.erl */
     uint64_t txn;
     uint64_t epoch;
+    uint64_t left_us; /* of a trial; 0: the old code may come back by itself */
+    bool begun;       /* and it was told that the journal has it */
     bool has_token, has_owner;
     uint8_t token[16];
     uint8_t owner[16]; /* uuid of the journal that owns the node */
@@ -81,6 +84,15 @@ struct nzd_hello {
     uint64_t old_code; /* modules that have old code */
 };
 int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,
+                   struct nzd_err *err);
+/* CLOCK_BOOTTIME of the node's host, to 10 ms, and what is left of a trial at
+ * that instant. boot_id "": that host has no such clock. */
+struct nzd_node_clock {
+    char boot_id[NZD_BOOT_ID];
+    uint64_t now_us;
+    uint64_t left_us;
+};
+int nzd_node_clock(struct nzd_node *node, struct nzd_node_clock *out,
                    struct nzd_err *err);
 /* NZD_EBUSY: the node belongs to the journal of this uuid. */
 int nzd_node_foreign(const struct nzd_node *node,
@@ -276,7 +288,17 @@ int nzd_node_put_apps(struct nzd_node *node,
 int nzd_node_restart(struct nzd_node *node, const char *boot,
                      struct nzd_err *err);
 
-/* A plain act: keep, done, forget, resume_undo, resume_keep. */
+/* The new code stays for so long, link or not; then the agent undoes it by
+ * itself. Until `begun` it has nzd called when this link is lost. Behind a
+ * takeover it begins again; a trial that runs is left as it is. */
+int nzd_node_try_out(struct nzd_node *node, uint64_t us, struct nzd_err *err);
+
+/* Takes the deadline away for good: from here on the agent waits to be told
+ * that it is committed. NZD_EROLLEDBACK: the deadline was first. Once it is 0
+ * it can be repeated. */
+int nzd_node_confirm(struct nzd_node *node, struct nzd_err *err);
+
+/* A plain act: keep, begun, done, forget, resume_undo, resume_keep. */
 int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);
 
 struct nzd_call_result {

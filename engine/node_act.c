@@ -279,6 +279,29 @@ int nzd_node_allow_kill(struct nzd_node *node, const char *words,
     return asked_ok(node, "allow_kill", err);
 }
 
+int nzd_node_try_out(struct nzd_node *node, uint64_t us, struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "trial");
+    nzd_etf_unsigned(request, us / 1000 + (us % 1000 > 0));
+    return asked_ok(node, "trial", err);
+}
+
+int nzd_node_confirm(struct nzd_node *node, struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    nzd_etf_atom(nzd_node_begin_request(node), "confirm");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code || nzd_term_is_atom(answer, "ok"))
+        return code;
+    if (nzd_term_is_tagged(reason_of(answer), "phase", 2))
+        return nzd_err_set(err, NZD_EROLLEDBACK,
+                           "the deadline has passed in %s",
+                           nzd_node_name(node));
+    return nzd_node_unexpected(node, "confirm", answer, err);
+}
+
 int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
                        const char *boot, struct nzd_err *err)
 {

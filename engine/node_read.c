@@ -41,6 +41,8 @@ static void read_hello(const struct nzd_term *map, struct nzd_hello *out)
     copy_text(out->phase, sizeof out->phase, nzd_term_get(map, "phase"));
     out->txn = unsigned_of(nzd_term_get(map, "txn"));
     out->epoch = unsigned_of(nzd_term_get(map, "epoch"));
+    out->left_us = unsigned_of(nzd_term_get(map, "left_ms")) * 1000;
+    out->begun = nzd_term_is_atom(nzd_term_get(map, "begun"), "true");
     out->has_token = copy_id(out->token, nzd_term_get(map, "token"));
     out->has_owner = copy_id(out->owner, nzd_term_get(map, "owner"));
     out->embedded = nzd_term_is_atom(nzd_term_get(map, "mode"), "embedded");
@@ -80,6 +82,26 @@ int nzd_node_hello(struct nzd_node *node, struct nzd_hello *out,
     if (!nzd_term_is_tagged(answer, "hello", 2))
         return nzd_node_unexpected(node, "hello", answer, err);
     read_hello(nzd_term_at(answer, 1), out);
+    return 0;
+}
+
+int nzd_node_clock(struct nzd_node *node, struct nzd_node_clock *out,
+                   struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    memset(out, 0, sizeof *out);
+    nzd_etf_atom(nzd_node_begin_request(node), "clock");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
+        return code;
+    if (!nzd_term_is_tagged(answer, "clock", 3))
+        return nzd_node_unexpected(node, "clock", answer, err);
+    const struct nzd_term *clock = nzd_term_at(answer, 1);
+    out->left_us = unsigned_of(nzd_term_at(answer, 2)) * 1000;
+    if (nzd_term_length(clock) != 2)
+        return 0;
+    copy_text(out->boot_id, sizeof out->boot_id, nzd_term_at(clock, 0));
+    out->now_us = unsigned_of(nzd_term_at(clock, 1)) * 1000;
     return 0;
 }
 

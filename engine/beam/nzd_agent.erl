@@ -26,9 +26,17 @@
 %%   idle      nothing is open                           nothing to do
 %%   open      code is prepared, nothing is loaded        forget it
 %%   switched  new code runs, the old one is at hand      undo
+%%   trial     new code runs until the deadline           nothing to do; before
+%%                                                        nzd said `begun`: run
+%%                                                        `nzd recover`
 %%   keeping   nzd was promised that new code stays       run `nzd recover`,
 %%                                                        wait for a takeover
+%%   expired   the deadline passed, old code runs again   the same
 %%   undone    old code runs again                        wait for a takeover
+%%
+%% A trial is switched -> trial -> keeping (confirmed) or expired. At the deadline
+%% the old code comes back whoever is linked or not. `confirm` is refused from
+%% then on, and before it takes the deadline away: of both only one happens.
 %%
 %% `open` brings the command line of `nzd recover` where the VM may run it. It
 %% is run again, ever more rarely, until somebody has taken over.
@@ -70,7 +78,7 @@
     %% Runs a hook; ends with it.
     hook = none :: none | pid(),
     guard :: pid(),
-    phase = idle :: idle | open | switched | keeping | undone,
+    phase = idle :: idle | open | switched | trial | keeping | expired | undone,
     txn = 0 :: non_neg_integer(),
     epoch = 0 :: non_neg_integer(),
     %% [{Module, File, Prepared}], in one finish_loading; never used twice.
@@ -100,6 +108,11 @@
     %% It runs.
     recalled = none :: none | port(),
     recall_wait = ?RECALL_WAIT :: pos_integer(),
+    %% Of a trial, in milliseconds of the monotonic time; and its timer.
+    deadline = none :: none | integer(),
+    timer = none :: none | reference(),
+    %% nzd said that the trial is in its journal.
+    begun = false :: boolean(),
     purger = none :: none | pid()
 }).
 
@@ -184,7 +197,7 @@ server_init(Guard, Saved) ->
             loop(start_purger(#state{guard = Guard, epoch = Epoch, chores = Chores}));
         #state{} ->
             Alone = Saved#state{guard = Guard, client = none, recalled = none},
-            loop(orphaned(Alone))
+            loop(orphaned(start_timer(Alone)))
     end.
 
 %% The guard must hold it before the act that needs it begins.
@@ -221,6 +234,8 @@ loop(State) ->
             loop(recall_ended(State));
         retry_recall when State#state.client =:= none ->
             loop(recall(State));
+        {timeout, Timer, deadline} when Timer =:= State#state.timer ->
+            loop(expire(State));
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
             loop(did(Chores, State));
         _Stale ->
@@ -231,7 +246,7 @@ attached(From, Ref, ?MODULE, State) ->
     From ! {Ref, ok},
     loop(State);
 attached(From, Ref, _Other, #state{phase = Phase} = State) when
-    Phase =:= idle; Phase =:= undone
+    Phase =:= idle; Phase =:= expired; Phase =:= undone
 ->
     Stopped = stop_purger(stop_hook(State)),
     From ! {Ref, {replace, Stopped#state.chores}},
@@ -265,7 +280,18 @@ orphaned(State) ->
     recall(State#state{recall_wait = ?RECALL_WAIT}).
 
 %% Has the transaction settled by a program outside, whose journal says how.
-recall(#state{phase = keeping, recalled = none, recall = {Words, Env}} = State) ->
+recall(#state{recalled = none, recall = {_, _}} = State) ->
+    case waits_for_word(State) of
+        true -> run_recall(State);
+        false -> State
+    end;
+recall(State) ->
+    State.
+
+waits_for_word(#state{phase = trial, begun = Begun}) -> not Begun;
+waits_for_word(#state{phase = Phase}) -> Phase =:= keeping orelse Phase =:= expired.
+
+run_recall(#state{recall = {Words, Env}} = State) ->
     [Program | Arguments] = [native(W) || W <- Words],
     Options = [
         {args, Arguments},
@@ -279,9 +305,7 @@ recall(#state{phase = keeping, recalled = none, recall = {Words, Env}} = State) 
         State#state{recalled = open_port({spawn_executable, Program}, Options)}
     catch
         error:_ -> recall_ended(State)
-    end;
-recall(State) ->
-    State.
+    end.
 
 native(Bytes) ->
     case unicode:characters_to_list(Bytes) of
@@ -294,9 +318,54 @@ recall_ended(#state{recall_wait = Wait} = State) ->
     erlang:send_after(Wait, self(), retry_recall),
     State#state{recalled = none, recall_wait = min(2 * Wait, ?RECALL_WAIT_MAX)}.
 
-reset(State) ->
+%%% --- a trial ----------------------------------------------------------
+
+start_timer(#state{deadline = none} = State) ->
+    State;
+start_timer(#state{deadline = Deadline} = State) ->
+    State#state{timer = erlang:start_timer(Deadline, self(), deadline, [{abs, true}])}.
+
+%% Its message may be on the way: nobody waits for that reference any more.
+no_deadline(#state{timer = none} = State) ->
+    State#state{deadline = none};
+no_deadline(#state{timer = Timer} = State) ->
+    _ = erlang:cancel_timer(Timer),
+    State#state{deadline = none, timer = none}.
+
+%% Milliseconds; 0 as soon as the old code may come back.
+left(#state{deadline = none}) -> 0;
+left(#state{deadline = Deadline}) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
+
+%% Nobody has confirmed it. Blocked, it is tried again, and stays over.
+expire(#state{phase = trial} = State) ->
+    case undo(stop_hook(State)) of
+        {{ok, _, _}, Undone} ->
+            Expired = save((no_deadline(Undone))#state{phase = expired}),
+            case Expired#state.client of
+                none -> orphaned(Expired);
+                _ -> Expired
+            end;
+        {_, Blocked} ->
+            Timer = erlang:start_timer(1000, self(), deadline),
+            Blocked#state{timer = Timer}
+    end.
+
+%% The clock that deadlines are told by; `none` where this host has no such.
+host_clock() ->
+    Boot = read("/proc/sys/kernel/random/boot_id"),
+    case {Boot, read("/proc/uptime")} of
+        {<<Id:36/binary, _/binary>>, <<Up/binary>>} ->
+            [Seconds | _] = binary:split(Up, <<" ">>),
+            {Id, round(binary_to_float(Seconds) * 1000)};
+        _ ->
+            none
+    end.
+
+reset(State0) ->
+    State = no_deadline(State0),
     State#state{
         phase = idle,
+        begun = false,
         new = [],
         late = [],
         old = #{},
@@ -328,7 +397,7 @@ reply(From, Ref, Answer) ->
     erlang:send(From, {nzd, Ref, Answer}, [noconnect]).
 
 is_question(Request) when is_atom(Request) ->
-    lists:member(Request, [hello, inventory, base_files]);
+    lists:member(Request, [hello, clock, inventory, base_files]);
 is_question(Request) ->
     lists:member(element(1, Request), [
         on_disk, beams, held, object, priv, callers, occupants, users, md5s, proof
@@ -374,7 +443,7 @@ fenced_hook(From, Ref, Fence, Call, State) ->
 %%% --- acts of a transaction --------------------------------------------
 
 open(From, {_, Txn, Epoch}, Owner, Options, #state{phase = Phase} = State) when
-    Phase =:= idle; Phase =:= undone
+    Phase =:= idle; Phase =:= expired; Phase =:= undone
 ->
     case own(Owner, proplists:get_bool(adopt, Options)) of
         ok ->
@@ -484,6 +553,22 @@ act(switch, #state{phase = open} = State) ->
     end;
 act(validate, State) ->
     {validate(State, 2000), State};
+%% Kept for so many milliseconds. Behind a takeover, from `idle`, what is left.
+act({trial, Ms}, #state{phase = Phase} = State) when Phase =:= switched; Phase =:= idle ->
+    Deadline = erlang:monotonic_time(millisecond) + Ms,
+    Trial = start_timer(State#state{phase = trial, deadline = Deadline, begun = false}),
+    {ok, save(Trial)};
+act({trial, _Ms}, #state{phase = trial} = State) ->
+    {ok, State};
+act(begun, #state{phase = trial} = State) ->
+    {ok, save(State#state{begun = true})};
+act(confirm, #state{phase = trial} = State) ->
+    case left(State) of
+        0 -> {{error, {phase, expired}}, State};
+        _ -> {ok, save((no_deadline(State))#state{phase = keeping})}
+    end;
+act(confirm, #state{phase = keeping} = State) ->
+    {ok, State};
 act(keep, #state{phase = switched} = State) ->
     {ok, save(State#state{phase = keeping})};
 act(keep, #state{phase = keeping} = State) ->
@@ -513,9 +598,9 @@ act({apps, Specs}, State) ->
     {{apps, [atom_to_binary(A) || {application, A, _} = S <- Specs, not put_app(S, 3)]}, State};
 %% What an undo after a takeover lacks when the agent has forgotten.
 act(resume_undo, #state{phase = Phase} = State) when
-    Phase =:= idle; Phase =:= keeping; Phase =:= undone
+    Phase =:= idle; Phase =:= trial; Phase =:= keeping; Phase =:= expired; Phase =:= undone
 ->
-    {ok, save(State#state{phase = switched})};
+    {ok, save((no_deadline(State))#state{phase = switched})};
 act(resume_undo, State) ->
     {ok, State};
 %% The same before `done`: the commit stands, but nobody here knows it.
@@ -1349,6 +1434,8 @@ inside(P, Modules, Set) ->
 
 question(_From, _Ref, hello, State) ->
     {hello, hello(State)};
+question(_From, _Ref, clock, State) ->
+    {clock, host_clock(), left(State)};
 question(_From, _Ref, inventory, #state{chores = {_, Gone, _}}) ->
     {inventory, apps(), [leaving(Row, Gone) || Row <- modules()]};
 question(_From, _Ref, {on_disk, Names}, #state{chores = {_, Gone, _}}) ->
@@ -1391,6 +1478,8 @@ hello(State) ->
         phase => State#state.phase,
         txn => State#state.txn,
         epoch => State#state.epoch,
+        left_ms => left(State),
+        begun => State#state.begun,
         node => node(),
         otp => text(erlang:system_info(otp_release)),
         erts => text(erlang:system_info(version)),
