@@ -13,8 +13,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define ENVIRON_MAX (256u << 10) /* bytes of it that are looked at */
-
 /* --- which one, and its cookie ------------------------------------------- */
 
 void nzd_check_cookie(struct nzd_checking *c)
@@ -74,6 +72,10 @@ static void check_agent(struct nzd_checking *c)
         memcpy(owner.bytes, hello->owner, sizeof owner.bytes);
         nzd_node_foreign(c->q.node, &owner, &err);
         nzd_check_fail(&c->list, "agent", &err);
+    } else if (hello->left_us) {
+        nzd_check_ok(&c->list, "agent",
+                     "undoes transaction %" PRIu64 " at its deadline",
+                     hello->txn);
     } else if (strcmp(hello->phase, "idle") != 0 &&
                strcmp(hello->phase, "undone") != 0) {
         nzd_check_warn(&c->list, "agent", "transaction %" PRIu64 " is %s in it",
@@ -108,31 +110,10 @@ void nzd_check_node(struct nzd_checking *c)
 
 /* --- how it is started --------------------------------------------------- */
 
-/* NZD_BOOT of a VM that cannot be asked, as proc(5) shows it. */
-static bool read_from_outside(const struct nzd_checking *c, uint64_t *booted)
-{
-    static const char name[] = "NZD_BOOT=";
-    struct nzd_buf environment = {0};
-    char path[64];
-    bool found = false;
-    snprintf(path, sizeof path, "/proc/%" PRId64 "/environ", c->q.target.pid);
-    if (nzd_host_read(path, ENVIRON_MAX, &environment) != 0)
-        nzd_buf_reset(&environment);
-    const char *text = nzd_buf_string(&environment);
-    for (size_t at = 0; at < environment.size; at += strlen(text + at) + 1) {
-        if (strncmp(text + at, name, sizeof name - 1) != 0)
-            continue;
-        *booted = strtoull(text + at + sizeof name - 1, NULL, 10);
-        found = true;
-    }
-    nzd_buf_clear(&environment);
-    return found;
-}
-
 static bool by_nzd_boot(const struct nzd_checking *c, uint64_t *booted)
 {
     if (!c->connected)
-        return read_from_outside(c, booted);
+        return nzd_host_nzd_boot(c->q.target.pid, booted);
     *booted = c->q.hello.nzd_booted;
     return c->q.hello.by_nzd_boot;
 }

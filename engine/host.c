@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define ENVIRON_MAX (256u << 10) /* bytes of it that are looked at */
+
 int nzd_host_read(const char *path, size_t limit, struct nzd_buf *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -138,6 +140,28 @@ uint64_t nzd_host_memory_available(void)
     }
     nzd_buf_clear(&text);
     return bytes;
+}
+
+bool nzd_host_nzd_boot(int64_t pid, uint64_t *generation)
+{
+    static const char name[] = "NZD_BOOT=";
+    struct nzd_buf environment = {0};
+    char path[64];
+    bool found = false;
+    const char *text;
+
+    (void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/environ", pid);
+    if (nzd_host_read(path, ENVIRON_MAX, &environment) != 0)
+        nzd_buf_reset(&environment);
+    text = nzd_buf_string(&environment);
+    for (size_t at = 0; at < environment.size; at += strlen(text + at) + 1) {
+        if (strncmp(text + at, name, sizeof(name) - 1) != 0)
+            continue;
+        *generation = strtoull(text + at + sizeof(name) - 1, NULL, 10);
+        found = true;
+    }
+    nzd_buf_clear(&environment);
+    return found;
 }
 
 /* --- names --- */

@@ -20,4 +20,8 @@ void nzd_host_long_name(char out[NZD_HOST_NAME]);
  * errno. For files of proc(5), whose size is not known before. Never waits. */
 int nzd_host_read(const char *path, size_t limit, struct nzd_buf *out);
 
+/* NZD_BOOT of a process, as proc(5) shows it: `nzd boot` has started it, with
+ * this generation (0: the base). For a VM that cannot be asked. */
+bool nzd_host_nzd_boot(int64_t pid, uint64_t *generation);
+
 #endif

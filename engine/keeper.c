@@ -117,20 +117,25 @@ static void watch(const struct nzd_keeper *keeper, pid_t vm, uint64_t start,
     _exit(0);
 }
 
-/* Nobody's child, so that nobody waits for it. */
-static void part(const struct nzd_keeper *keeper, pid_t vm, uint64_t start,
-                 const int ends[2])
+/* Nobody's child, so that nobody waits for it; without a terminal. 0 in the
+ * one that is left behind, else the child that was its parent, or -1. */
+static pid_t part(void)
 {
+    int status = 0;
     pid_t child = fork();
     if (child == 0) {
-        close(ends[1]);
         setsid();
-        if (fork() == 0)
-            watch(keeper, vm, start, ends[0]);
-        _exit(0);
+        pid_t left = fork();
+        if (left != 0)
+            _exit(left < 0);
+        return 0;
     }
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
+    if (child < 0 || status == 0)
+        return child;
+    errno = EAGAIN;
+    return -1;
 }
 
 int nzd_keeper_leave(const struct nzd_keeper *keeper)
@@ -142,7 +147,10 @@ int nzd_keeper_leave(const struct nzd_keeper *keeper)
     if (nzd_host_process_start(vm, &start, &ignored) ||
         pipe2(ends, O_CLOEXEC) != 0)
         return -1;
-    part(keeper, vm, start, ends);
+    if (part() == 0) {
+        close(ends[1]);
+        watch(keeper, vm, start, ends[0]);
+    }
     close(ends[0]);
     return ends[1];
 }
@@ -153,4 +161,38 @@ void nzd_keeper_dismiss(int keeper)
         return;
     (void)!write(keeper, "", 1);
     close(keeper);
+}
+
+/* --- another program ----------------------------------------------------- */
+
+/* Our own file is executed, also where another has taken its name. */
+static void become(const char *const *argv, int pipe)
+{
+    close_all_but(pipe);
+    fcntl(3, F_SETFD, FD_CLOEXEC);
+    (void)!chdir("/");
+    execv("/proc/self/exe", (char *const *)argv);
+    execv(argv[0], (char *const *)argv);
+    int sys = errno;
+    (void)!write(3, &sys, sizeof sys);
+    _exit(127);
+}
+
+int nzd_keeper_start(const char *const *argv)
+{
+    int ends[2], sys = 0;
+    ssize_t size;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    pid_t child = part();
+    if (child == 0)
+        become(argv, ends[1]);
+    sys = child < 0 ? errno : 0;
+    close(ends[1]);
+    /* The exec closes it. */
+    while (!sys && (size = read(ends[0], &sys, sizeof sys)) < 0 &&
+           errno == EINTR)
+        ;
+    close(ends[0]);
+    return sys;
 }

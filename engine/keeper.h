@@ -3,9 +3,10 @@
 #define NZD_ENGINE_KEEPER_H
 
 /*
- * The keeper: a small process outside the VM that outlives the command. It
- * waits whether the VM that nzd boot starts stays up, and then writes down
- * that the generation is healthy.
+ * The keeper: a small process outside the VM that outlives the command, has no
+ * terminal, and keeps nothing open. One waits whether the VM that nzd boot
+ * starts stays up, and then writes down that the generation is healthy; the
+ * other is a program, for a trial (attend.h).
  */
 
 #include "../journal/digest.h"
@@ -25,5 +26,9 @@ struct nzd_keeper {
 int nzd_keeper_leave(const struct nzd_keeper *keeper);
 /* It was not executed: another thing will be this process. -1 is fine. */
 void nzd_keeper_dismiss(int keeper);
+
+/* Leaves this program behind with another command line, argv[0] its path.
+ * 0 when it is executed, else an errno. */
+int nzd_keeper_start(const char *const *argv);
 
 #endif

@@ -33,7 +33,8 @@ struct nzd_link_options {
  * causes that erl_interface cannot tell apart told apart where possible: no
  * epmd, epmd does not know the name, connection refused, no answer in time
  * (node stopped?), handshake refused (wrong cookie, or the name is not
- * allowed). Nothing of the node is touched but the agent's own module.
+ * allowed). Where it is there and says nothing, err->sys is ETIMEDOUT.
+ * Nothing of the node is touched but the agent's own module.
  * NZD_EUSAGE: `node` is not NAME@HOST. NZD_EBUSY: an agent of another nzd
  * version holds an open transaction there. NZD_EREFUSED: a signal is pending.
  * What the agent sends before its start/1 has returned is dropped.

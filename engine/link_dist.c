@@ -238,11 +238,13 @@ static int blame(const struct dist *dist, struct nzd_err *err)
     listen_to(dist, &said);
     if (dist->sys == ECANCELED)
         return nzd_err_set(err, NZD_EREFUSED, "interrupted");
-    if (dist->sys == ETIMEDOUT)
-        return nzd_err_set(err, NZD_ENODE,
-                           "%s takes the connection but does not answer: is "
-                           "it stopped or hung?",
-                           node);
+    if (dist->sys == ETIMEDOUT) {
+        nzd_err_set(err, NZD_ENODE,
+                    "%s takes the connection but does not answer: is "
+                    "it stopped or hung?",
+                    node);
+        return nzd_link_silent(err);
+    }
     if (strcmp(said.status, "not_allowed") == 0)
         return nzd_err_set(err, NZD_ENODE,
                            "%s allows only certain nodes (net_kernel:allow/1), "

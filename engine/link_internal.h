@@ -9,6 +9,8 @@
 
 #include "link.h"
 
+#include <errno.h>
+
 #define NZD_LINK_TIMEOUT 5000000 /* us, where the caller gave none */
 
 struct nzd_link;
@@ -45,5 +47,13 @@ extern const struct nzd_link_backend nzd_link_dist;
  * and learns its pid. `timeout_us` for each call. */
 int nzd_link_push(struct nzd_link *link, const struct nzd_link_options *options,
                   uint64_t timeout_us, struct nzd_err *err);
+
+/* What the error is called where a node that is there says nothing. */
+static inline int nzd_link_silent(struct nzd_err *err)
+{
+    if (err)
+        err->sys = ETIMEDOUT;
+    return NZD_ENODE;
+}
 
 #endif

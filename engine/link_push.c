@@ -81,10 +81,12 @@ static int await(struct call *call, const char *what, uint64_t deadline,
             return bits;
         if (bits == 0 && nzd_interrupt_pending())
             return nzd_err_set(err, NZD_EREFUSED, "interrupted");
-        if (bits == 0 && left == 0)
-            return nzd_err_set(err, NZD_ENODE,
-                               "%s is connected but does not answer (%s)",
-                               link->node, what);
+        if (bits == 0 && left == 0) {
+            nzd_err_set(err, NZD_ENODE,
+                        "%s is connected but does not answer (%s)", link->node,
+                        what);
+            return nzd_link_silent(err);
+        }
         if (bits == 0)
             continue;
         code = nzd_link_receive(link, 0, &call->message, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recall.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,29 +78,48 @@ static void add_options(struct words *words, const struct nzd_context *context)
         add(words, "--port");
         add(words, nzd_arena_printf(words->arena, "%u", options->port));
     }
+    if (options->timeout_us) {
+        add(words, "--timeout");
+        add(words, nzd_arena_printf(words->arena, "%" PRIu64 "ms",
+                                    (options->timeout_us + 999) / 1000));
+    }
 }
 
-void nzd_recall_make(struct nzd_context *context,
-                     const struct nzd_target *target, const char *journal,
-                     struct nzd_recall *out)
+static void make(struct nzd_context *context, const struct nzd_target *target,
+                 const char *journal, bool attend, struct nzd_recall *out)
 {
     struct words words = {.arena = &context->config.arena, .recall = out};
     char program[PATH_MAX];
     memset(out, 0, sizeof *out);
     read_link("/proc/self/exe", program);
-    if (!sees_our_files(target) || access(program, X_OK) != 0)
-        return;
     add(&words, nzd_arena_printf(words.arena, "%s", program));
     add(&words, "recover");
     add(&words, "--quiet");
-    add(&words, "--wait");
-    add(&words, LOCK_WAIT);
+    add(&words, attend ? "--attend" : "--wait=" LOCK_WAIT);
     add(&words, "--node");
-    add(&words, target->node);
+    add(&words, nzd_arena_printf(words.arena, "%s", target->node));
     add_file(&words, "--journal", journal);
     add_options(&words, context);
     add_environment(&words, "ERL_EPMD_PORT");
     add_environment(&words, "XDG_RUNTIME_DIR");
     if (words.failed)
         memset(out, 0, sizeof *out);
+}
+
+void nzd_recall_make(struct nzd_context *context,
+                     const struct nzd_target *target, const char *journal,
+                     struct nzd_recall *out)
+{
+    memset(out, 0, sizeof *out);
+    if (sees_our_files(target))
+        make(context, target, journal, false, out);
+    if (out->count && access(out->words[0], X_OK) != 0)
+        memset(out, 0, sizeof *out);
+}
+
+void nzd_recall_here(struct nzd_context *context,
+                     const struct nzd_target *target, const char *journal,
+                     bool attend, struct nzd_recall *out)
+{
+    make(context, target, journal, attend, out);
 }

@@ -3,10 +3,10 @@
 #define NZD_ENGINE_RECALL_H
 
 /*
- * The command that the agent runs when it was told to keep the new code and
- * then lost its nzd: `nzd recover`, with this nzd's own program, journal,
- * configuration and node, so that the transaction is settled without
- * anybody coming by. Offered only to a VM that sees the same files as we do.
+ * Command lines of `nzd recover`, with this nzd's own program, journal,
+ * configuration and node, so that a transaction is settled without anybody
+ * coming by. The agent runs one when it was told to keep the new code and then
+ * lost its nzd; the keeper of a trial is another, and has a third.
  */
 
 #include "command.h"
@@ -21,11 +21,16 @@ struct nzd_recall {
     unsigned environment_count;
 };
 
-/* `target` is a VM of this host whose pid is known, or nothing is offered;
- * `journal` is the journal's folder. Cannot fail: what cannot be found out is
- * not offered. */
+/* For the agent. `target` is a VM of this host whose pid is known and that sees
+ * the same files as we do, or nothing is offered; `journal` is the journal's
+ * folder. Cannot fail: what cannot be found out is not offered. */
 void nzd_recall_make(struct nzd_context *context,
                      const struct nzd_target *target, const char *journal,
                      struct nzd_recall *out);
+/* For processes of this host, whatever node it is: the same, or with --attend.
+ */
+void nzd_recall_here(struct nzd_context *context,
+                     const struct nzd_target *target, const char *journal,
+                     bool attend, struct nzd_recall *out);
 
 #endif

@@ -18,7 +18,8 @@
  *                         nzd; who sends SIGCONT has it go on), several
  *                         divided by ';'
  *   NZD_POINT_ROLE=ROLE   only the processes that took this role count; else
- *                         only those that took none
+ *                         only those that took none. Of one that took another
+ *                         the programs that it starts count neither
  */
 
 #ifdef NZD_POINTS
