@@ -3,6 +3,7 @@
 
 #include "../journal/lock.h"
 #include "run.h"
+#include "trial.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -204,7 +205,13 @@ static void check_open(struct nzd_checking *c)
         nzd_check_fail(&c->list, "transaction", &err);
         return;
     }
-    if (nzd_lock_look(c->directory, NULL) == NZD_EBUSY) {
+    if (txn.state == NZD_STATE_TRIAL && nzd_trial_left(&txn)) {
+        char until[96];
+        nzd_trial_until(nzd_trial_left(&txn), until);
+        nzd_check_warn(&c->list, "transaction", "%" PRIu64 " is on trial %s",
+                       txn.id, until);
+        nzd_check_next(&c->list, "nzd confirm keeps it, nzd rollback ends it");
+    } else if (nzd_lock_look(c->directory, NULL) == NZD_EBUSY) {
         nzd_check_warn(&c->list, "transaction",
                        "%" PRIu64 " is %s: nzd is at work", txn.id,
                        nzd_state_name(txn.state));

@@ -4,8 +4,10 @@
 #include "proof.h"
 #include "restart.h"
 #include "run.h"
+#include "trial.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DRIFT_SHOWN 10u
@@ -21,6 +23,8 @@ struct status {
     struct nzd_txn last;     /* id 0: none */
     struct nzd_txn open;     /* id 0: none */
     struct nzd_restart restart;
+    bool on_trial;    /* `open` is, and its code runs */
+    uint64_t left_us; /* then */
 };
 
 static int keep_last(void *context, const struct nzd_txn *txn)
@@ -64,6 +68,16 @@ static int read_journal(struct status *status, struct nzd_err *err)
     return code;
 }
 
+/* By the agent, which may have ended it, and by the journal's deadline. */
+static void read_trial(struct status *status)
+{
+    const struct nzd_hello *hello = &status->q.hello;
+    uint64_t left = nzd_trial_left(&status->open);
+    status->on_trial = status->open.state == NZD_STATE_TRIAL && left &&
+                       hello->left_us && hello->txn == status->open.id;
+    status->left_us = left < hello->left_us ? left : hello->left_us;
+}
+
 static int gather(struct status *status, struct nzd_err *err)
 {
     struct nzd_context *context = status->context;
@@ -85,7 +99,11 @@ static int gather(struct status *status, struct nzd_err *err)
     if (!code && status->journal)
         code = read_journal(status, err);
     if (!code)
-        code = nzd_proof_make(q, status->journal, &status->proof, err);
+        read_trial(status);
+    if (!code)
+        code = nzd_proof_make(q, status->journal,
+                              status->on_trial ? status->open.id : 0,
+                              &status->proof, err);
     nzd_restart_read(q, status->journal, &status->in_force,
                      context->config.boot_tries, &status->restart);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
@@ -145,12 +163,31 @@ static bool runs_only_base(const struct status *status)
            status->q.hello.has_token == false;
 }
 
+/* True when the code that is on trial runs, all of it. */
+static bool show_trial_running(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    const struct nzd_proof *proof = &status->proof;
+    if (!status->on_trial || differing(proof))
+        return false;
+    nzd_output_line(output,
+                    "running    %s%s %s%s, on trial   proved: %" PRIu32
+                    " of %" PRIu32 " module md5s",
+                    nzd_color(output, 'y'), status->open.release,
+                    status->open.to_version, nzd_color(output, '0'), proof->ok,
+                    proof->total - proof->removed_count);
+    show_drift(status);
+    return true;
+}
+
 static void show_running(struct status *status)
 {
     struct nzd_output *output = &status->context->output;
     const struct nzd_question *q = &status->q;
     const struct nzd_proof *proof = &status->proof;
     uint64_t generation = status->in_force.id;
+    if (show_trial_running(status))
+        return;
     const char *name = generation ? status->in_force.release : q->base.name;
     const char *version =
         generation ? status->in_force.to_version : q->base.version;
@@ -164,12 +201,14 @@ static void show_running(struct status *status)
         show_drift(status);
         return;
     }
-    nzd_output_line(output,
-                    "running    %sNOT generation %" PRIu64 "%s: %" PRIu32
-                    " of %" PRIu32 " modules differ%s",
-                    nzd_color(output, 'r'), generation, nzd_color(output, '0'),
-                    proof->drift_count, proof->total,
-                    proof->drift_count == 1 ? "s" : "");
+    char what[48] = "what is on trial";
+    if (!status->on_trial)
+        snprintf(what, sizeof what, "generation %" PRIu64, generation);
+    nzd_output_line(
+        output,
+        "running    %sNOT %s%s: %" PRIu32 " of %" PRIu32 " modules differ%s",
+        nzd_color(output, 'r'), what, nzd_color(output, '0'),
+        proof->drift_count, proof->total, proof->drift_count == 1 ? "s" : "");
     show_drift(status);
     if (runs_only_base(status))
         nzd_output_line(output,
@@ -183,17 +222,43 @@ static void show_running(struct status *status)
                         "next", generation, generation);
 }
 
-static void show_last(struct status *status)
+static void show_trial(struct status *status)
 {
     struct nzd_output *output = &status->context->output;
-    char ago[40];
-    if (status->open.id)
+    char until[96];
+    nzd_trial_until(status->left_us, until);
+    nzd_output_line(output, "trial      %s%" PRIu64 "%s %s",
+                    nzd_color(output, 'y'), status->open.id,
+                    nzd_color(output, '0'), until);
+    nzd_output_line(
+        output, "  %-15s nzd confirm keeps it, nzd rollback ends it", "next");
+}
+
+static void show_open(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    if (status->on_trial)
+        show_trial(status);
+    else if (status->open.state == NZD_STATE_TRIAL)
+        nzd_output_line(output,
+                        "trial      %s%" PRIu64 " is over%s: it was not "
+                        "confirmed; nzd recover writes that down",
+                        nzd_color(output, 'y'), status->open.id,
+                        nzd_color(output, '0'));
+    else if (status->open.id)
         nzd_output_line(output,
                         "open       %s%" PRIu64 " is %s%s: nzd is at work, "
                         "or was cut short; see nzd recover",
                         nzd_color(output, 'y'), status->open.id,
                         nzd_state_name(status->open.state),
                         nzd_color(output, '0'));
+}
+
+static void show_last(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    char ago[40];
+    show_open(status);
     if (!status->last.id || !status->last.ended_us)
         return;
     uint64_t now = nzd_wall_us();
@@ -308,7 +373,7 @@ static json_t *status_json(const struct status *status)
                       (json_int_t)status->stat.max_bytes);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:{s:s, s:s, s:s, s:o}, s:{s:i, s:i}, s:o,"
-        " s:I, s:o, s:o, s:o}",
+        " s:I, s:o, s:o, s:o, s:o}",
         "node", nzd_node_name(q->node), "otp", q->hello.otp, "mode",
         q->hello.embedded ? "embedded" : "interactive", "uptime_us",
         (json_int_t)q->hello.uptime_us, "generation",
@@ -321,6 +386,9 @@ static json_t *status_json(const struct status *status)
             ? json_pack("{s:I, s:s}", "txn", (json_int_t)status->open.id,
                         "state", nzd_state_name(status->open.state))
             : json_null(),
+        "trial",
+        status->on_trial ? nzd_trial_json(status->open.id, status->left_us)
+                         : json_null(),
         "boot", nzd_restart_json(&status->restart), "journal", journal);
 }
 

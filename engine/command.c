@@ -46,20 +46,40 @@ struct command {
 static const struct command commands[] = {
     {"apply", "BUNDLE", "plan, reload, validate, commit",
      "BUNDLE is a release's directory, a build's lib directory, or a release\n"
-     "tarball. On any failure the old code is put back: exit 6.\n",
-     EVERYWHERE | ON_A_NODE | CHANGING, 1, 1, nzd_cmd_apply},
+     "tarball. On any failure the old code is put back: exit 6.\n"
+     "With --confirm 10m it is on trial: the old code comes back in 10 "
+     "minutes, "
+     "or\n"
+     "when the VM restarts, unless `nzd confirm` was said before.\n",
+     EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_CONFIRM), 1, 1,
+     nzd_cmd_apply},
     {"plan", "BUNDLE | OLD NEW", "what would happen and why; touches nothing",
      "With one bundle against what the node runs, with two without a node.\n"
      "Exit 5 when the verdict is above a --max that is given.\n",
      EVERYWHERE | ON_A_NODE | PLANNING, 1, 2, nzd_cmd_plan},
-    {"rollback", "[--to N]", "undo the last commit, or go to generation N", "",
-     EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_TO), 0, 0,
-     nzd_cmd_rollback},
+    {"rollback", "[--to N]", "undo the last commit, or go to generation N",
+     "While a transaction is on trial: ends the trial, the old code comes "
+     "back.\n",
+     EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_TO) |
+         BIT(NZD_OPTION_CONFIRM),
+     0, 0, nzd_cmd_rollback},
+    {"confirm", "", "end a trial for good: commit it",
+     "What `apply --confirm TIME` put into the node stays. Exit 5 where "
+     "nothing "
+     "is\n"
+     "on trial, 6 where it came too late: the old code runs.\n",
+     EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_DRY_RUN) | BIT(NZD_OPTION_WAIT), 0,
+     0, nzd_cmd_confirm},
     {"status", "[--check]", "what runs, proved module by module", "",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_CHECK), 0, 0, nzd_cmd_status},
     {"recover", "[--before-start]", "settle what an interrupted nzd left open",
      "Puts the old code back where a transaction was not committed. apply and\n"
-     "rollback do the same before anything else.\n\n"
+     "rollback do the same before anything else. What is on trial is left "
+     "until\n"
+     "its deadline; with --attend nzd stays until then, or until the trial "
+     "has\n"
+     "ended, and tries as often as it takes. `apply --confirm` leaves one "
+     "behind.\n\n"
      "--before-start is for erlinit's --pre-run-exec or systemd's "
      "ExecStartPre:\n"
      "it settles what is left of a VM that is proven gone, asks no node and\n"
@@ -68,7 +88,7 @@ static const struct command commands[] = {
      "cannot have the VM boot a generation: `nzd boot -- COMMAND` does, and\n"
      "settles, too.\n",
      EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT) |
-         BIT(NZD_OPTION_BEFORE_START),
+         BIT(NZD_OPTION_BEFORE_START) | BIT(NZD_OPTION_ATTEND),
      0, 0, nzd_cmd_recover},
     {"boot", "-- COMMAND...", "start a VM with what is in force",
      "Settles what was left open, lays the generation in force out in RAM and\n"

@@ -30,12 +30,14 @@ struct nzd_options {
     bool retry;        /* --retry */
     bool check;        /* status --check */
     bool before_start; /* recover --before-start */
-    bool has_max, has_min, has_drain, has_to;
+    bool attend;       /* recover --attend */
+    bool has_max, has_min, has_drain, has_to, has_confirm;
     enum nzd_level max, min; /* --max LEVEL, --min LEVEL */
     uint64_t drain_us;       /* --drain 5s */
     uint64_t wait_us;        /* --wait 60s */
     uint64_t timeout_us;     /* --timeout 30s: each answer of the node; 0 */
     uint64_t to;             /* rollback --to N */
+    uint64_t confirm_us;     /* --confirm 10m; 0: on no trial */
     const char *kill[NZD_KILL_MAX]; /* --kill WHAT, repeated */
     unsigned kill_count;
     const char *args[8]; /* what is left, in order */
@@ -56,6 +58,7 @@ int nzd_command_run(int argc, char **argv);
 int nzd_cmd_apply(struct nzd_context *context);
 int nzd_cmd_plan(struct nzd_context *context);
 int nzd_cmd_rollback(struct nzd_context *context);
+int nzd_cmd_confirm(struct nzd_context *context);
 int nzd_cmd_status(struct nzd_context *context);
 int nzd_cmd_recover(struct nzd_context *context);
 int nzd_cmd_check(struct nzd_context *context);

@@ -175,6 +175,22 @@ static int on_wait(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
                      "a duration with its unit is needed (200ms, 5s, 10m)");
 }
 
+static int on_trial(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    uint64_t us;
+
+    return accept_if(nzd_parse_duration(value, &us) && us <= NZD_TRIAL_MOST_US,
+                     cfg, opt, value, result,
+                     "a duration of at most 30d with its unit is needed (10m)");
+}
+
+static int on_hung(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    return accept_if(strcmp(value, "wait") == 0 ||
+                         strcmp(value, "restart") == 0,
+                     cfg, opt, value, result, "one of wait, restart is needed");
+}
+
 static int on_timeout(cfg_t *cfg, cfg_opt_t *opt, const char *value,
                       void *result)
 {
@@ -236,6 +252,13 @@ static cfg_opt_t restart_keys[] = {
     CFG_END(),
 };
 
+static cfg_opt_t trial_keys[] = {
+    CFG_STR_CB("confirm", "0", CFGF_NONE, on_trial),
+    CFG_STR_CB("hung", "wait", CFGF_NONE, on_hung),
+    CFG_STR_CB("hung_after", "30s", CFGF_NONE, on_timeout),
+    CFG_END(),
+};
+
 #define HOOK_SECTION                                                           \
     CFG_SEC("hook", hook_keys, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES)
 
@@ -250,6 +273,7 @@ static cfg_opt_t file_keys[] = {
     HOOK_SECTION,
     CFG_SEC("boot", boot_keys, CFGF_NONE),
     CFG_SEC("restart", restart_keys, CFGF_NONE),
+    CFG_SEC("trial", trial_keys, CFGF_NONE),
     CFG_END(),
 };
 
@@ -297,6 +321,14 @@ static int take_restart(const struct nzd_config_source *source, cfg_t *cfg,
     return 0;
 }
 
+static void take_trial(cfg_t *trial, struct nzd_config *out)
+{
+    nzd_parse_duration(cfg_getstr(trial, "confirm"), &out->trial_confirm_us);
+    out->trial_hung_restart = strcmp(cfg_getstr(trial, "hung"), "restart") == 0;
+    nzd_parse_duration(cfg_getstr(trial, "hung_after"),
+                       &out->trial_hung_after_us);
+}
+
 /* Every value was checked when it was read. */
 static int take_settings(cfg_t *cfg, struct nzd_config *out,
                          struct nzd_err *err)
@@ -318,6 +350,7 @@ static int take_settings(cfg_t *cfg, struct nzd_config *out,
     out->boot_tries = (uint32_t)count;
     nzd_parse_duration(cfg_getstr(boot, "timeout"), &out->boot_timeout_us);
     nzd_parse_duration(cfg_getstr(boot, "healthy"), &out->boot_healthy_us);
+    take_trial(cfg_getsec(cfg, "trial"), out);
     return rc;
 }
 

@@ -28,6 +28,9 @@ struct nzd_hook {
     bool from_bundle;
 };
 
+/* What `confirm` of `trial` and --confirm may be at most: 30 days. */
+#define NZD_TRIAL_MOST_US (30 * 86400 * 1000000ull)
+
 struct nzd_config {
     struct nzd_arena arena;
     const char *node;        /* NULL: discover */
@@ -45,7 +48,10 @@ struct nzd_config {
     /* What starts the VM anew, NULL behind the last word; empty: none. */
     const char *restart_command[NZD_HOOK_ARGS + 1];
     unsigned restart_words;
-    uint64_t restart_timeout_us; /* 2 min: until the VM is up again */
+    uint64_t restart_timeout_us;  /* 2 min: until the VM is up again */
+    uint64_t trial_confirm_us;    /* of each apply; 0: it commits at once */
+    bool trial_hung_restart;      /* a VM that hangs is ended ... */
+    uint64_t trial_hung_after_us; /* 30 s; ... so long past the deadline */
 };
 
 /* Defaults; then `path` when it is there. `path` NULL: /etc/nzd.conf, whose

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd_journal.h"
 
+#include "trial.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -164,7 +166,9 @@ static int refuse_open(const struct nzd_journal_view *view, struct nzd_err *err)
         nzd_err_clear(err);
         return 0;
     }
-    if (rc == 0) {
+    if (rc == 0 && txn.state == NZD_STATE_TRIAL) {
+        rc = nzd_trial_refuse(&txn, nzd_trial_left(&txn), err);
+    } else if (rc == 0) {
         rc = nzd_err_set(err, NZD_EBUSY, "transaction %" PRIu64 " is open (%s)",
                          txn.id, nzd_state_name(txn.state));
         nzd_err_untouched(err, "the journal");

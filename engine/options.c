@@ -27,10 +27,14 @@ static const struct {
                           "take over a node of another journal"},
     [NZD_OPTION_RETRY] = {"retry", 0, NULL, "also a bundle that failed before"},
     [NZD_OPTION_TO] = {"to", 0, "N", "put generation N in force, 0: the base"},
+    [NZD_OPTION_CONFIRM] = {"confirm", 0, "TIME",
+                            "undone then, unless nzd confirm keeps it"},
     [NZD_OPTION_CHECK] = {"check", 0, NULL,
                           "exit 10 when something is not as it should be"},
     [NZD_OPTION_BEFORE_START] = {"before-start", 0, NULL,
                                  "no VM runs yet: ask no node"},
+    [NZD_OPTION_ATTEND] = {"attend", 0, NULL,
+                           "stay until a trial is over, and see to its end"},
     [NZD_OPTION_WAIT] = {"wait", 0, "TIME", "wait for the journal's lock"},
     [NZD_OPTION_TIMEOUT] = {"timeout", 0, "TIME",
                             "for each answer of the node"},
@@ -159,6 +163,17 @@ static int take_duration(enum nzd_option option, const char *value,
     return 0;
 }
 
+static int take_confirm(const char *value, struct nzd_options *out,
+                        struct nzd_err *err)
+{
+    int rc = take_duration(NZD_OPTION_CONFIRM, value, &out->confirm_us, err);
+
+    out->has_confirm = true;
+    if (rc == 0 && out->confirm_us > NZD_TRIAL_MOST_US)
+        rc = bad_value(NZD_OPTION_CONFIRM, value, "30d is the most", err);
+    return rc;
+}
+
 static int take_number(enum nzd_option option, const char *value,
                        uint64_t first, uint64_t last, uint64_t *out,
                        struct nzd_err *err)
@@ -235,6 +250,8 @@ static int take_value(enum nzd_option option, const char *value,
         return take_duration(option, value, &out->wait_us, err);
     case NZD_OPTION_TIMEOUT:
         return take_duration(option, value, &out->timeout_us, err);
+    case NZD_OPTION_CONFIRM:
+        return take_confirm(value, out, err);
     case NZD_OPTION_TO:
         out->has_to = true;
         return take_number(option, value, 0, UINT64_MAX, &out->to, err);
@@ -278,6 +295,9 @@ static void take_flag(enum nzd_option option, struct nzd_options *out)
         break;
     case NZD_OPTION_BEFORE_START:
         out->before_start = true;
+        break;
+    case NZD_OPTION_ATTEND:
+        out->attend = true;
         break;
     case NZD_OPTION_JSON:
         out->json = true;

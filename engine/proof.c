@@ -8,7 +8,10 @@ struct proving {
     struct nzd_question *q;
     struct nzd_proof *proof;
     struct nzd_inventory files;
-    bool *done; /* per module of the node: judged by the journal */
+    bool *done;         /* per module of the node: judged by the journal */
+    const char **tried; /* names of the rows on trial */
+    uint32_t tried_count;
+    uint32_t tried_capacity;
     struct nzd_err *err;
 };
 
@@ -37,6 +40,52 @@ static int add_drift(struct nzd_proof *proof, const char *module,
     return drift->module ? 0 : nzd_err_memory(err);
 }
 
+static int note_tried(struct proving *all, const char *module)
+{
+    if (all->tried_count == all->tried_capacity) {
+        uint32_t capacity = all->tried_capacity ? 2 * all->tried_capacity : 64;
+        void *tried = realloc(all->tried, capacity * sizeof *all->tried);
+        if (!tried)
+            return nzd_err_memory(all->err);
+        all->tried = tried;
+        all->tried_capacity = capacity;
+    }
+    const char *name =
+        nzd_arena_text(&all->proof->arena, module, strlen(module));
+    all->tried[all->tried_count++] = name;
+    return name ? 0 : nzd_err_memory(all->err);
+}
+
+static bool is_tried(const struct proving *all, const char *module)
+{
+    for (uint32_t i = 0; i < all->tried_count; i++)
+        if (strcmp(all->tried[i], module) == 0)
+            return true;
+    return false;
+}
+
+/* A row that is on trial against the node. What is removed stays until it is
+ * confirmed. */
+static int judge_trial(void *context, const struct nzd_module_row *row)
+{
+    struct proving *all = context;
+    const struct nzd_module *runs =
+        nzd_inventory_module(&all->q->old, row->module);
+    int code = note_tried(all, row->module);
+    if (runs)
+        all->done[runs - all->q->old.modules] = true;
+    if (code || row->change == NZD_MODULE_REMOVED)
+        return code;
+    all->proof->total++;
+    if (runs && nzd_digest_equal(&runs->md5, &row->new_md5) &&
+        nzd_digest_equal(&runs->attrs, &row->new_attrs)) {
+        all->proof->ok++;
+        return 0;
+    }
+    return add_drift(all->proof, row->module, runs ? &runs->md5 : NULL,
+                     &row->new_md5, true, all->err);
+}
+
 /* A row of what is in force against the node. A removed module that is still
  * loaded is listed too: people should know that it is there. */
 static int judge_live(void *context, const struct nzd_live_row *row)
@@ -45,6 +94,8 @@ static int judge_live(void *context, const struct nzd_live_row *row)
     const struct nzd_module *runs =
         nzd_inventory_module(&all->q->old, row->module);
     bool removed = nzd_digest_is_zero(&row->blob);
+    if (is_tried(all, row->module))
+        return 0;
     /* Loaded when it is called, from the overlay. */
     if (!runs && !all->q->hello.embedded && all->q->hello.overlay)
         return 0;
@@ -104,7 +155,7 @@ static int judge_file(struct proving *all, uint32_t index)
 }
 
 int nzd_proof_make(struct nzd_question *q, struct nzd_journal *journal,
-                   struct nzd_proof *out, struct nzd_err *err)
+                   uint64_t trial, struct nzd_proof *out, struct nzd_err *err)
 {
     struct proving all = {.q = q, .proof = out, .err = err};
     memset(out, 0, sizeof *out);
@@ -113,7 +164,9 @@ int nzd_proof_make(struct nzd_question *q, struct nzd_journal *journal,
     if (!all.done)
         return nzd_err_memory(err);
     int code = 0;
-    if (journal)
+    if (journal && trial)
+        code = nzd_journal_each_module(journal, trial, judge_trial, &all, err);
+    if (!code && journal)
         code = nzd_journal_each_live(journal, &q->base.identity, judge_live,
                                      &all, err);
     if (!code)
@@ -121,6 +174,7 @@ int nzd_proof_make(struct nzd_question *q, struct nzd_journal *journal,
     for (uint32_t i = 0; i < q->old.module_count && !code; i++)
         code = judge_file(&all, i);
     free(all.done);
+    free(all.tried);
     nzd_inventory_clear(&all.files);
     return code;
 }

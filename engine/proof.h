@@ -29,9 +29,11 @@ struct nzd_proof {
     struct nzd_arena arena;
 };
 
-/* `journal` NULL: everything against its file. The caller clears `out`. */
+/* `journal` NULL: everything against its file. `trial`: a transaction that is
+ * on trial, whose new side runs where it has a row; 0: none. The caller clears
+ * `out`. */
 int nzd_proof_make(struct nzd_question *q, struct nzd_journal *journal,
-                   struct nzd_proof *out, struct nzd_err *err);
+                   uint64_t trial, struct nzd_proof *out, struct nzd_err *err);
 void nzd_proof_clear(struct nzd_proof *proof);
 
 #endif

@@ -6,6 +6,7 @@
 #include "plan_view.h"
 #include "settle.h"
 #include "snapshot.h"
+#include "trial.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -101,6 +102,69 @@ static void show_committed(struct nzd_context *context,
                     t->txn.release, t->txn.to_version, t->txn.node, took,
                     pause);
     warn_of_restart(output, t);
+}
+
+static void show_trial(struct nzd_context *context,
+                       const struct nzd_transaction *t)
+{
+    struct nzd_output *output = &context->output;
+    char until[96], took[32], pause[32];
+    uint64_t left = nzd_trial_left(&t->txn);
+    if (left == NZD_TRIAL_UNKNOWN)
+        left = t->trial_us;
+    if (output->json) {
+        nzd_output_json(output,
+                        json_pack("{s:s, s:s, s:I, s:i, s:I, s:I, s:o}",
+                                  "event", "outcome", "state", "trial", "txn",
+                                  (json_int_t)t->txn.id, "exit", 0, "pause_us",
+                                  (json_int_t)t->txn.pause_us, "took_us",
+                                  (json_int_t)t->txn.took_us, "trial",
+                                  nzd_trial_json(t->txn.id, left)));
+        return;
+    }
+    nzd_trial_until(left, until);
+    nzd_format_duration(took, t->txn.took_us);
+    nzd_format_duration(pause, t->txn.pause_us);
+    nzd_output_line(output,
+                    "%son trial %" PRIu64 "%s: %s %s runs on %s (%s, paused "
+                    "%s)",
+                    nzd_color(output, 'y'), t->txn.id, nzd_color(output, '0'),
+                    t->txn.release, t->txn.to_version,
+                    nzd_node_name(t->q->node), took, pause);
+    nzd_output_line(output,
+                    "  until %s, then %s comes back; so it does when "
+                    "the VM restarts",
+                    until + strlen("until "), t->txn.from_version);
+    nzd_output_line(output, "  next  nzd confirm keeps it, nzd rollback ends "
+                            "it");
+}
+
+/* What a rollback has found on trial, and undone. */
+static int show_ended(struct nzd_context *context, struct nzd_journal *journal,
+                      const struct nzd_trial_word *word, struct nzd_err *err)
+{
+    struct nzd_output *output = &context->output;
+    struct nzd_txn txn;
+    int code = nzd_journal_txn(journal, word->id, &txn, err);
+    if (code)
+        return code;
+    if (output->json)
+        nzd_output_json(output,
+                        json_pack("{s:s, s:s, s:I, s:i}", "event", "outcome",
+                                  "state", nzd_state_name(txn.state), "txn",
+                                  (json_int_t)txn.id, "exit", 0));
+    else
+        nzd_output_line(output,
+                        "%srolled back %" PRIu64 "%s: the trial of %s %s is "
+                        "over%s",
+                        nzd_color(output, 'y'), txn.id, nzd_color(output, '0'),
+                        txn.release, txn.to_version,
+                        word->restarted ? ", its VM was restarted" : "");
+    if (!output->json && !word->restarted)
+        nzd_output_line(output, "  now   %s %s runs on %s, as before",
+                        txn.release, txn.from_version, txn.node);
+    nzd_txn_clear(&txn);
+    return 0;
 }
 
 static int show_rolled_back(struct nzd_context *context,
@@ -219,8 +283,30 @@ static int wait_until_started(struct nzd_context *context,
     return 0;
 }
 
+/* Whether a rollback has ended a trial, and was asked for nothing else. */
+static bool is_ended(const struct nzd_context *context,
+                     const struct nzd_trial_word *word)
+{
+    return word->tried && word->state == NZD_STATE_ROLLED_BACK &&
+           !context->options.has_to;
+}
+
+/* A rollback ends a trial; what would begin another is refused. */
+static int settle(struct nzd_context *context, const struct nzd_run *run,
+                  struct nzd_transaction *t, struct nzd_trial_word *word,
+                  struct nzd_err *err)
+{
+    bool ends = run->kind == NZD_TXN_ROLLBACK && !context->options.has_confirm;
+    if (context->options.dry_run)
+        return nzd_settle_none_open(t->journal, err);
+    word->wish = NZD_TRIAL_END;
+    return nzd_settle_open(context, t->journal, &t->q->target,
+                           ends ? word : NULL, err);
+}
+
 static int open_all(struct nzd_context *context, const struct nzd_run *run,
-                    struct nzd_transaction *t, struct nzd_err *err)
+                    struct nzd_transaction *t, struct nzd_trial_word *word,
+                    struct nzd_err *err)
 {
     struct nzd_question *q = t->q;
     enum nzd_journal_mode mode =
@@ -239,9 +325,9 @@ static int open_all(struct nzd_context *context, const struct nzd_run *run,
     if (code == NZD_ENOTFOUND && run->kind == NZD_TXN_ROLLBACK)
         err->code = code = NZD_EREFUSED;
     if (!code)
-        code = mode == NZD_JOURNAL_READ
-                   ? nzd_settle_none_open(t->journal, err)
-                   : nzd_settle_open(context, t->journal, &q->target, err);
+        code = settle(context, run, t, word, err);
+    if (!code && is_ended(context, word))
+        return 0;
     if (!code)
         code = check_whose(context, t->journal, &q->target, err);
     if (!code)
@@ -278,11 +364,12 @@ static int check_only(struct nzd_context *context, struct nzd_transaction *t,
 }
 
 static int run_plan(struct nzd_context *context, const struct nzd_run *run,
-                    struct nzd_transaction *t, struct nzd_err *err)
+                    struct nzd_transaction *t, struct nzd_trial_word *word,
+                    struct nzd_err *err)
 {
     struct nzd_question *q = t->q;
-    int code = open_all(context, run, t, err);
-    if (!code)
+    int code = open_all(context, run, t, word, err);
+    if (!code && !is_ended(context, word))
         code = run->plan(context, q, t->journal, t, err);
     if (!code)
         code = nzd_check_raise(t, err);
@@ -319,14 +406,18 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
         .q = &q,
         .kind = run->kind,
         .source = run->source,
+        .trial_us = nzd_trial_wanted(context, run->kind),
     };
+    struct nzd_trial_word word = {.id = 0};
     context->changed = !context->options.dry_run;
     nzd_timeline_open(&t.timeline);
-    int code = run_plan(context, run, &t, &err);
-    bool nothing = false;
-    if (!code)
+    int code = run_plan(context, run, &t, &word, &err);
+    bool nothing = false, ended = !code && is_ended(context, &word);
+    if (!code && ended)
+        code = show_ended(context, t.journal, &word, &err);
+    else if (!code)
         code = is_nothing(&t, &nothing, &err);
-    if (!code && !nothing) {
+    if (!code && !nothing && !ended) {
         show_plan_step(context, &q, nzd_clock_us() - t.timeline.opened_us);
         code = context->options.dry_run ? check_only(context, &t, &err)
                                         : nzd_transaction_run(&t, &err);
@@ -334,7 +425,9 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
     int status = nzd_err_exit(code);
     if (nothing)
         status = show_nothing(context, &q);
-    else if (!code && !context->options.dry_run)
+    else if (!code && t.txn.state == NZD_STATE_TRIAL)
+        show_trial(context, &t);
+    else if (!code && !context->options.dry_run && !ended)
         show_committed(context, &t);
     else if (code == NZD_EROLLEDBACK)
         status = show_rolled_back(context, &t, &err);

@@ -5,6 +5,7 @@
 #include "interrupt.h"
 #include "node_rows.h"
 #include "restarting.h"
+#include "trial.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -160,22 +161,35 @@ static enum nzd_vm_fate find_fate(struct nzd_settle *s, struct nzd_node **own,
 /* --- the undo
  * ------------------------------------------------------------------ */
 
+/* The agent knows its own last epoch: one that was killed between the takeover
+ * and the move is followed all the same. */
+int nzd_settle_take_over(struct nzd_settle *s, struct nzd_node *node,
+                         char phase[16], struct nzd_err *err)
+{
+    struct nzd_fence fence = {.txn = s->txn->id};
+    if (s->agent_epoch > s->txn->epoch)
+        s->txn->epoch = s->agent_epoch;
+    fence.epoch = ++s->txn->epoch;
+    memcpy(fence.token, s->txn->vm.token, 16);
+    nzd_node_set_fence(node, &fence);
+    int code =
+        nzd_node_takeover(node, nzd_journal_uuid(s->journal), phase, err);
+    if (!code)
+        nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "takeover", 0,
+                         "epoch %" PRIu64 ", the agent was %s", fence.epoch,
+                         phase);
+    return code;
+}
+
 /* A new session takes over; an agent that forgot is given the old code from
  * the journal. */
 static int take_over(struct nzd_settle *s, struct nzd_node *node,
                      struct nzd_err *err)
 {
     char phase[16];
-    struct nzd_fence fence = {.txn = s->txn->id, .epoch = s->txn->epoch};
-    memcpy(fence.token, s->txn->vm.token, 16);
-    nzd_node_set_fence(node, &fence);
-    int code =
-        nzd_node_takeover(node, nzd_journal_uuid(s->journal), phase, err);
-    if (code)
-        return code;
-    nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "takeover", 0,
-                     "epoch %" PRIu64 ", the agent was %s", fence.epoch, phase);
-    code = nzd_node_allow_kill(node, s->txn->options, err);
+    int code = nzd_settle_take_over(s, node, phase, err);
+    if (!code)
+        code = nzd_node_allow_kill(node, s->txn->options, err);
     if (code)
         return code;
     if (!strcmp(phase, "idle"))
@@ -281,18 +295,10 @@ static int undo(struct nzd_settle *s, struct nzd_node *node,
     return 0;
 }
 
-static int undo_in_node(struct nzd_settle *s, struct nzd_node *node,
-                        bool new_session, struct nzd_err *err)
+int nzd_settle_undo(struct nzd_settle *s, struct nzd_node *node,
+                    bool new_session, struct nzd_err *err)
 {
-    int code = 0;
-    /* The agent knows its own last epoch: one that was killed between the
-     * takeover and the move is followed all the same. */
-    if (new_session) {
-        if (s->agent_epoch > s->txn->epoch)
-            s->txn->epoch = s->agent_epoch;
-        s->txn->epoch++;
-        code = take_over(s, node, err);
-    }
+    int code = new_session ? take_over(s, node, err) : 0;
     if (!code)
         code = nzd_settle_move(s, NZD_STATE_UNDOING, err);
     if (!code)
@@ -337,11 +343,16 @@ int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
     int code;
     switch (nzd_state_recovery(s->txn->state, fate)) {
     case NZD_RECOVERY_UNDO:
-        code = undo_in_node(s, node, own != NULL, err);
+        code = nzd_settle_undo(s, node, own != NULL, err);
+        break;
+    case NZD_RECOVERY_LEAVE_TRIAL:
+        code = nzd_trial_settle(s, node, own != NULL, err);
         break;
     case NZD_RECOVERY_ROLLED_BACK:
     case NZD_RECOVERY_JUDGE_BOOT:
         s->restarted = true;
+        if (s->txn->state == NZD_STATE_TRIAL)
+            s->why = NZD_TRIAL_RESTARTED;
         nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "restarted", 0,
                          "the VM is another one: its memory is gone, and "
                          "the new code with it");
@@ -381,13 +392,16 @@ static int elsewhere(const struct nzd_txn *txn, const struct nzd_target *target,
 
 static int settle_left(struct nzd_context *context, struct nzd_journal *journal,
                        const struct nzd_target *target, struct nzd_txn *txn,
-                       struct nzd_err *err)
+                       struct nzd_trial_word *word, struct nzd_err *err)
 {
     struct nzd_timeline timeline;
     nzd_timeline_open(&timeline);
-    nzd_output_step(&context->output, "recover", 0, NULL,
-                    "transaction %" PRIu64 " was left %s", txn->id,
-                    nzd_state_name(txn->state));
+    *word = (struct nzd_trial_word){
+        .wish = word->wish, .id = txn->id, .tried = txn->trial.us > 0};
+    if (txn->state != NZD_STATE_TRIAL)
+        nzd_output_step(&context->output, "recover", 0, NULL,
+                        "transaction %" PRIu64 " was left %s", txn->id,
+                        nzd_state_name(txn->state));
     struct nzd_settle settle = {
         .context = context,
         .journal = journal,
@@ -395,9 +409,13 @@ static int settle_left(struct nzd_context *context, struct nzd_journal *journal,
         .txn = txn,
         .timeline = &timeline,
         .why = "nzd ended before it was finished",
+        .wish = word->wish,
     };
     int code = nzd_settle_txn(&settle, err);
-    if (!code)
+    word->state = txn->state;
+    word->left_us = settle.left_us;
+    word->restarted = settle.restarted;
+    if (!code && txn->state != NZD_STATE_TRIAL)
         nzd_output_step(&context->output, "recover", 0, NULL,
                         "transaction %" PRIu64 " %s", txn->id,
                         nzd_state_name(txn->state));
@@ -406,8 +424,10 @@ static int settle_left(struct nzd_context *context, struct nzd_journal *journal,
 }
 
 int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
-                    const struct nzd_target *target, struct nzd_err *err)
+                    const struct nzd_target *target,
+                    struct nzd_trial_word *word, struct nzd_err *err)
 {
+    struct nzd_trial_word leave = {.wish = NZD_TRIAL_LEAVE};
     struct nzd_txn txn;
     int code = nzd_journal_open_txn(journal, &txn, NULL);
     if (code == NZD_ENOTFOUND)
@@ -416,7 +436,10 @@ int nzd_settle_open(struct nzd_context *context, struct nzd_journal *journal,
         return nzd_journal_open_txn(journal, &txn, err);
     code = is_elsewhere(&txn, target)
                ? elsewhere(&txn, target, err)
-               : settle_left(context, journal, target, &txn, err);
+               : settle_left(context, journal, target, &txn,
+                             word ? word : &leave, err);
+    if (!code && !word && txn.state == NZD_STATE_TRIAL)
+        code = nzd_trial_refuse(&txn, leave.left_us, err);
     nzd_txn_clear(&txn);
     return code;
 }
@@ -425,6 +448,7 @@ int nzd_settle_gone(struct nzd_context *context, struct nzd_journal *journal,
                     struct nzd_err *err)
 {
     static const struct nzd_target nobody;
+    struct nzd_trial_word word = {.wish = NZD_TRIAL_LEAVE};
     struct nzd_txn txn;
     int code = nzd_journal_open_txn(journal, &txn, NULL);
     if (code == NZD_ENOTFOUND)
@@ -432,7 +456,7 @@ int nzd_settle_gone(struct nzd_context *context, struct nzd_journal *journal,
     if (code)
         return nzd_journal_open_txn(journal, &txn, err);
     if (nzd_settle_is_gone(&txn.vm))
-        code = settle_left(context, journal, &nobody, &txn, err);
+        code = settle_left(context, journal, &nobody, &txn, &word, err);
     else
         code = nzd_err_set(err, NZD_EUNSETTLED,
                            "transaction %" PRIu64 " is %s, and the VM it was "
@@ -454,12 +478,17 @@ int nzd_settle_none_open(struct nzd_journal *journal, struct nzd_err *err)
         *err = ignored;
         return code;
     }
-    nzd_err_set(err, NZD_EBUSY, "transaction %" PRIu64 " is %s on %s", txn.id,
-                nzd_state_name(txn.state), txn.node);
-    nzd_err_next(err, "wait for the nzd that is at work, or, where it was "
-                      "interrupted, nzd recover");
+    if (txn.state == NZD_STATE_TRIAL && nzd_trial_left(&txn)) {
+        code = nzd_trial_refuse(&txn, nzd_trial_left(&txn), err);
+    } else {
+        code =
+            nzd_err_set(err, NZD_EBUSY, "transaction %" PRIu64 " is %s on %s",
+                        txn.id, nzd_state_name(txn.state), txn.node);
+        nzd_err_next(err, "wait for the nzd that is at work, or, where it was "
+                          "interrupted, nzd recover");
+    }
     nzd_txn_clear(&txn);
-    return NZD_EBUSY;
+    return code;
 }
 
 /* --- an agent that waits for a word -------------------------------------- */
@@ -525,7 +554,7 @@ static int find_untold(struct nzd_journal *journal,
     if (!hello->has_owner ||
         memcmp(hello->owner, nzd_journal_uuid(journal), 16) != 0)
         return 0;
-    if (!strcmp(hello->phase, "keeping"))
+    if (!strcmp(hello->phase, "keeping") || !strcmp(hello->phase, "expired"))
         *id = hello->txn;
     else if (!strcmp(hello->phase, "idle") && hello->txn == 0)
         return nzd_journal_each_txn(journal, note_newest, id, err);

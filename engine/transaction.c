@@ -9,6 +9,7 @@
 #include "restarting.h"
 #include "settle.h"
 #include "snapshot.h"
+#include "trial.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -441,8 +442,11 @@ static int reopen(struct nzd_transaction *t, struct nzd_err *err)
 static int leave_undecided(struct nzd_transaction *t, struct nzd_err *err)
 {
     t->undecided = true;
-    nzd_err_untouched(err, "the new code runs; whether it is committed stands "
-                           "in the journal, which cannot be read now");
+    nzd_err_untouched(err,
+                      "the new code runs%s; whether it is %s stands "
+                      "in the journal, which cannot be read now",
+                      t->trial_us ? " until its deadline" : "",
+                      t->trial_us ? "on trial" : "committed");
     nzd_err_next(err,
                  "mend the journal's disk, then `nzd recover` settles "
                  "transaction %" PRIu64 " as the journal says",
@@ -450,20 +454,26 @@ static int leave_undecided(struct nzd_transaction *t, struct nzd_err *err)
     return err->code;
 }
 
-static int commit(struct nzd_transaction *t, struct nzd_err *err)
+int nzd_transaction_conclude(struct nzd_transaction *t, enum nzd_state state,
+                             struct nzd_err *err)
 {
     struct nzd_err again = NZD_ERR_INIT;
-    finish_record(t, 0);
-    nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "COMMITTED", 0, "%s", "");
-    int code = nzd_transaction_move(t, NZD_STATE_COMMITTED, 0, err);
+    int code = nzd_transaction_move(t, state, 0, err);
     if (code != NZD_EJOURNAL)
         return code;
     if (reopen(t, &again))
         return leave_undecided(t, err);
-    if (t->txn.state != NZD_STATE_COMMITTED)
+    if (t->txn.state != state)
         return code;
     nzd_err_clear(err);
     return 0;
+}
+
+static int commit(struct nzd_transaction *t, struct nzd_err *err)
+{
+    finish_record(t, 0);
+    nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "COMMITTED", 0, "%s", "");
+    return nzd_transaction_conclude(t, NZD_STATE_COMMITTED, err);
 }
 
 /* What is settled needs no agent that remembers it. */
@@ -541,9 +551,11 @@ static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
     int code = switch_code(t, err);
     if (!code)
         code = validate(t, err);
-    if (!code)
+    if (!code && t->trial_us)
+        code = nzd_trial_begin(t, err);
+    else if (!code)
         code = keep(t, err);
-    if (!code)
+    if (!code && !t->trial_us)
         code = commit(t, err);
     if (!code || t->undecided)
         return code;
@@ -626,7 +638,9 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
     code = up_to_armed(t, err);
     if (!code)
         code = after_armed(t, err);
-    if (!code && !t->way)
+    if (!code && t->trial_us)
+        code = nzd_trial_begun(t, err);
+    else if (!code && !t->way)
         done(t);
     return code;
 }

@@ -14,6 +14,7 @@
  *   switch           the agent undoes by itself; recovery finishes it
  *   validate, hooks  the same
  *   keep             the agent waits; recovery undoes
+ *   (of a trial, instead: trial.h)
  *   COMMITTED        the new code is in force
  *   done             old code is purged, removed modules go
  *
@@ -33,6 +34,7 @@ struct nzd_transaction {
     enum nzd_txn_kind kind;
     const char *source; /* the bundle as the operator named it, or "" */
     uint64_t to_generation;
+    uint64_t trial_us; /* 0: it is committed at once */
     /* Owned by the caller; closed and opened again when a move fails. */
     struct nzd_journal *journal;
     struct nzd_journal_options journal_options;
@@ -49,7 +51,8 @@ struct nzd_transaction {
 };
 
 /*
- * Runs it. Returns 0 when it is durably committed; NZD_EREFUSED nothing was
+ * Runs it. Returns 0 when it is durably committed, or, with `trial_us`, durably
+ * on trial; NZD_EREFUSED nothing was
  * touched (an `aborted` record where it had a number); NZD_EROLLEDBACK the old
  * code runs, durably so; NZD_EUNSETTLED, NZD_EJOURNAL, NZD_EBUSY, NZD_ENODE
  * as their exit codes say. `err` has the reason in each case.
@@ -63,5 +66,10 @@ int nzd_transaction_check(struct nzd_transaction *t, struct nzd_err *err);
 /* One durable move with the events since the last one. */
 int nzd_transaction_move(struct nzd_transaction *t, enum nzd_state state,
                          uint64_t reserve_bytes, struct nzd_err *err);
+
+/* The same behind armed: a move whose write failed is there all the same when
+ * it is read back (0). With `undecided` set, nobody can read it. */
+int nzd_transaction_conclude(struct nzd_transaction *t, enum nzd_state state,
+                             struct nzd_err *err);
 
 #endif

@@ -48,9 +48,9 @@ struct nzd_set {
 
 /* Who runs the node: recorded when armed. */
 struct nzd_vm {
-    uint8_t token[16];   /* kept by the agent in the node; zeros: none */
+    uint8_t token[16];         /* kept by the agent in the node; zeros: none */
     char boot_id[NZD_BOOT_ID]; /* "" if remote */
-    uint64_t pid;        /* of a local VM, else 0 */
+    uint64_t pid;              /* of a local VM, else 0 */
     uint64_t start_time; /* clock ticks since boot, field 22 of proc(5) stat */
 };
 

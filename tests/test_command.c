@@ -25,9 +25,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *const commands[] = {"apply",  "plan",    "rollback",
-                                       "status", "recover", "boot",
-                                       "check",  "health",  "journal"};
+static const char *const commands[] = {
+    "apply",   "plan", "rollback", "confirm", "status",
+    "recover", "boot", "check",    "health",  "journal"};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void check_overall_help(const struct harness_run *run)
@@ -37,7 +37,7 @@ static void check_overall_help(const struct harness_run *run)
     assert_matches(run->out, "^usage: nzd COMMAND");
     for (size_t i = 0; i < COMMANDS; i++)
         assert_contains(run->out, commands[i]);
-    assert_lacks(run->out, "  confirm ");
+    assert_lacks(run->out, "  sync ");
 }
 
 static void nzd_alone_helps(void **state)
@@ -107,7 +107,13 @@ static const struct mistake mistakes[] = {
      "nzd: unknown command 'aply'\n  next       did you mean "
      "'apply'?\n"},
     {{"deploy"}, "nzd: unknown command 'deploy'\n  next       nzd --help"},
-    {{"help", "confirm"}, "nzd: unknown command 'confirm'"},
+    {{"help", "watch"}, "nzd: unknown command 'watch'"},
+    {{"confirm", "7"}, "nzd confirm: '7' is too much"},
+    {{"status", "--confirm", "1m"}, "nzd status takes no --confirm"},
+    {{"apply", "--attend", "b"}, "nzd apply takes no --attend"},
+    {{"apply", "--confirm", "31d"}, "--confirm 31d: 30d is the most"},
+    {{"apply", "--confirm", "10"},
+     "--confirm 10: a duration with its unit is needed"},
     {{"status", "--chekc"}, "did you mean --check?"},
     {{"status", "--kill", "all"},
      "nzd: nzd status takes no --kill\n  next     "

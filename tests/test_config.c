@@ -96,6 +96,11 @@ static const char sample[] =
     "restart {\n"
     "    command = {\"systemctl\", \"restart\", \"counter\"}\n"
     "    timeout = 90s\n"
+    "}\n"
+    "trial {\n"
+    "    confirm    = 10m\n"
+    "    hung       = restart\n"
+    "    hung_after = 1m\n"
     "}\n";
 
 static void takes_the_sample(void **state)
@@ -117,6 +122,9 @@ static void takes_the_sample(void **state)
     assert_string_equal(config->restart_command[2], "counter");
     assert_null(config->restart_command[3]);
     assert_int_equal(config->restart_timeout_us, 90000000);
+    assert_int_equal(config->trial_confirm_us, 600000000);
+    assert_true(config->trial_hung_restart);
+    assert_int_equal(config->trial_hung_after_us, 60000000);
     assert_int_equal(config->hook_count, 2);
     assert_string_equal(config->hooks[0].name, "selftest");
     assert_int_equal(config->hooks[0].phase, NZD_HOOK_POST);
@@ -146,6 +154,9 @@ static void defaults_hold_without_a_line(void **state)
     assert_int_equal(fixture->config.journal_max, 64 << 20);
     assert_int_equal(fixture->config.boot_tries, 3);
     assert_int_equal(fixture->config.boot_timeout_us, 10000000);
+    assert_int_equal(fixture->config.trial_confirm_us, 0);
+    assert_false(fixture->config.trial_hung_restart);
+    assert_int_equal(fixture->config.trial_hung_after_us, 30000000);
     assert_int_equal(fixture->config.hook_count, 0);
 }
 
@@ -237,6 +248,10 @@ static const struct bad bad_files[] = {
     {"keep = 20x\n", ":1: keep"},
     {"keep = 5\nkeep = 6\n", ":2: 'keep' is given twice"},
     {"boot { }\nboot { }\n", ":2: 'boot' is given twice"},
+    {"trial { confirm = 31d }\n", ":1: confirm = \"31d\": a duration of at "
+                                  "most 30d"},
+    {"trial {\n hung = kill\n}\n", ":2: hung = \"kill\": one of wait"},
+    {"trial { hung_after = 0s }\n", ":1: hung_after"},
     {"keep 20\n", ":1: '=' behind the key, or '{' behind the title, expected"},
     {"keep = {1, 2}\n", ":1: unexpected token '{'"},
     {"node = \"open\n", ":1: a string that does not end on its line"},

@@ -40,7 +40,8 @@ static void everything_in_any_order(void **state)
         parse("--json apply --max reboot b.tar.gz --min=hot --drain 200ms "
               "--kill all --kill counter_feed --accept-gap --adopt --retry "
               "--wait 1m --timeout 0 --node a@b --cookie-file c --port 4370 "
-              "--journal d --config e --color never -qv --dry-run",
+              "--journal d --config e --color never -qv --dry-run "
+              "--confirm 10m --attend",
               &line, &err),
         0);
     assert_string_equal(line.command, "apply");
@@ -53,6 +54,8 @@ static void everything_in_any_order(void **state)
     assert_string_equal(options->kill[1], "counter_feed");
     assert_true(options->accept_gap && options->adopt && options->retry);
     assert_int_equal(options->wait_us, 60000000);
+    assert_true(options->has_confirm && options->attend);
+    assert_int_equal(options->confirm_us, 600000000);
     assert_int_equal(options->timeout_us, 0);
     assert_string_equal(options->node, "a@b");
     assert_string_equal(options->cookie_file, "c");
