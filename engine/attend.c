@@ -27,7 +27,7 @@ struct attending {
     struct nzd_target target;
     struct nzd_recall recover;
     struct nzd_txn txn; /* as it was when the journal was last looked at */
-    bool other; /* what is open was never on trial */
+    bool other;         /* what is open was never on trial */
     struct nzd_hung hung;
     int timer;   /* on CLOCK_BOOTTIME, or -1 */
     int changes; /* inotify of the journal's folder, or -1 */
@@ -115,8 +115,8 @@ static bool has_changed(int changes)
     while ((size = read(changes, bytes, sizeof bytes)) > 0) {
         for (char *at = bytes; at < bytes + size;) {
             const struct inotify_event *event = (void *)at;
-            changed = changed || event->len == 0 ||
-                      strcmp(event->name, "lock") == 0;
+            changed =
+                changed || event->len == 0 || strcmp(event->name, "lock") == 0;
             at += sizeof *event + event->len;
         }
     }
@@ -221,8 +221,8 @@ int nzd_attend(struct nzd_context *context, bool *other, struct nzd_err *err)
     if (code && !a.target.node[0])
         return code;
     nzd_err_clear(err);
-    nzd_recall_here(context, &a.target,
-                    nzd_journal_path(context, &a.target), false, &a.recover);
+    nzd_recall_here(context, &a.target, nzd_journal_path(context, &a.target),
+                    false, &a.recover);
     if (!a.recover.count)
         return nzd_err_set(err, NZD_EUSAGE,
                            "no journal is there to be attended");

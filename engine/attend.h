@@ -3,12 +3,12 @@
 #define NZD_ENGINE_ATTEND_H
 
 /*
- * The keeper of a trial: `nzd recover --attend`, a process of the host where the
- * journal is. It sleeps until the deadline (CLOCK_BOOTTIME, so that a host that
- * slept is late by nothing) or until the journal says that the trial has ended,
- * holding neither lock nor link. From the deadline on it runs `nzd recover`
- * until nothing is open, each time as another process. It ends with the
- * transaction it came for, or with the journal.
+ * The keeper of a trial: `nzd recover --attend`, a process of the host where
+ * the journal is. It sleeps until the deadline (CLOCK_BOOTTIME, so that a host
+ * that slept is late by nothing) or until the journal says that the trial has
+ * ended, holding neither lock nor link. From the deadline on it runs `nzd
+ * recover` until nothing is open, each time as another process. It ends with
+ * the transaction it came for, or with the journal.
  *
  * It is not the only one who ends a trial: the agent has the deadline too. But
  * that one cannot in a VM that hangs, or that was started anew.

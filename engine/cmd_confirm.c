@@ -196,10 +196,9 @@ static void show(struct confirming *c)
     }
     if (c->context->options.dry_run) {
         nzd_trial_until(nzd_trial_left(&c->txn), until);
-        nzd_output_line(output,
-                        "would commit %" PRIu64 ": %s %s is on trial on %s %s",
-                        c->txn.id, c->txn.release, c->txn.to_version,
-                        c->txn.node, until);
+        nzd_output_line(
+            output, "would commit %" PRIu64 ": %s %s is on trial on %s %s",
+            c->txn.id, c->txn.release, c->txn.to_version, c->txn.node, until);
         return;
     }
     nzd_output_line(output,
@@ -214,8 +213,7 @@ int nzd_cmd_confirm(struct nzd_context *context)
                            .word = {.wish = NZD_TRIAL_CONFIRM}};
     struct nzd_err err = NZD_ERR_INIT;
     context->changed = !context->options.dry_run;
-    int code =
-        context->options.dry_run ? look(&c, &err) : confirm(&c, &err);
+    int code = context->options.dry_run ? look(&c, &err) : confirm(&c, &err);
     int status = nzd_err_exit(code);
     if (code == NZD_EROLLEDBACK)
         status = show_rolled_back(&c, &err);

@@ -181,7 +181,6 @@ static void become(const char *const *argv, int pipe)
 int nzd_keeper_start(const char *const *argv)
 {
     int ends[2], sys = 0;
-    ssize_t size;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return errno;
     pid_t child = part();
@@ -190,8 +189,7 @@ int nzd_keeper_start(const char *const *argv)
     sys = child < 0 ? errno : 0;
     close(ends[1]);
     /* The exec closes it. */
-    while (!sys && (size = read(ends[0], &sys, sizeof sys)) < 0 &&
-           errno == EINTR)
+    while (!sys && read(ends[0], &sys, sizeof sys) < 0 && errno == EINTR)
         ;
     close(ends[0]);
     return sys;

@@ -23,9 +23,8 @@
 static struct harness_run try_out(struct scene *scene, const char *version,
                                   const char *lasts)
 {
-    struct harness_run run =
-        scene_nzd(scene, "apply", "--retry", "--confirm", lasts,
-                  scene_bundle(scene, version));
+    struct harness_run run = scene_nzd(scene, "apply", "--retry", "--confirm",
+                                       lasts, scene_bundle(scene, version));
     assert_status(run, 0);
     return run;
 }
@@ -42,10 +41,9 @@ static const char *program(void)
 /* How many processes of nzd there are: keepers, and what they have run. */
 static unsigned processes(struct scene *scene)
 {
-    return process_count_marked(
-        harness_text(scene->harness, "NZD_TEST_DIR=%s",
-                     harness_dir(scene->harness)),
-        program());
+    return process_count_marked(harness_text(scene->harness, "NZD_TEST_DIR=%s",
+                                             harness_dir(scene->harness)),
+                                program());
 }
 
 static void wait_for_no_process(struct scene *scene)
@@ -298,14 +296,14 @@ static void try_out_alone(struct scene *scene, const char *lasts)
 {
     struct harness *harness = scene->harness;
     const char *copy = harness_path(harness, "nzd.copy");
-    const char *const *argv = scene_argv(
-        scene, harness_argv(harness, scene->node, "apply", "--retry",
-                            scene_bundle(scene, "0.2.0"), "--confirm", lasts,
-                            NULL));
+    const char *const *argv =
+        scene_argv(scene, harness_argv(harness, scene->node, "apply", "--retry",
+                                       scene_bundle(scene, "0.2.0"),
+                                       "--confirm", lasts, NULL));
     const char *own[] = {copy, NULL};
     harness_copy(harness, program(), copy);
-    struct harness_run run = harness_run(
-        harness, harness_concat(harness, own, argv + 1), NULL);
+    struct harness_run run =
+        harness_run(harness, harness_concat(harness, own, argv + 1), NULL);
     assert_status(run, 0);
     harness_remove(harness, copy);
     pid_t pid = keeper(scene);
