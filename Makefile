@@ -25,7 +25,7 @@ EI        = $(call once,EI,$(shell erl -noshell -eval \
               'io:format("~s",[code:lib_dir(erl_interface)]),halt().'))
 PC_CFLAGS = $(call once,PC_CFLAGS,$(shell pkg-config --cflags $(PACKAGES)))
 PC_LIBS   = $(call once,PC_LIBS,$(shell pkg-config --libs $(PACKAGES)))
-COMPILE   = $(DEFINES) -I$(EI)/include $(PC_CFLAGS) $(CPPFLAGS) -std=gnu11
+COMPILE   = $(DEFINES) -I$(EI)/include -I$(EI)/../../usr/include $(PC_CFLAGS) $(CPPFLAGS) -std=gnu11
 CFLAGS   ?= -g
 LIBS      = $(PC_LIBS) $(EI)/lib/libei.a -lpthread
 
@@ -37,7 +37,8 @@ OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SOURCES))) \
 NZD      := $(if $(MAIN),$(BUILD)/nzd)
 TESTS    := $(patsubst tests/test_%.c,$(BUILD)/tests/test_%,$(wildcard tests/test_*.c))
 SUPPORT  := $(filter-out tests/test_%,$(wildcard tests/*.c))
-CTL      := $(patsubst tests/beam/%.erl,build/tests/beam/%.beam,$(wildcard tests/beam/*.erl))
+CTL      := $(patsubst tests/beam/%.erl,build/tests/beam/%.beam,$(wildcard tests/beam/*.erl)) \
+            $(patsubst tests/beam/%.c,build/tests/beam/%.so,$(wildcard tests/beam/*.c))
 FUZZERS  := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
 
 all: $(NZD) $(BUILD)/libnzd.a
@@ -69,6 +70,10 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/libtests.a $(BUILD)/libn
 build/tests/beam/%.beam: tests/beam/%.erl
 	@mkdir -p $(@D)
 	erlc -Werror -o $(@D) $<
+
+build/tests/beam/%.so: tests/beam/%.c
+	@mkdir -p $(@D)
+	$(CC) $(COMPILE) -O2 $(CFLAGS) $(WARN) -fPIC -shared -o $@ $<
 
 # What boots the device of the tests.
 $(BUILD)/tests/device/init: $(BUILD)/tests/device/init.o

@@ -36,6 +36,17 @@ static const struct nzd_term **specs(struct nzd_overlay_plan *plan,
     return list;
 }
 
+static const char *const *gone(struct nzd_overlay_plan *plan, uint32_t *count)
+{
+    const char **list =
+        nzd_arena_alloc(&plan->arena, (plan->app_count + 1) * sizeof *list);
+    *count = 0;
+    for (uint32_t i = 0; list && i < plan->app_count; i++)
+        if (!plan->apps[i].spec)
+            list[(*count)++] = plan->apps[i].name;
+    return list;
+}
+
 /* The names are those that the folders have once they are in place. */
 static int touch(struct nzd_laying *all, const struct nzd_term **script)
 {
@@ -45,7 +56,8 @@ static int touch(struct nzd_laying *all, const struct nzd_term **script)
     struct nzd_script_touch what = {.folders = folders,
                                     .folder_count = plan->place_count};
     what.specs = specs(plan, &what.spec_count);
-    if (!folders || !what.specs)
+    what.gone = gone(plan, &what.gone_count);
+    if (!folders || !what.specs || !what.gone)
         return nzd_err_memory(all->err);
     for (uint32_t i = 0; i < plan->place_count; i++) {
         struct nzd_script_folder *folder = &folders[i];

@@ -234,6 +234,45 @@ static term *touch_process(struct touching *t, term *item)
     return nzd_term_new_tuple(t->arena, triple, 3);
 }
 
+/* --- applications that are gone --- */
+
+/* Behind it there is a code server. */
+static bool starts_kernel(term *item)
+{
+    term *call = nzd_term_at(item, 1);
+
+    return nzd_term_is_tagged(item, "apply", 2) &&
+           nzd_term_is_tagged(call, "application", 3) &&
+           nzd_term_is_atom(nzd_term_at(call, 1), "start_boot") &&
+           nzd_term_is_atom(nzd_term_at(nzd_term_at(call, 2), 0), "kernel");
+}
+
+static term *atom(struct touching *t, const char *name)
+{
+    term *made = nzd_term_new_atom(t->arena, &t->atoms, nzd_view_text(name));
+
+    t->failed |= made == NULL;
+    return made;
+}
+
+/* {apply, {code, del_path, [App]}} */
+static term *take_away(struct touching *t, const char *app)
+{
+    term **args = children(t, 1), **call = children(t, 3);
+    term **apply = children(t, 2);
+
+    if (t->failed)
+        return NULL;
+    args[0] = atom(t, app);
+    call[0] = atom(t, "code");
+    call[1] = atom(t, "del_path");
+    call[2] = nzd_term_new_list(t->arena, args, 1, NULL);
+    apply[0] = atom(t, "apply");
+    apply[1] = call[2] ? nzd_term_new_tuple(t->arena, call, 3) : NULL;
+    t->failed |= apply[1] == NULL;
+    return t->failed ? NULL : nzd_term_new_tuple(t->arena, apply, 2);
+}
+
 /* --- the script --- */
 
 static term *touch_command(struct touching *t, term *list, term *item)
@@ -274,6 +313,22 @@ static int check(struct touching *t, term *list, struct nzd_err *err)
     return 0;
 }
 
+static uint32_t touch_all(struct touching *t, term *list, term **commands)
+{
+    uint32_t count = 0, gone = 0;
+
+    for (uint32_t i = 0; i < list->count && !t->failed; i++) {
+        term *item = list->children[i];
+
+        commands[count++] = touch_command(t, list, item);
+        while (gone < t->touch->gone_count && starts_kernel(item)) {
+            commands[count] = take_away(t, t->touch->gone[gone++]);
+            t->failed |= commands[count++] == NULL;
+        }
+    }
+    return count;
+}
+
 int nzd_script_touch(const struct nzd_term *script,
                      const struct nzd_script_touch *touch,
                      struct nzd_arena *arena, const struct nzd_term **out,
@@ -282,6 +337,7 @@ int nzd_script_touch(const struct nzd_term *script,
     struct touching t = {.touch = touch, .arena = arena};
     term *list = nzd_term_at(script, 2);
     term **commands, **triple;
+    uint32_t count;
     int rc;
 
     if (!nzd_term_is_tagged(script, "script", 3) ||
@@ -289,15 +345,16 @@ int nzd_script_touch(const struct nzd_term *script,
         return nzd_err_set(err, NZD_EBUNDLE,
                            "not a boot script {script, {Name, Vsn}, [...]}");
     rc = check(&t, list, err);
-    commands = children(&t, list->count);
+    commands = children(&t, (size_t)list->count + touch->gone_count);
     triple = children(&t, 3);
     if (rc || t.failed)
         return rc ? rc : nzd_err_memory(err);
-    for (uint32_t i = 0; i < list->count; i++)
-        commands[i] = touch_command(&t, list, list->children[i]);
+    count = touch_all(&t, list, commands);
+    if (t.failed)
+        return nzd_err_memory(err);
     triple[0] = nzd_term_at(script, 0);
     triple[1] = nzd_term_at(script, 1);
-    triple[2] = nzd_term_new_list(arena, commands, list->count, NULL);
+    triple[2] = nzd_term_new_list(arena, commands, count, NULL);
     *out = triple[2] ? nzd_term_new_tuple(arena, triple, 3) : NULL;
-    return t.failed || !*out ? nzd_err_memory(err) : 0;
+    return *out ? 0 : nzd_err_memory(err);
 }

@@ -5,8 +5,8 @@
 /*
  * A boot script (script(4)) made anew for code that lies elsewhere: folders
  * of the code path replaced, modules added to and removed from what is loaded
- * in embedded mode, application specifications replaced. Everything else
- * stays as it is and where it is.
+ * in embedded mode, application specifications replaced, applications taken
+ * from the code path. Everything else stays as it is and where it is.
  */
 
 #include "term.h"
@@ -26,6 +26,10 @@ struct nzd_script_touch {
     uint32_t folder_count;
     const struct nzd_term *const *specs; /* {application, Name, Keys} */
     uint32_t spec_count;
+    /* Applications that the script does not name but a folder lib may hold: in
+     * interactive mode all of those in $ROOT/lib are on the path. */
+    const char *const *gone;
+    uint32_t gone_count;
 };
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "booted.h"
 
-static const char *const *prefix(struct scene *scene)
+const char *const *booted_prefix(struct scene *scene)
 {
     struct harness *harness = scene->harness;
     const char *const *nzd = harness_argv(harness, NULL, NULL);
@@ -21,7 +21,7 @@ void booted_start(struct scene *scene)
     struct beam_node_options options = {
         .release = scene_bundle(scene, "0.1.0"),
         .name = "counter",
-        .prefix = prefix(scene),
+        .prefix = booted_prefix(scene),
     };
     beam_node_kill(scene->node);
     scene_start(scene, &options);

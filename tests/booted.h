@@ -6,6 +6,8 @@
 
 #include "scene.h"
 
+/* What stands before the VM's command line. */
+const char *const *booted_prefix(struct scene *scene);
 /* Ends the scene's VM, and starts one this way. */
 void booted_start(struct scene *scene);
 /* Power off, power on: the same command line again. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "beam_node.h"
 
+#include "../staging/script_rebase.h"
 #include "../staging/script_touch.h"
 
 #include <setjmp.h>
@@ -69,6 +70,21 @@ static const struct nzd_term *touch(struct fixture *fixture,
     return out;
 }
 
+static const struct nzd_term *read_boot(struct fixture *fixture,
+                                        const char *path)
+{
+    FILE *file = fopen(path, "r");
+    uint8_t *bytes = nzd_arena_alloc(&fixture->arena, 1u << 20);
+    const struct nzd_term *term = NULL;
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, 1u << 20, file);
+    fclose(file);
+    assert_int_equal(nzd_term_decode(nzd_view_of(bytes, size), &fixture->arena,
+                                     &term, &fixture->err),
+                     0);
+    return term;
+}
+
 #define SCRIPT                                                                 \
     "{script,{\"r\",\"1\"},[{path,[\"$ROOT/lib/a-1/ebin\"]},"                  \
     "{primLoad,[a]},{path,[\"$ROOT/lib/a-1/ebin\",\"$ROOT/lib/ba-1/ebin\"]},"  \
@@ -96,7 +112,8 @@ static void all_at_once(void **state)
         parse(fixture, "{application,a,[{vsn,\"2\"}]}."),
         parse(fixture, "{application,ba,[{vsn,\"3\"}]}."),
         parse(fixture, "{application,other,[]}.")};
-    const struct nzd_script_touch what = {folders, 2, specs, 3};
+    const struct nzd_script_touch what = {
+        .folders = folders, .folder_count = 2, .specs = specs, .spec_count = 3};
     const struct nzd_term *out = touch(fixture, parse(fixture, SCRIPT), &what);
     assert_string_equal(
         print(fixture, out),
@@ -111,13 +128,115 @@ static void all_at_once(void **state)
                     "start_boot,[ba,permanent]}}]}.")));
 }
 
+/* What is loaded already is not loaded twice, though it is added. */
+static void what_is_listed(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const added[] = {"b", "new"}, *const none[] = {"a"};
+    const struct nzd_script_folder folders[] = {
+        {"ba-1/ebin", "/o/ba-1/ebin", added, 2, NULL, 0},
+        {"c-1/ebin", "/o/c-1/ebin", none, 1, NULL, 0}};
+    const struct nzd_script_touch what = {.folders = folders,
+                                          .folder_count = 2};
+    const char *out =
+        print(fixture, touch(fixture, parse(fixture, SCRIPT), &what));
+    assert_contains(out, "{primLoad,[a]}");
+    assert_contains(out, "{primLoad,[a2,b,new]}");
+}
+
+/* Once there is a code server, and only then. */
+static void what_is_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const gone[] = {"x", "y"};
+    const struct nzd_script_touch what = {.gone = gone, .gone_count = 2};
+    static const char started[] =
+        "{script,{\"r\",\"1\"},[{apply,{application,start_boot,"
+        "[kernel,permanent]}},%s{apply,{application,start_boot,"
+        "[stdlib,permanent]}},{apply,{application,start_boot,"
+        "[kernel,permanent]}}]}.";
+    const struct nzd_term *script =
+        parse(fixture, harness_text(fixture->harness, started, ""));
+    const char *expected = print(
+        fixture, parse(fixture, harness_text(fixture->harness, started,
+                                             "{apply,{code,del_path,[x]}},"
+                                             "{apply,{code,del_path,[y]}},")));
+    assert_string_equal(print(fixture, touch(fixture, script, &what)),
+                        expected);
+}
+
+/* --- another release's --------------------------------------------------- */
+
+static const struct nzd_term *rebase(struct fixture *fixture,
+                                     const char *script, const char *base)
+{
+    const struct nzd_term *out = NULL;
+    if (nzd_script_rebase(parse(fixture, script), parse(fixture, base),
+                          &fixture->arena, &out, &fixture->err))
+        harness_fail("%s", fixture->err.message);
+    return out;
+}
+
+#define PATHS(paths) "{script,{\"r\",\"2\"},[{progress,x},{path,[" paths "]}]}."
+
+static void over_another(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *out = print(
+        fixture,
+        rebase(fixture,
+               PATHS("\"$ROOT/lib/a-2.0-rc.1/ebin\",\"$ROOT/lib/b-2/ebin\","
+                     "\"$ROOT/lib/added-1/ebin\",\"$ROOT/lib/c/ebin\","
+                     "\"$RELEASE_LIB/../releases/2/consolidated\",\"/else\""),
+               PATHS("\"$LIB/a-1/ebin\",\"$LIB/b-2/ebin\",\"$LIB/b-1/ebin\","
+                     "\"$LIB/gone-1/ebin\",\"$LIB/c-7/ebin\","
+                     "\"$RELEASE_LIB/../releases/1/consolidated\"")));
+    assert_string_equal(
+        out, print(fixture,
+                   parse(fixture,
+                         PATHS("\"$LIB/a-1/ebin\",\"$LIB/b-2/ebin\","
+                               "\"$ROOT/lib/added-1/ebin\",\"$LIB/c-7/ebin\","
+                               "\"$RELEASE_LIB/../releases/1/consolidated\","
+                               "\"/else\""))));
+}
+
+/* Releases of Mix, rebar3 and systools over themselves: nothing is renamed. */
+static void over_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct nzd_term *out = NULL;
+    const char *const scripts[] = {
+        harness_fixture(fixture->harness,
+                        "greeter-0.2.0-runtime/releases/0.2.0-runtime/"
+                        "start.boot"),
+        harness_fixture(fixture->harness,
+                        "counter-0.1.0/releases/0.1.0/start.boot"),
+        harness_fixture(fixture->harness,
+                        "many-10-1/releases/1.0.0/start.boot")};
+    for (size_t i = 0; i < 3; i++) {
+        const struct nzd_term *script = read_boot(fixture, scripts[i]);
+        assert_int_equal(nzd_script_rebase(script, script, &fixture->arena,
+                                           &out, &fixture->err),
+                         0);
+        assert_true(nzd_term_equal(script, out));
+    }
+    assert_int_equal(nzd_script_rebase(parse(fixture, "x."),
+                                       parse(fixture, SCRIPT), &fixture->arena,
+                                       &out, NULL),
+                     NZD_EBUNDLE);
+    assert_int_equal(nzd_script_rebase(parse(fixture, SCRIPT), NULL,
+                                       &fixture->arena, &out, NULL),
+                     NZD_EBUNDLE);
+}
+
 static void what_it_cannot(void **state)
 {
     struct fixture *fixture = *state;
     static const char *const added[] = {"new"};
     const struct nzd_script_folder folders[] = {
         {"c-1/ebin", "/o/c-1/ebin", added, 1, NULL, 0}};
-    const struct nzd_script_touch what = {folders, 1, NULL, 0};
+    const struct nzd_script_touch what = {.folders = folders,
+                                          .folder_count = 1};
     const struct nzd_term *out = NULL;
     static const char *const not_scripts[] = {"x.", "{script,{\"r\",\"1\"}}.",
                                               "{script,{\"r\",\"1\"},x}."};
@@ -132,21 +251,6 @@ static void what_it_cannot(void **state)
 }
 
 /* --- a VM ---------------------------------------------------------------- */
-
-static const struct nzd_term *read_boot(struct fixture *fixture,
-                                        const char *path)
-{
-    FILE *file = fopen(path, "r");
-    uint8_t *bytes = nzd_arena_alloc(&fixture->arena, 1u << 20);
-    const struct nzd_term *term = NULL;
-    assert_non_null(file);
-    size_t size = fread(bytes, 1, 1u << 20, file);
-    fclose(file);
-    assert_int_equal(nzd_term_decode(nzd_view_of(bytes, size), &fixture->arena,
-                                     &term, &fixture->err),
-                     0);
-    return term;
-}
 
 static void write_boot(const char *path, const struct nzd_term *script)
 {
@@ -190,7 +294,8 @@ static void boots(struct fixture *fixture, bool interactive)
                   harness,
                   harness_text(harness, "%s/lib/counter-0.2.0/ebin/counter.app",
                                new)));
-    const struct nzd_script_touch what = {folders, 1, &spec, 1};
+    const struct nzd_script_touch what = {
+        .folders = folders, .folder_count = 1, .specs = &spec, .spec_count = 1};
     mkdir(harness_path(harness, "over"), 0755);
     harness_copy(harness, harness_text(harness, "%s/lib/counter-0.2.0", new),
                  harness_path(harness, "over/counter-0.2.0"));
@@ -238,6 +343,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         of(nothing_changes_by_itself),
         of(all_at_once),
+        of(what_is_listed),
+        of(what_is_gone),
+        of(over_another),
+        of(over_itself),
         of(what_it_cannot),
         of(boots_embedded),
         of(boots_interactive),
