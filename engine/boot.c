@@ -148,6 +148,7 @@ static enum left find_left(struct deciding *d)
     } else if (goes_forward(d, &txn)) {
         d->in_force = txn;
         d->forward = true;
+        snprintf(d->out->node, sizeof d->out->node, "%s", txn.node);
         return LEFT_NOTHING;
     } else {
         left = nzd_restarting_is(&txn) ? LEFT_TO_ITS_NZD : LEFT_TO_SETTLE;
@@ -344,6 +345,7 @@ static int choose(struct deciding *d)
         d->out->overlay = false;
     else
         d->out->generation = d->in_force.id;
+    d->out->forward = d->forward;
     return code;
 }
 

@@ -17,8 +17,11 @@
 #include "overlay.h"
 
 struct nzd_boot {
-    uint64_t generation;            /* 0: the base */
-    bool overlay;                   /* `boot` is to be booted instead */
+    uint64_t generation; /* 0: the base */
+    bool forward;   /* it is an open transaction, to be settled once the VM is
+                       up */
+    char node[512]; /* its node */
+    bool overlay;   /* `boot` is to be booted instead */
     char boot[NZD_OVERLAY_PATH];    /* without ".boot" */
     char config[NZD_OVERLAY_PATH];  /* a sys.config; "": the release's own */
     char vm_args[NZD_OVERLAY_PATH]; /* "": the release's own */

@@ -49,7 +49,9 @@ struct kept {
 };
 
 static const char *const changed[] = {"NZD_BOOT", NZD_LAUNCH_ENVIRONMENT};
-#define KEPT (sizeof changed / sizeof changed[0])
+/* Where only `nzd health ok` says that a VM is healthy. */
+#define SETTLE_AFTER_US 10000000u
+#define KEPT            (sizeof changed / sizeof changed[0])
 
 static bool keep_environment(struct kept kept[KEPT])
 {
@@ -86,6 +88,8 @@ struct starting {
     struct nzd_boot_answer answer;
     struct nzd_arena arena;
     struct kept kept[KEPT];
+    char **options;       /* our own words, with the program's name */
+    size_t dashes;        /* how many */
     char **command;       /* the base, as it was given */
     char **instead;       /* the generation; NULL: the base is meant */
     int keeper;           /* nzd_keeper_leave(), or -1 */
@@ -124,13 +128,42 @@ static void mark(const struct starting *s, bool generation)
                                &ignored);
 }
 
+/* `nzd recover` with the options that we were given. */
+static char **settle_words(struct starting *s)
+{
+    static const char *const first[] = {"nzd",    "recover", "--quiet",
+                                        "--wait", "10s",     "--node"};
+    const size_t fixed = sizeof first / sizeof first[0];
+    size_t count = fixed, at = 1;
+    bool named = false;
+    char **words =
+        nzd_arena_alloc(&s->arena, (fixed + s->dashes + 2) * sizeof *words);
+    if (!words)
+        return NULL;
+    for (size_t i = 0; i < fixed; i++)
+        words[i] = (char *)(uintptr_t)first[i];
+    words[count++] = s->answer.boot.node;
+    for (; at < s->dashes; at++)
+        if (named || strcmp(s->options[at], "boot") != 0)
+            words[count++] = s->options[at];
+        else
+            named = true;
+    words[count] = NULL;
+    return words;
+}
+
 static void leave_keeper(struct starting *s)
 {
     const struct nzd_boot *boot = &s->answer.boot;
-    const struct nzd_keeper keeper = {.journal = boot->journal,
-                                      .base = boot->base,
-                                      .generation = boot->generation,
-                                      .healthy_us = s->answer.healthy_us};
+    struct nzd_keeper keeper = {.journal = boot->journal,
+                                .base = boot->base,
+                                .generation = boot->generation,
+                                .healthy_us = s->answer.healthy_us};
+    if (boot->forward) {
+        keeper.settle = settle_words(s);
+        keeper.healthy_us =
+            keeper.healthy_us ? keeper.healthy_us : SETTLE_AFTER_US;
+    }
     if (keeper.healthy_us && !s->answer.launch.detached)
         s->keeper = nzd_keeper_leave(&keeper);
 }
@@ -162,8 +195,11 @@ static int start_base(struct starting *s)
     char text[NZD_ERR_MESSAGE];
     mark(s, false);
     set_generation(0);
+    if (s->answer.boot.forward)
+        leave_keeper(s);
     nzd_point("before the base starts");
     int sys = start(s, s->command);
+    nzd_keeper_dismiss(s->keeper);
     snprintf(text, sizeof text, "nzd: %.400s: %s\n", s->command[0],
              strerror(sys));
     write_line(text);
@@ -173,6 +209,8 @@ static int start_base(struct starting *s)
 int nzd_boot_line(int argc, char **argv, int dashes)
 {
     static struct starting s = {.keeper = -1};
+    s.options = argv;
+    s.dashes = (size_t)dashes;
     s.command = argv + dashes + 1;
     (void)argc;
     if (!s.command[0]) {

@@ -111,8 +111,12 @@ static void watch(const struct nzd_keeper *keeper, pid_t vm, uint64_t start,
     close_all_but(pipe);
     (void)!chdir("/");
     if (was_executed(3) &&
-        stays(vm, start, nzd_clock_deadline(keeper->healthy_us)))
-        write_down(keeper);
+        stays(vm, start, nzd_clock_deadline(keeper->healthy_us))) {
+        if (keeper->settle)
+            execv("/proc/self/exe", keeper->settle);
+        else
+            write_down(keeper);
+    }
     nzd_point("after the keeper's word");
     _exit(0);
 }

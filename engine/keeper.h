@@ -16,6 +16,10 @@ struct nzd_keeper {
     struct nzd_digest base;
     uint64_t generation; /* over it, that is booted */
     uint64_t healthy_us; /* how long the VM must stay up */
+    /* This program's arguments, run where it stays up in place of writing it
+     * down: the generation is not committed yet, and nobody may be left to do
+     * so. NULL: it is. */
+    char *const *settle;
 };
 
 /*

@@ -80,9 +80,12 @@ enum nzd_found nzd_restarting_find(struct nzd_going *g, bool other,
                                    uint64_t limit_us, struct nzd_err *err)
 {
     uint64_t deadline = nzd_clock_deadline(limit_us);
-    for (;;) {
+    for (bool told = false;; told = true) {
         struct nzd_err why = NZD_ERR_INIT;
         enum nzd_found found = look(g, &why);
+        if (found == NZD_FOUND_NONE && !told)
+            nzd_output_step(&g->s->context->output, "waiting", 0, NULL,
+                            "for %s to boot", g->s->target->node);
         if (found == NZD_FOUND_OTHER || (found == NZD_FOUND_SAME && !other))
             return found;
         if (nzd_interrupt_pending())
