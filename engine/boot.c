@@ -26,6 +26,7 @@
 
 struct deciding {
     struct nzd_context *context;
+    char *const *argv;
     const struct nzd_launch *launch;
     struct nzd_boot *out;
     struct nzd_target target; /* this host; nobody runs yet */
@@ -308,6 +309,16 @@ struct nzd_launch_files nzd_boot_files(const struct nzd_boot *boot)
         .vm_args = boot->vm_args[0] ? boot->vm_args : NULL};
 }
 
+/* Whether the command takes it all: what it does not take is not the fault of
+ * the generation, and no attempt. */
+static int try_command(struct deciding *d)
+{
+    const struct nzd_launch_files files = nzd_boot_files(d->out);
+    char **argv;
+    return nzd_launch_instead(d->launch, d->argv, &files,
+                              &d->context->config.arena, &argv, d->err);
+}
+
 static int lay_out(struct deciding *d)
 {
     struct nzd_overlay_base base = {.identity = &d->out->base,
@@ -338,6 +349,8 @@ static int choose(struct deciding *d)
         code = fall_back(d);
     if (!code)
         code = lay_out(d);
+    if (!code && d->out->overlay)
+        code = try_command(d);
     /* Counted last: what kept us from laying it out was not its fault. */
     if (!code && (d->forward || (d->out->overlay && !d->launch->detached)))
         code = count(d);
@@ -365,11 +378,12 @@ static void set_aside(struct deciding *d, const struct nzd_err *why)
 }
 
 int nzd_boot_decide(struct nzd_context *context, char *const argv[],
-                    struct nzd_boot *out, struct nzd_err *err)
+                    struct nzd_launch *launch, struct nzd_boot *out,
+                    struct nzd_err *err)
 {
-    struct nzd_launch launch;
     struct deciding d = {.context = context,
-                         .launch = &launch,
+                         .argv = argv,
+                         .launch = launch,
                          .out = out,
                          .target = {.local = true},
                          .err = err};
@@ -383,7 +397,7 @@ int nzd_boot_decide(struct nzd_context *context, char *const argv[],
         return 0;
     }
     if (!code)
-        code = nzd_launch_read(argv, &launch, err);
+        code = nzd_launch_read(argv, launch, err);
     if (!code)
         code = read_base(&d);
     enum left left = code ? LEFT_NOTHING : find_left(&d);

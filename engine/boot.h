@@ -35,10 +35,12 @@ struct nzd_boot {
  * NZD_EREFUSED (a command that is not understood, or a generation that cannot
  * be counted), NZD_EJOURNAL, NZD_EBUSY (the writer's lock is held), and so on;
  * in `out` is then what was found out before. What is settled, counted and
- * laid out on the way is durable.
+ * laid out on the way is durable. `launch` holds where out->overlay. The
+ * environment of this process may be changed, as nzd_launch_instead() does.
  */
 int nzd_boot_decide(struct nzd_context *context, char *const argv[],
-                    struct nzd_boot *out, struct nzd_err *err);
+                    struct nzd_launch *launch, struct nzd_boot *out,
+                    struct nzd_err *err);
 
 /* The files of it, as they are handed to nzd_launch_instead(). */
 struct nzd_launch_files nzd_boot_files(const struct nzd_boot *boot);

@@ -44,19 +44,6 @@ static void stop_waiting_for_readers(int stream)
     close(fd);
 }
 
-/* Whoever asked will do the same again, but must not have to wait for it. */
-static int try_instead(char **command, const struct nzd_boot_answer *answer,
-                       struct nzd_err *err)
-{
-    const struct nzd_launch_files files = nzd_boot_files(&answer->boot);
-    struct nzd_arena arena = {0};
-    char **argv;
-    int code = nzd_launch_instead(&answer->launch, command, &files, &arena,
-                                  &argv, err);
-    nzd_arena_clear(&arena);
-    return code;
-}
-
 static int decide(int argc, char **argv, char **command, int pipe,
                   struct nzd_boot_answer *answer, struct nzd_err *err)
 {
@@ -74,12 +61,8 @@ static int decide(int argc, char **argv, char **command, int pipe,
     if (code)
         return code;
     answer->healthy_us = context.config.boot_healthy_us;
-    code = nzd_boot_decide(&context, command, &answer->boot, err);
-    if (!code && answer->boot.overlay)
-        code = nzd_launch_read(command, &answer->launch, err);
-    if (!code && answer->boot.overlay)
-        code = try_instead(command, answer, err);
-    return code;
+    return nzd_boot_decide(&context, command, &answer->launch, &answer->boot,
+                           err);
 }
 
 /* Whoever asked is not outlived: the next boot would meet us at work. */

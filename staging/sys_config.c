@@ -94,6 +94,7 @@ static term *rebase(struct rebasing *r, term *item);
 
 static term *rebuilt(struct rebasing *r, term *item, term **children)
 {
+    bool repeated = false;
     term *made = NULL;
 
     if (item->kind == NZD_TERM_TUPLE)
@@ -101,7 +102,7 @@ static term *rebuilt(struct rebasing *r, term *item, term **children)
     else if (item->kind == NZD_TERM_LIST)
         made = nzd_term_new_list(r->arena, children, item->count, item->tail);
     else
-        made = nzd_term_new_map(r->arena, children, item->count / 2, NULL);
+        made = nzd_term_new_map(r->arena, children, item->count / 2, &repeated);
     if (!made)
         fail(r, nzd_err_memory(r->err));
     return made;
