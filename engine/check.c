@@ -47,8 +47,7 @@ static int refuse_restart(struct nzd_transaction *t, struct nzd_err *err)
 {
     const struct nzd_question *q = t->q;
     const struct nzd_evidence *base = beyond(&q->plan);
-    if (base || !nzd_restart_carries(&q->plan)) {
-        base = base ? base : worst(&q->plan);
+    if (base) {
         refuse_over(q->plan.verdict, "what a restart can carry", base, err);
         nzd_err_next(err, "install it the way the base was installed");
         return NZD_EREFUSED;

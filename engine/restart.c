@@ -96,24 +96,11 @@ bool nzd_restart_in_place(const struct nzd_question *q)
            q->base.boot_file[0] == '/' && nzd_overlay_place();
 }
 
-/* Modules and specifications; other files are not carried. */
-bool nzd_restart_carries(const struct nzd_plan *plan)
-{
-    for (uint32_t i = 0; i < plan->evidence.count; i++) {
-        const struct nzd_evidence *why = &plan->evidence.items[i];
-        if (why->level == NZD_LEVEL_RESTART_VM &&
-            strcmp(why->subject, NZD_RESTART_ASKED) != 0)
-            return false;
-    }
-    return true;
-}
-
 enum nzd_restart_way nzd_restart_way(const struct nzd_context *context,
                                      const struct nzd_question *q)
 {
     enum nzd_need need = nzd_plan_need(&q->plan);
-    if (!q->target.local || need == NZD_NEED_BASE ||
-        !nzd_restart_carries(&q->plan))
+    if (!q->target.local || need == NZD_NEED_BASE)
         return NZD_RESTART_NONE;
     if (context->config.restart_words && q->hello.by_nzd_boot)
         return NZD_RESTART_COMMAND;

@@ -41,8 +41,6 @@ enum nzd_restart_way {
 };
 /* The subject of the evidence where a restart was asked for. */
 #define NZD_RESTART_ASKED "--min"
-/* Whether rows hold all that a restart has to bring. */
-bool nzd_restart_carries(const struct nzd_plan *plan);
 /* How a plan that needs a restart can be carried out on this node. */
 enum nzd_restart_way nzd_restart_way(const struct nzd_context *context,
                                      const struct nzd_question *q);

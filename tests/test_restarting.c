@@ -157,6 +157,98 @@ static void the_vm_does_not_come_back(void **state)
     scene_settled(scene);
 }
 
+/* --- all that a release has ---------------------------------------------- */
+
+static void release_in_place(struct scene *scene, const char *from)
+{
+    const struct beam_node_options options = {
+        .release = harness_fixture(scene->harness, from), .name = "release"};
+    beam_node_kill(scene->node);
+    scene->node = beam_node_start(scene->harness, &options);
+}
+
+static void goes(struct scene *scene, const char *bundle)
+{
+    struct harness_run run = scene_nzd(scene, "apply", "--max", "restart-vm",
+                                       harness_fixture(scene->harness, bundle));
+    assert_status(run, 0);
+    scene_settled(scene);
+    run = scene_nzd(scene, "apply", harness_fixture(scene->harness, bundle));
+    assert_status(run, 0);
+    assert_contains(run.out, "nothing to do");
+}
+
+static void goes_back(struct scene *scene, const char *to)
+{
+    struct harness_run run =
+        scene_nzd(scene, "rollback", "--to", to, "--max", "restart-vm");
+    assert_status(run, 0);
+    scene_settled(scene);
+}
+
+static const char greeting[] = "application:get_env(counter, greeting)";
+static const char motd[] =
+    "element(2, file:read_file(filename:join(code:priv_dir(counter), "
+    "\"motd.txt\")))";
+static const char extra[] =
+    "lists:keymember(counter_extra, 1, application:which_applications())";
+
+/* One after the other; each also takes back what the one before brought. */
+static void configuration_applications_and_priv(void **state)
+{
+    struct scene *scene = *state;
+    release_in_place(scene, "counter-0.2.0");
+    const char *before = beam_node_eval(scene->node, "%s", motd);
+    goes(scene, "counter-0.2.0-conf.tar.gz");
+    assert_eval(scene->node, greeting, "{ok,\"good day\"}");
+    goes(scene, "counter-0.2.0-app.tar.gz");
+    assert_eval(scene->node, greeting, "{ok,\"hello\"}");
+    assert_eval(scene->node, extra, "true");
+    assert_eval(scene->node, "counter_extra:twice()",
+                "{{\"0.2.0\",1},{\"0.2.0\",2}}");
+    goes(scene, "counter-0.2.0-priv.tar.gz");
+    assert_eval(scene->node, extra, "false");
+    assert_string_not_equal(beam_node_eval(scene->node, "%s", motd), before);
+    goes_back(scene, "1");
+    assert_eval(scene->node, greeting, "{ok,\"good day\"}");
+    assert_eval(scene->node, extra, "false");
+    assert_eval(scene->node, motd, before);
+    goes_back(scene, "0");
+    assert_eval(scene->node, greeting, "{ok,\"hello\"}");
+    assert_eval(scene->node, motd, before);
+}
+
+/* A hot change upon it keeps what it brought. */
+static void and_code_upon_it(void **state)
+{
+    struct scene *scene = *state;
+    release_in_place(scene, "counter-0.2.0");
+    goes(scene, "counter-0.2.0-app.tar.gz");
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--max", "restart-vm",
+                  harness_fixture(scene->harness, "counter-0.3.0.tar.gz"));
+    assert_status(run, 0);
+    assert_eval(scene->node, extra, "false");
+    assert_eval(scene->node, "counter_text:version()", "\"0.3.0\"");
+    scene_settled(scene);
+    goes_back(scene, "1");
+    assert_eval(scene->node, extra, "true");
+    assert_eval(scene->node, "counter_text:version()", "\"0.2.0\"");
+}
+
+static void runtime_exs(void **state)
+{
+    struct scene *scene = *state;
+    release_in_place(scene, "greeter-0.2.0");
+    goes(scene, "greeter-0.2.0-runtime.tar.gz");
+    assert_eval(scene->node, "application:get_env(greeter, greeting)",
+                "{ok,<<\"Good day\">>}");
+    goes_back(scene, "0");
+    assert_string_not_equal(
+        beam_node_eval(scene->node, "application:get_env(greeter, greeting)"),
+        "{ok,<<\"Good day\">>}");
+}
+
 /* --- by a command -------------------------------------------------------- */
 
 /* Starts the VM by nzd boot again whenever it has ended, as a supervisor of
@@ -322,6 +414,9 @@ int main(void)
         of(over_a_generation),
         of(a_hook_says_no),
         of(the_vm_does_not_come_back),
+        of(configuration_applications_and_priv),
+        of(and_code_upon_it),
+        of(runtime_exs),
         of(by_a_command),
         of(it_does_not_start),
         of(the_command_fails),
