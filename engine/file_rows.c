@@ -271,6 +271,13 @@ static int too_large(struct making *m, const struct nzd_file *file)
     return NZD_EREFUSED;
 }
 
+/* An application that goes takes its files along. */
+static bool is_leaving(const struct making *m, const char *app)
+{
+    const struct nzd_inventory *new = &m->t->q->new;
+    return new->is_release && !nzd_inventory_app(new, app);
+}
+
 static int add_file(struct making *m, const char *name, const char *app,
                     const char *path)
 {
@@ -285,7 +292,7 @@ static int add_file(struct making *m, const char *name, const char *app,
     memset(&sides.base.blob, 0, sizeof sides.base.blob);
     sides.before = sides.in_force && m->runs ? *sides.in_force : sides.base;
     /* What a bundle cannot hold is not taken away. */
-    if (!new &&own && own->link)
+    if (is_leaving(m, app) || (!new &&own && own->link))
         sides.after = sides.base;
     settle_after(&sides);
     if (!same(&sides.after, &sides.base) &&
@@ -328,7 +335,7 @@ static int note_in_force(struct making *m, const bool *held,
     int code = 0;
     for (uint32_t i = 0; i < m->in_force.count && !code; i++)
         if (nzd_file_rows_priv(m->in_force.items[i].name, app, path) &&
-            is_held(m, held, app))
+            (is_held(m, held, app) || is_leaving(m, app)))
             code = nzd_file_set_put(names, &m->in_force.items[i], m->err);
     return code;
 }
