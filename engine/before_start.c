@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "before_start.h"
 
-#include "interrupt.h"
+#include "bounded_child.h"
 #include "run.h"
 #include "settle.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <string.h>
 
-#define LOCK_WAIT_US 2000000u   /* where --wait does not say */
-#define LIMIT_MAX_US 120000000u /* as nzd boot */
+#define LOCK_WAIT_US 2000000u /* where --wait does not say */
 
 /* --- the child ----------------------------------------------------------- */
 
@@ -53,76 +46,67 @@ static int settle(struct nzd_context *context, struct nzd_journal **journal,
     return code ? code : nzd_settle_gone(context, *journal, err);
 }
 
-static void be_child(struct nzd_context *context, int pipe)
+static void settle_in_child(void *given, struct nzd_bounded_line *line,
+                            void *answer)
 {
-    struct nzd_err err = NZD_ERR_INIT;
+    struct nzd_context *context = given;
+    struct nzd_err *err = answer;
     struct nzd_journal *journal = NULL;
-    setpgid(0, 0);
-    int code = settle(context, &journal, &err);
+    int code = nzd_config_load(context->options.config, &context->config, err);
+    if (!code) {
+        nzd_bounded_limit(line, context->config.boot_timeout_us);
+        code = settle(context, &journal, err);
+    }
     if (code == NZD_ENOTFOUND)
-        nzd_err_clear(&err);
-    if (err.code == NZD_EUNSETTLED)
-        nzd_err_next(&err, "nzd recover, once the node answers");
+        nzd_err_clear(err);
+    if (err->code == NZD_EUNSETTLED)
+        nzd_err_next(err, "nzd recover, once the node answers");
     nzd_journal_close(journal);
     nzd_output_flush(&context->output);
-    _exit(nzd_write_all(pipe, &err, sizeof err) ? 1 : 0);
 }
 
 /* --- the parent ---------------------------------------------------------- */
 
-static bool is_readable(int pipe, uint64_t deadline)
+/* What was written by a process that damage may have driven mad. */
+static void end_texts(struct nzd_err *said)
 {
-    for (;;) {
-        struct pollfd wait = {.fd = pipe, .events = POLLIN};
-        int ready = poll(&wait, 1, (int)(nzd_clock_left(deadline) / 1000));
-        if (ready >= 0 || errno != EINTR)
-            return ready > 0;
-        if (nzd_interrupt_pending())
-            return false;
-    }
+    said->message[sizeof said->message - 1] = '\0';
+    said->untouched[sizeof said->untouched - 1] = '\0';
+    said->next[sizeof said->next - 1] = '\0';
 }
 
-/* False when the child has not said it in time. */
-static bool listen_to(int pipe, uint64_t deadline, struct nzd_err *err)
+static int not_told(const struct nzd_bounded_end *end, struct nzd_err *err)
 {
-    uint8_t *at = (uint8_t *)err;
-    for (size_t left = sizeof *err; left;) {
-        ssize_t got = is_readable(pipe, deadline) ? read(pipe, at, left) : 0;
-        if (got <= 0)
-            return false;
-        at += got;
-        left -= (size_t)got;
-    }
-    return true;
+    static const char unknown[] =
+        "whether a transaction is open cannot be told";
+    if (end->how == NZD_BOUNDED_LATE)
+        nzd_err_set(err, NZD_EUNSETTLED, "the journal took too long: %s",
+                    unknown);
+    else if (end->how == NZD_BOUNDED_INTERRUPTED)
+        nzd_err_set(err, NZD_EUNSETTLED, "told to end: %s", unknown);
+    else if (end->how == NZD_BOUNDED_NOT_MADE)
+        nzd_err_system(err, NZD_EUNSETTLED, end->number,
+                       "no process to settle the journal; %s", unknown);
+    else if (end->number)
+        nzd_err_set(err, NZD_EUNSETTLED,
+                    "settling the journal ended in signal %d: %s", end->number,
+                    unknown);
+    else
+        nzd_err_set(err, NZD_EUNSETTLED, "nobody said how it went: %s",
+                    unknown);
+    nzd_err_next(err, "nzd recover, once the node answers");
+    return err->code;
 }
 
 int nzd_before_start(struct nzd_context *context, struct nzd_err *err)
 {
-    struct nzd_err said = NZD_ERR_INIT;
-    uint64_t limit = context->config.boot_timeout_us;
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC))
-        return nzd_err_system(err, NZD_EINTERNAL, errno, "a pipe");
-    pid_t child = fork();
-    if (child == 0) {
-        close(ends[0]);
-        be_child(context, ends[1]);
-    }
-    close(ends[1]);
-    limit = limit < LIMIT_MAX_US ? limit : LIMIT_MAX_US;
-    bool told =
-        child > 0 && listen_to(ends[0], nzd_clock_deadline(limit), &said);
-    close(ends[0]);
-    if (child > 0 && !told) {
-        kill(-child, SIGKILL);
-        kill(child, SIGKILL);
-    }
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
-    if (!told)
-        return nzd_err_set(err, NZD_EUNSETTLED,
-                           "the journal took too long, or nzd was ended: "
-                           "whether a transaction is open cannot be told");
+    struct nzd_err said;
+    nzd_bounded_streams();
+    struct nzd_bounded_end end =
+        nzd_bounded_ask(settle_in_child, context, &said, sizeof said);
+    if (end.how != NZD_BOUNDED_ANSWERED)
+        return not_told(&end, err);
+    end_texts(&said);
     *err = said;
     return err->code;
 }

@@ -282,9 +282,12 @@ static void hold_standard_streams(void)
 static int run(const struct command *command, struct nzd_context *context,
                struct nzd_err *err)
 {
-    int status =
-        nzd_config_load(context->options.config, &context->config, err);
+    int status = 0;
 
+    /* A step before a start waits for no file: see before_start.h. */
+    if (!context->options.before_start)
+        status =
+            nzd_config_load(context->options.config, &context->config, err);
     if (status < 0 && command->run == nzd_cmd_check) {
         context->config_error = *err;
         nzd_err_clear(err);

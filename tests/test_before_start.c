@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse.h"
 #include "scene.h"
 
 #include <fcntl.h>
@@ -6,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -118,6 +120,64 @@ static void a_lock_that_is_held(void **state)
     scene_record(scene, 1, "rolled_back");
 }
 
+/* An nzd that was stopped: it is not ours to end, the start goes on. */
+static void a_holder_that_is_stopped(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_job *job = begin_apply(scene);
+    kill(harness_job_pid(job), SIGSTOP);
+    beam_node_kill(scene->node);
+    scene_config(scene, "%s", "boot {\n timeout = 3s\n}\n");
+    struct harness_run run = before_start(scene, NULL);
+    assert_status(run, 9);
+    assert_true(run.ms < 10000);
+    run = before_start(scene, "--wait=1h");
+    assert_status(run, 10);
+    assert_contains(run.err, "the journal took too long");
+    assert_true(run.ms < 10000);
+    assert_true(process_alive(harness_job_pid(job)));
+    end_nzd(scene, job);
+    run = before_start(scene, NULL);
+    assert_status(run, 0);
+    scene_record(scene, 1, "rolled_back");
+}
+
+/* A child that not even SIGKILL ends is left behind. */
+static void a_disk_that_does_not_answer(void **state)
+{
+    static const struct fuse_folder folder = {.mute = true};
+    struct scene *scene = *state;
+    if (fuse_lacks()) {
+        print_message("no disk can hang here: %s\n", fuse_lacks());
+        skip();
+    }
+    scene_config(scene, "%s", "boot {\n timeout = 1s\n}\n");
+    scene->journal = harness_text(scene->harness, "%s/journal",
+                                  fuse_mount(scene->harness, &folder));
+    struct harness_run run = before_start(scene, NULL);
+    assert_status(run, 10);
+    assert_contains(run.err, "the journal took too long");
+    assert_true(run.ms >= 1900 && run.ms < 6000);
+}
+
+/* The configuration is read where it may hang, too. */
+static void told_to_end(void **state)
+{
+    struct scene *scene = *state;
+    const char *const *nzd = harness_argv(scene->harness, NULL, NULL);
+    const char *fifo = harness_path(scene->harness, "fifo");
+    const char *const argv[] = {nzd[0],         "recover", "--before-start",
+                                "--config",     fifo,      "--journal",
+                                scene->journal, NULL};
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    struct harness_job *job = harness_begin(scene->harness, argv, NULL);
+    process_sleep_ms(500);
+    kill(harness_job_pid(job), SIGTERM);
+    struct harness_run run = harness_end(scene->harness, job, 10000);
+    assert_status(run, 10);
+    assert_contains(run.err, "told to end");
+}
+
 static void a_journal_that_is_damaged(void **state)
 {
     struct scene *scene = *state;
@@ -136,8 +196,13 @@ static void a_journal_that_is_damaged(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        in(nothing_is_open), in(a_vm_that_is_gone), in(a_vm_that_is_there),
-        in(a_lock_that_is_held), in(a_journal_that_is_damaged)};
+    const struct CMUnitTest tests[] = {in(nothing_is_open),
+                                       in(a_vm_that_is_gone),
+                                       in(a_vm_that_is_there),
+                                       in(a_lock_that_is_held),
+                                       in(a_holder_that_is_stopped),
+                                       in(a_disk_that_does_not_answer),
+                                       in(told_to_end),
+                                       in(a_journal_that_is_damaged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

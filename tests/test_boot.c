@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
+#include "fuse.h"
 #include "scene.h"
 
 #include <fcntl.h>
@@ -365,6 +366,28 @@ static void a_journal_that_is_held(void **state)
     close(fd);
 }
 
+/* Who looks hangs, and not even SIGKILL ends it: it is left behind. */
+static void a_disk_that_does_not_answer(void **state)
+{
+    static const struct fuse_folder folder = {.mute = true};
+    struct scene *scene = *state;
+    if (fuse_lacks()) {
+        print_message("no disk can hang here: %s\n", fuse_lacks());
+        skip();
+    }
+    scene_config(scene, "%s", "boot {\n timeout = 1s\n}\n");
+    scene->journal = harness_text(scene->harness, "%s/journal",
+                                  fuse_mount(scene->harness, &folder));
+    static const char *const command[] = {"echo", "as it is", NULL};
+    struct harness_run run = harness_run(
+        scene->harness, harness_concat(scene->harness, prefix(scene), command),
+        NULL);
+    assert_status(run, 0);
+    assert_string_equal(run.out, "as it is\n");
+    assert_contains(run.err, "was not found out in time");
+    assert_true(run.ms >= 1900 && run.ms < 6000);
+}
+
 static void a_command_that_is_not_there(void **state)
 {
     struct scene *scene = *state;
@@ -405,6 +428,7 @@ int main(void)
         in(a_count_that_cannot_be_written),
         in(a_configuration_of_rubbish),
         in(a_journal_that_is_held),
+        in(a_disk_that_does_not_answer),
         in(a_command_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
