@@ -183,13 +183,13 @@ static void answer_one(struct server *s)
 static void serve(const struct fuse_folder *folder, int fd)
 {
     char *question = malloc(BUFFER_SIZE), *buffer = malloc(WRITE_MAX);
+    if (!question || !buffer)
+        _exit(1);
     struct server server = {.folder = folder,
                             .fd = fd,
                             .in = (void *)question,
                             .body = question + sizeof *server.in,
                             .buffer = buffer};
-    if (!question || !buffer)
-        _exit(1);
     for (;;) {
         ssize_t size = read(fd, question, BUFFER_SIZE);
         if (size < 0 && (errno == EINTR || errno == ENOENT))

@@ -241,6 +241,38 @@ static void never_back_to_the_bad_one(void **state)
     scene_settled(scene);
 }
 
+/* Every module of counter is that version's; it calls itself 0.2.0. */
+static void runs_with_state(struct scene *scene)
+{
+    assert_eval(scene->node,
+                harness_text(scene->harness,
+                             "[M || F <- filelib:wildcard("
+                             "\"%s/lib/counter-*/ebin/*.beam\"), "
+                             "{ok, {M, D}} <- [beam_lib:md5(F)], "
+                             "M:module_info(md5) =/= D]",
+                             scene_bundle(scene, "0.2.0-state")),
+                "[]");
+    assert_eval(scene->node, "element(1, counter_srv:call())", "\"0.2.0\"");
+}
+
+/* Of one module the way had led to the base's code: it leads away again. */
+static void back_from_the_base(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0-state");
+    reboot(scene);
+    runs_with_state(scene);
+    apply(scene, "0.3.0");
+    reboot(scene);
+    assert_runs(scene, "0.3.0");
+    struct harness_run run = scene_nzd(scene, "health", "bad");
+    assert_status(run, 0);
+    reboot(scene);
+    assert_eval(scene->node, "os:getenv(\"NZD_BOOT\")", "\"3\"");
+    runs_with_state(scene);
+    scene_settled(scene);
+}
+
 /* Nobody says of the base that it is a generation, though one ran before. */
 static void health_of_the_base(void **state)
 {
@@ -420,6 +452,7 @@ int main(void)
         in(health_ok_keeps_it),
         in(health_bad_ends_it),
         in(never_back_to_the_bad_one),
+        in(back_from_the_base),
         in(health_of_the_base),
         in(the_keeper_sees_it),
         in(a_damaged_journal),
