@@ -85,12 +85,12 @@ static const char *images_folder(void)
 void device_set_base(struct device *device, const char *version)
 {
     struct harness *harness = device->scene.harness;
-    device->base =
-        harness_text(harness, "%s/%s.squashfs", images_folder(), version);
+    device->base = harness_text(harness, "%s/%s%s.squashfs", images_folder(),
+                                version, device->nzd ? "-other" : "");
     const char *const argv[] = {"tests/device/root.sh",
                                 device->base,
                                 scene_bundle(&device->scene, version),
-                                nzd(harness),
+                                device->nzd ? device->nzd : nzd(harness),
                                 fixtures(harness),
                                 beam_folder(harness),
                                 NULL};
@@ -102,29 +102,42 @@ void device_format_data(struct device *device)
 {
     struct harness *harness = device->scene.harness;
     device->data = harness_path(harness, "data.img");
-    const char *const argv[] = {"mkfs.ext4",  "-q",      "-F",
-                                device->data, DATA_SIZE, NULL};
+    /* Nothing is left for the kernel to write some time. */
+    const char *const argv[] = {
+        "mkfs.ext4",          "-q",         "-F",      "-E",
+        "lazy_itable_init=0", device->data, DATA_SIZE, NULL};
     harness_remove(harness, device->data);
     must(harness, argv);
 }
 
-static void power_off(void *device)
+void device_switch_off(struct device *device)
 {
-    struct device *d = device;
-    if (d->holder)
-        process_kill(d->holder);
-    d->holder = 0;
+    if (device->holder)
+        process_kill(device->holder);
+    device->holder = 0;
+}
+
+static void switch_off(void *device)
+{
+    device_switch_off(device);
 }
 
 struct device *device_new(struct harness *harness, const char *version)
 {
+    return device_new_with(harness, version, NULL);
+}
+
+struct device *device_new_with(struct harness *harness, const char *version,
+                               const char *nzd_of_it)
+{
     struct device *device = harness_alloc(harness, sizeof *device);
     device->scene.harness = harness;
+    device->nzd = nzd_of_it;
     device->console = harness_path(harness, "console");
     mkdir(harness_path(harness, "root"), 0700);
     device_set_base(device, version);
     device_format_data(device);
-    harness_at_close(harness, power_off, device);
+    harness_at_close(harness, switch_off, device);
     return device;
 }
 
@@ -191,8 +204,9 @@ static void power_on(struct device *device)
                             "--flags",      erl_flags(harness)};
     size_t count = 18;
     const char *const more[][2] = {{"--data", device->data},
-                                   {"--config", device->config}};
-    for (size_t i = 0; i < 2; i++)
+                                   {"--config", device->config},
+                                   {"--marks", device->marks}};
+    for (size_t i = 0; i < 3; i++)
         if (more[i][1]) {
             argv[count++] = more[i][0];
             argv[count++] = more[i][1];
@@ -261,7 +275,7 @@ void device_cut_power(struct device *device)
     const char *const argv[] = {"cp", "--sparse=always", device->data, cut,
                                 NULL};
     must(harness, argv);
-    power_off(device);
+    device_switch_off(device);
     if (rename(cut, device->data) != 0)
         harness_fail("%s: %s", cut, strerror(errno));
 }
@@ -284,6 +298,7 @@ struct harness_run device_run(struct device *device, const char *const *argv)
         "HOME=/root",
         "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         harness_text(harness, "ASAN_OPTIONS=%s", options ? options : ""),
+        device->marks ? "NZD_POINT_LOG=/dev/marks" : "TERM=dumb",
         "nsenter",
         "--mount",
         "--pid",

@@ -19,6 +19,8 @@ struct device {
     const char *base;    /* image of the root filesystem */
     const char *data;    /* image of /data; NULL: there is none */
     const char *config;  /* /etc/nzd.conf; NULL: an empty one */
+    const char *nzd;     /* of the bases that are set; NULL: the one tested */
+    const char *marks;   /* file for the points that nzd passes; or NULL */
     bool read_only;      /* /data is mounted so */
     const char *console; /* file: what all printed since the first boot */
     pid_t holder;        /* of the namespaces, 0 while it is off */
@@ -31,6 +33,9 @@ const char *device_lacks(void);
 /* One that is off, with this version of counter as its base and an empty
  * filesystem for /data. */
 struct device *device_new(struct harness *harness, const char *version);
+/* The same with another nzd, as one that has points. */
+struct device *device_new_with(struct harness *harness, const char *version,
+                               const char *nzd);
 /* Another root filesystem: as after an update of the firmware. */
 void device_set_base(struct device *device, const char *version);
 /* A folder on this host that becomes the filesystem of /data. */
@@ -41,7 +46,9 @@ void device_boot(struct device *device);
 /* init:stop() and pid 1 comes to its end, within seconds; what pid 1 said
  * since it booted. */
 const char *device_shut_down(struct device *device);
-/* Everything ends at once; of /data is left what was synced. */
+/* Everything ends at once; the kernel writes to /data what was not synced. */
+void device_switch_off(struct device *device);
+/* The same, and of /data is left what was synced. */
 void device_cut_power(struct device *device);
 /* shut_down, then boot. */
 void device_reboot(struct device *device);

@@ -158,7 +158,7 @@ struct harness_run scene_apply(struct scene *scene, const char *version)
 
 /* Of all modules of counter: those whose md5 in memory is not that of the
  * release's file, those that are missing, those that are too many. */
-static const char *differing(struct scene *scene, const char *version)
+const char *scene_differing(struct scene *scene, const char *version)
 {
     return harness_text(
         scene->harness,
@@ -179,7 +179,8 @@ void scene_check_runs(struct scene *scene, const char *version,
 {
     struct beam_node *node = scene->node;
     /* What was removed may take a moment to go. */
-    beam_node_wait_for(node, differing(scene, version), "{true,[],[]}", 5000);
+    beam_node_wait_for(node, scene_differing(scene, version), "{true,[],[]}",
+                       5000);
     beam_node_check(node, "element(1, counter_srv:call())",
                     harness_text(scene->harness, "\"%s\"", version), file,
                     line);

@@ -68,6 +68,9 @@ bool scene_is_gone(pid_t pid);
     scene_check_runs((scene), (version), __FILE__, __LINE__)
 void scene_check_runs(struct scene *scene, const char *version,
                       const char *file, int line);
+/* An expression that is {true,[],[]} where the modules of counter in memory are
+ * this version's: all of them, and no others. */
+const char *scene_differing(struct scene *scene, const char *version);
 /* A removed module goes behind the commit: waits until counter_legacy has. */
 void scene_wait_removed(struct scene *scene);
 /* `journal show N --json` has this state; returns the JSON. */

@@ -51,11 +51,10 @@ static void seed(struct sweep *sweep)
     sweep->random = sweep->random * 2 + 1;
 }
 
-struct sweep *sweep_open(const struct beam_node_options *options)
+struct sweep *sweep_open_bare(void)
 {
     struct harness *harness = harness_open();
     struct sweep *sweep = harness_alloc(harness, sizeof *sweep);
-    struct beam_node_options own = *options;
     sweep->harness = harness;
     sweep->nzd = points_nzd(harness);
     seed(sweep);
@@ -65,9 +64,16 @@ struct sweep *sweep_open(const struct beam_node_options *options)
                                       "  call = \"counter_check:run\"\n"
                                       "  args = {\"quick\", \"[]\"}\n"
                                       "}\n");
-    own.release = harness_fixture(harness, "counter-" BASE);
+    return sweep;
+}
+
+struct sweep *sweep_open(const struct beam_node_options *options)
+{
+    struct sweep *sweep = sweep_open_bare();
+    struct beam_node_options own = *options;
+    own.release = harness_fixture(sweep->harness, "counter-" BASE);
     own.name = "counter";
-    sweep->node = beam_node_start(harness, &own);
+    sweep->node = beam_node_start(sweep->harness, &own);
     return sweep;
 }
 

@@ -31,6 +31,8 @@ int sweep_setup(void **state);
 int sweep_teardown(void **state);
 /* What sweep_setup() does; the node has these options. */
 struct sweep *sweep_open(const struct beam_node_options *options);
+/* The same without a node. */
+struct sweep *sweep_open_bare(void);
 
 /* Names the row that what follows counts for. */
 void sweep_begin(struct sweep *sweep, const char *row);

@@ -5,6 +5,7 @@
  *
  *   init --root IMAGE --at FOLDER [--data IMAGE [--read-only]]
  *        [--config FILE] [--flags ERL_FLAGS] [--share FOLDER]...
+ *        [--marks FILE]
  *
  * Mounts the squashfs IMAGE at FOLDER and what belongs below it, /run noexec as
  * Nerves has it, makes it the root, and starts the release under /srv/erlang
@@ -13,7 +14,8 @@
  * unmounts, and ends itself: the reboot. Loop devices detach by themselves
  * with the mount, however it comes to its end.
  *
- * /dev/kmsg is a file of the device, not this host's kernel log.
+ * /dev/kmsg is a file of the device, not this host's kernel log; /dev/marks is
+ * FILE, and nzd boot writes the points there that its child passes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +48,7 @@ struct options {
     const char *data;
     const char *config;
     const char *flags;
+    const char *marks;
     const char *shares[SHARES_MAX];
     int share_count;
     bool read_only;
@@ -161,6 +164,10 @@ static void mount_all(const struct options *o)
         must_mount(o->shares[i], below(at, o->shares[i]), NULL, MS_BIND, NULL);
     if (o->config)
         must_mount(o->config, below(at, "/etc/nzd.conf"), NULL, MS_BIND, NULL);
+    if (o->marks) {
+        close(open(below(at, "/dev/marks"), O_CREAT | O_WRONLY, 0600));
+        must_mount(o->marks, below(at, "/dev/marks"), NULL, MS_BIND, NULL);
+    }
     /* Nothing but what is synced gets to the image by itself. */
     if (o->data && mount_image(o->data, below(at, "/data"), "ext4",
                                o->read_only, "commit=300") != 0)
@@ -248,6 +255,10 @@ static void set_environment(const struct release *release,
     setenv("ERL_CRASH_DUMP_SECONDS", "0", 1);
     if (o->flags)
         setenv("ERL_FLAGS", o->flags, 1);
+    if (o->marks) {
+        setenv("NZD_POINT_LOG", "/dev/marks", 1);
+        setenv("NZD_POINT_ROLE", "child", 1);
+    }
 }
 
 /* The name of the boot script is the release's, else "start". */
@@ -347,10 +358,12 @@ static bool read_options(int argc, char **argv, struct options *o)
         {"root", 1, NULL, 'r'},      {"at", 1, NULL, 'a'},
         {"data", 1, NULL, 'd'},      {"config", 1, NULL, 'c'},
         {"flags", 1, NULL, 'f'},     {"share", 1, NULL, 's'},
-        {"read-only", 0, NULL, 'o'}, {NULL, 0, NULL, 0}};
+        {"read-only", 0, NULL, 'o'}, {"marks", 1, NULL, 'm'},
+        {NULL, 0, NULL, 0}};
     const char **values[] = {
         ['r'] = &o->root,   ['a'] = &o->at,    ['d'] = &o->data,
-        ['c'] = &o->config, ['f'] = &o->flags, ['t'] = NULL};
+        ['c'] = &o->config, ['f'] = &o->flags, ['m'] = &o->marks,
+        ['t'] = NULL};
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) > 0) {
         if (option == 'o')
