@@ -31,8 +31,8 @@ static int decide(const struct question *q, struct nzd_bounded_line *line,
         return code;
     nzd_bounded_limit(line, context.config.boot_timeout_us);
     answer->healthy_us = context.config.boot_healthy_us;
-    return nzd_boot_decide(&context, q->command, &answer->launch,
-                           &answer->boot, err);
+    return nzd_boot_decide(&context, q->command, &answer->launch, &answer->boot,
+                           err);
 }
 
 static void find_out(void *context, struct nzd_bounded_line *line, void *out)
