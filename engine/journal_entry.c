@@ -218,7 +218,7 @@ static int append_event(void *context, const struct nzd_event *event)
                : NZD_EINTERNAL;
 }
 
-/* --- the modules ----------------------------------------------------- */
+/* --- the modules and files ------------------------------------------- */
 
 struct table {
     const struct nzd_journal_view *view;
@@ -279,6 +279,44 @@ static int append_module(void *context, const struct nzd_module_row *row)
                : NZD_EINTERNAL;
 }
 
+/* What a reader looks for: a specification says nothing beside its modules. */
+static bool is_listed(const struct nzd_module_row *row)
+{
+    return strncmp(row->module, NZD_FILE_APP, strlen(NZD_FILE_APP)) != 0;
+}
+
+static int measure_file(void *context, const struct nzd_module_row *row)
+{
+    return is_listed(row) ? measure(context, row) : 0;
+}
+
+static int print_file(void *context, const struct nzd_module_row *row)
+{
+    return is_listed(row) ? print_module(context, row) : 0;
+}
+
+typedef int each_row(struct nzd_journal *journal, uint64_t id,
+                     int (*each)(void *context,
+                                 const struct nzd_module_row *row),
+                     void *context, struct nzd_err *err);
+
+static int print_table(const struct nzd_journal_view *view, uint64_t id,
+                       bool files, struct nzd_err *err)
+{
+    struct table table = {.view = view, .width = NAME_LEAST};
+    each_row *each = files ? nzd_journal_each_file : nzd_journal_each_module;
+    int rc =
+        each(view->journal, id, files ? measure_file : measure, &table, err);
+
+    if (rc < 0 || table.count == 0)
+        return rc;
+    nzd_output_line(view->output, "%s", "");
+    nzd_output_line(view->output, "  %-*s%-8s  %-8s  %s", (int)table.width + 2,
+                    files ? "FILE" : "MODULE", "OLD", "NEW", "APPLICATION");
+    return each(view->journal, id, files ? print_file : print_module, &table,
+                err);
+}
+
 /* --- together -------------------------------------------------------- */
 
 static int entry_text(const struct nzd_journal_view *view,
@@ -286,7 +324,6 @@ static int entry_text(const struct nzd_journal_view *view,
                       struct nzd_err *err)
 {
     struct timeline timeline = {.view = view};
-    struct table table = {.view = view, .width = NAME_LEAST};
     int rc;
 
     print_head(view, txn);
@@ -297,15 +334,8 @@ static int entry_text(const struct nzd_journal_view *view,
     rc = nzd_journal_each_event(view->journal, txn->id, print_event, &timeline,
                                 err);
     if (rc == 0)
-        rc = nzd_journal_each_module(view->journal, txn->id, measure, &table,
-                                     err);
-    if (rc < 0 || table.count == 0)
-        return rc;
-    nzd_output_line(view->output, "%s", "");
-    nzd_output_line(view->output, "  %-*s%-8s  %-8s  %s", (int)table.width + 2,
-                    "MODULE", "OLD", "NEW", "APPLICATION");
-    return nzd_journal_each_module(view->journal, txn->id, print_module, &table,
-                                   err);
+        rc = print_table(view, txn->id, false, err);
+    return rc ? rc : print_table(view, txn->id, true, err);
 }
 
 static int entry_json(const struct nzd_journal_view *view,
@@ -315,14 +345,19 @@ static int entry_json(const struct nzd_journal_view *view,
     json_t *object = nzd_json_txn(txn, in_force);
     struct timeline timeline = {.view = view, .json = json_array()};
     struct table table = {.view = view, .json = json_array()};
+    struct table files = {.view = view, .json = json_array()};
     int rc = nzd_journal_each_event(view->journal, txn->id, append_event,
                                     &timeline, err);
 
     if (rc == 0)
         rc = nzd_journal_each_module(view->journal, txn->id, append_module,
                                      &table, err);
+    if (rc == 0)
+        rc = nzd_journal_each_file(view->journal, txn->id, append_module,
+                                   &files, err);
     json_object_set_new(object, "events", timeline.json);
     json_object_set_new(object, "modules", table.json);
+    json_object_set_new(object, "files", files.json);
     if (rc == 0)
         nzd_output_json(view->output, object);
     else

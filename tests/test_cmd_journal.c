@@ -122,6 +122,17 @@ static struct nzd_module_row row(char *name, enum nzd_module_change change)
     return out;
 }
 
+/* Of the base: it needs no blob. */
+static struct nzd_module_row file(char *name, enum nzd_module_change change)
+{
+    struct nzd_module_row out = row(name, change);
+
+    out.old_path = out.new_path = "";
+    out.old_attrs = out.new_attrs = (struct nzd_digest){{0}};
+    out.flags = NZD_ROW_TO_BASE;
+    return out;
+}
+
 static const struct nzd_event before_armed[] = {
     {.kind = NZD_EVENT_OPEN,
      .at_us = OPENED,
@@ -190,6 +201,10 @@ static void make_journal(struct harness *harness)
         row("counter_legacy", NZD_MODULE_REMOVED),
         row("counter_rate", NZD_MODULE_ADDED),
     };
+    struct nzd_module_row files[] = {
+        file("/priv/counter/motd.txt", NZD_MODULE_REMOVED),
+        file("/sys.config", NZD_MODULE_CHANGED),
+    };
     struct nzd_txn first = record(NZD_TXN_APPLY, "0.1.0", "0.2.0");
     struct nzd_txn second = record(NZD_TXN_ROLLBACK, "0.2.0", "0.1.0");
     struct nzd_txn third = record(NZD_TXN_APPLY, "0.1.0", "0.3.0");
@@ -203,7 +218,7 @@ static void make_journal(struct harness *harness)
     transact(journal, &first, rows, 3, NZD_STATE_COMMITTED);
     second.from_generation = 1;
     second.source = "";
-    transact(journal, &second, NULL, 0, NZD_STATE_COMMITTED);
+    transact(journal, &second, files, 2, NZD_STATE_COMMITTED);
     third.opened_us = OPENED + 161000000;
     third.why = "hook selftest returned {error,{limit,120}}";
     third.outcome = 6;
@@ -313,6 +328,10 @@ static void what_else_is_said_of_one(void **state)
     assert_matches(run.out, "^  by       root from ssh$");
     assert_matches(run.out, "^  undo     nzd rollback$");
     assert_lacks(run.out, "MODULE");
+    assert_contains(
+        run.out, "  FILE                      OLD       NEW       APPLICATION\n"
+                 "  - /priv/counter/motd.txt  1718191a  -         counter\n"
+                 "  ~ /sys.config             1718191a  c6c7c8c9  counter\n");
     run = journal(harness, "show", "3");
     assert_status(run, 0);
     assert_matches(run.out, "^  why      hook selftest returned ");
@@ -398,6 +417,16 @@ static void one_for_programs(void **state)
     assert_true(json_is_null(json_object_get(module, "old_md5")));
     assert_string_equal(text_at(module, "new_md5"),
                         "c6c7c8c9cacbcccdcecfd0d1d2d3d4d5");
+    assert_int_equal(json_array_size(json_object_get(object, "files")), 0);
+    json_decref(object);
+    run = harness_nzd(harness, NULL, "journal", "--journal",
+                      harness_journal(harness), "show", "2", "--json", NULL);
+    assert_status(run, 0);
+    object = loaded(&run);
+    assert_int_equal(json_array_size(json_object_get(object, "modules")), 0);
+    module = json_array_get(json_object_get(object, "files"), 0);
+    assert_string_equal(text_at(module, "name"), "/priv/counter/motd.txt");
+    assert_string_equal(text_at(module, "change"), "removed");
     json_decref(object);
 }
 
