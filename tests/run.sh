@@ -8,14 +8,14 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 # As root what nzd lays out in /run is this run's own: nothing of it meets
-# another run or is left. Where no name space is to be had, see clean_up.
+# another run or is left, and nothing in it can be run, as on a device. Where no name space is to be had, see clean_up.
 if [ -z "${NZD_TEST_OWN_RUN-}" ] && [ "$(id -u)" = 0 ] &&
     unshare --mount true 2>/dev/null; then
     export NZD_TEST_OWN_RUN=1
     exec unshare --mount "$PWD/tests/run.sh" "$@"
 fi
 if [ -n "${NZD_TEST_OWN_RUN-}" ]; then
-    mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 1777 /run/lock || exit 1
+    mount -t tmpfs -o mode=755,noexec tmpfs /run && mkdir -m 1777 /run/lock || exit 1
     unset NZD_TEST_OWN_RUN
 fi
 

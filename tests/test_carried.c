@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -230,6 +231,195 @@ static void interactive(void **state)
     all_of_it(*state, true);
 }
 
+/* --- what lies beside the journal ---------------------------------------- */
+
+static const char *native(struct fixture *fixture, const char *expression)
+{
+    return beam_node_eval(
+        fixture->scene.node,
+        "begin Link = filename:join(code:priv_dir(counter), "
+        "\"lib/nzd_test_nif.so\"), {ok, File} = file:read_link(Link), %s end",
+        expression);
+}
+
+static const char *folder(struct fixture *fixture)
+{
+    return harness_path(fixture->scene.harness, "native");
+}
+
+static unsigned files_in(const char *folder)
+{
+    char command[4200];
+    unsigned count = 9999;
+    snprintf(command, sizeof command, "find %s -type f | wc -l", folder);
+    FILE *found = popen(command, "r");
+    assert_non_null(found);
+    assert_int_equal(fscanf(found, "%u", &count), 1);
+    pclose(found);
+    return count;
+}
+
+/* Where it may be run; written once, again where it does not hold, and gone
+ * with what needs it. */
+static void native_files(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scene *scene = &fixture->scene;
+    two_releases(fixture);
+    carry(fixture, NULL, fixture->next);
+    start(fixture, false);
+    const char *file = native(fixture, "File");
+    assert_contains(file, folder(fixture));
+    const char *inode =
+        native(fixture, "element(12, element(2, file:read_file_info(File)))");
+    assert_int_equal(files_in(folder(fixture)), 2);
+    reboot(scene);
+    assert_string_equal(
+        native(fixture, "element(12, element(2, file:read_file_info(File)))"),
+        inode);
+    const char *other = harness_path(scene->harness, "native/0123abcd/1");
+    shell(fixture, harness_dir(scene->harness),
+          harness_text(scene->harness,
+                       "truncate -s 100 %s\nmkdir -p %s\ntouch %s/file", file,
+                       other, other));
+    reboot(scene);
+    assert_next(fixture);
+    assert_int_equal(files_in(folder(fixture)), 2);
+    carry(fixture, fixture->next, fixture->base);
+    reboot(scene);
+    assert_base(fixture);
+    assert_int_equal(files_in(folder(fixture)), 0);
+}
+
+/* There is no place for it: the base boots, and no attempt is made. */
+static void no_native_files(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scene *scene = &fixture->scene;
+    two_releases(fixture);
+    carry(fixture, NULL, fixture->next);
+    harness_write_file(folder(fixture), "a file");
+    start(fixture, false);
+    assert_base(fixture);
+    for (int i = 0; i < 3; i++)
+        reboot(scene);
+    assert_base(fixture);
+    assert_contains(beam_node_log(scene->node), "the base boots: ");
+    assert_contains(beam_node_log(scene->node), folder(fixture));
+    assert_int_equal(unlink(folder(fixture)), 0);
+    reboot(scene);
+    assert_next(fixture);
+}
+
+/* --- in a VM that runs --------------------------------------------------- */
+
+static const char *first_config(struct fixture *fixture)
+{
+    return beam_node_eval(fixture->scene.node,
+                          "begin {ok, [[C] | _]} = init:get_argument(config), "
+                          "{filename:rootname(C, \".config\"), "
+                          "os:getenv(\"RELEASE_SYS_CONFIG\")} end");
+}
+
+/* init:restart/0 reads the sys.config that belongs to the script it boots. */
+static void in_place(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scene *scene = &fixture->scene;
+    two_releases(fixture);
+    struct beam_node_options options = {.release = fixture->base,
+                                        .name = "carried"};
+    scene->node = beam_node_start(scene->harness, &options);
+    const char *config = first_config(fixture);
+    shell(fixture, fixture->next,
+          "cp ../base/releases/0.1.0/vm.args releases/0.2.0-app/vm.args");
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--max", "restart-vm", fixture->next);
+    assert_status(run, 0);
+    assert_next_files(fixture);
+    assert_eval(scene->node, "application:get_env(counter, level)", "{ok,7}");
+    assert_eval(scene->node, "application:get_env(counter, limit)",
+                "undefined");
+    assert_matches(first_config(fixture), "current/sys\",\".*current/sys\"");
+    assert_exactly(fixture, fixture->next, fixture->base);
+    run = scene_nzd(scene, "rollback", "--max", "restart-vm");
+    assert_status(run, 0);
+    assert_base(fixture);
+    assert_string_equal(first_config(fixture), config);
+}
+
+static void elixir(struct fixture *fixture, const char *edit)
+{
+    struct scene *scene = &fixture->scene;
+    fixture->base = copy(fixture, "base", "greeter-0.1.0");
+    fixture->next = copy(fixture, "next", "greeter-0.2.0-runtime");
+    shell(fixture, fixture->next, edit);
+    struct beam_node_options options = {.release = fixture->base,
+                                        .name = "carried"};
+    scene->node = beam_node_start(scene->harness, &options);
+    for (int i = 0; i < 2; i++) {
+        struct harness_run run =
+            scene_nzd(scene, "apply", "--max", "restart-vm", fixture->next);
+        assert_status(run, 0);
+        assert_eval(scene->node, "application:get_env(greeter, greeting)",
+                    "{ok,<<\"Good day\">>}");
+        run = scene_nzd(scene, "rollback", "--max", "restart-vm");
+        assert_status(run, 0);
+        assert_eval(scene->node, "application:get_env(greeter, greeting)",
+                    "{ok,<<\"Hello\">>}");
+    }
+}
+
+/* Config.Provider reads the file by RELEASE_SYS_CONFIG. */
+static void elixir_in_place(void **state)
+{
+    elixir(*state, "");
+}
+
+/* And writes to it, and boots once more. */
+static void elixir_writes_in_place(void **state)
+{
+    elixir(*state, "sed -i 's/RUNTIME_CONFIG=false/RUNTIME_CONFIG=true/; "
+                   "s/reboot_system_after_config => false/"
+                   "reboot_system_after_config => true/' "
+                   "releases/0.2.0-runtime/sys.config");
+}
+
+/* What is committed in the VM that booted it keeps its configuration. */
+static void hot_over_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scene *scene = &fixture->scene;
+    two_releases(fixture);
+    carry(fixture, NULL, fixture->next);
+    start(fixture, false);
+    assert_next(fixture);
+    const char *config = first_config(fixture);
+    const char *third = harness_path(scene->harness, "third");
+    harness_copy(scene->harness, fixture->next, third);
+    const char *text = "/lib/counter-0.2.0/ebin/counter_text.beam";
+    harness_copy(scene->harness,
+                 harness_text(scene->harness,
+                              "%s/lib/counter-0.3.0/ebin/"
+                              "counter_text.beam",
+                              harness_fixture(scene->harness, "counter-0.3.0")),
+                 harness_text(scene->harness, "%s%s", third, text));
+    struct harness_run run = scene_nzd(scene, "apply", third);
+    assert_status(run, 0);
+    assert_exactly(fixture, third, fixture->base);
+    assert_string_equal(first_config(fixture), config);
+    restart(scene);
+    assert_exactly(fixture, third, fixture->base);
+    assert_next_files(fixture);
+    assert_eval(scene->node, "application:get_env(counter, level)", "{ok,7}");
+    reboot(scene);
+    assert_exactly(fixture, third, fixture->base);
+    assert_eval(scene->node, "os:getenv(\"NZD_TEST_ARGS\")", "\"new\"");
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_next(fixture);
+}
+
 /* The base has an application that the generation has not. */
 static void an_application_less(struct fixture *fixture, bool interactive)
 {
@@ -271,6 +461,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in(embedded),
         in(interactive),
+        in(native_files),
+        in(no_native_files),
+        in(in_place),
+        in(elixir_in_place),
+        in(elixir_writes_in_place),
+        in(hot_over_it),
         in(one_less_embedded),
         in(one_less_interactive),
     };
