@@ -89,6 +89,16 @@ static int not_confirmed(struct confirming *c, struct nzd_err *err)
     return NZD_EREFUSED;
 }
 
+/* The session that has confirmed it, or a new one. */
+static int connect_node(struct confirming *c, struct nzd_err *err)
+{
+    if (!c->word.node)
+        return nzd_question_connect(c->context, &c->q, err);
+    c->q.node = c->word.node;
+    c->word.node = NULL;
+    return nzd_node_hello(c->q.node, &c->q.hello, err);
+}
+
 /* The rest of a commit: the code path, and the word that it is done. What
  * cannot be said now the next nzd says. */
 static void tell_node(struct confirming *c)
@@ -96,7 +106,7 @@ static void tell_node(struct confirming *c)
     struct nzd_output *output = &c->context->output;
     struct nzd_err err = NZD_ERR_INIT;
     struct nzd_timeline timeline;
-    if (nzd_question_connect(c->context, &c->q, &err) ||
+    if (connect_node(c, &err) ||
         nzd_settle_agent(c->context, c->journal, &c->q, &err))
         nzd_output_warn(output, "the agent was not told that it is done: %s",
                         err.message);
@@ -222,6 +232,7 @@ int nzd_cmd_confirm(struct nzd_context *context)
     else
         show(&c);
     nzd_txn_clear(&c.txn);
+    nzd_node_close(c.word.node);
     nzd_question_clear(&c.q);
     nzd_journal_close(c.journal);
     return status;

@@ -365,7 +365,11 @@ int nzd_settle_txn(struct nzd_settle *s, struct nzd_err *err)
         *err = lost;
         code = unsettled(s, err);
     }
-    nzd_node_close(own);
+    if (!code && own && s->wish == NZD_TRIAL_CONFIRM &&
+        s->txn->state == NZD_STATE_COMMITTED)
+        s->kept = own;
+    else
+        nzd_node_close(own);
     return code;
 }
 
@@ -415,6 +419,7 @@ static int settle_left(struct nzd_context *context, struct nzd_journal *journal,
     word->state = txn->state;
     word->left_us = settle.left_us;
     word->restarted = settle.restarted;
+    word->node = settle.kept;
     if (!code && txn->state != NZD_STATE_TRIAL)
         nzd_output_step(&context->output, "recover", 0, NULL,
                         "transaction %" PRIu64 " %s", txn->id,

@@ -21,11 +21,12 @@ enum nzd_trial_wish {
 /* What is wanted of a trial that is found open, and what became of it. */
 struct nzd_trial_word {
     enum nzd_trial_wish wish;
-    uint64_t id;          /* of the open transaction; 0: none was open */
-    bool tried;           /* that one was on trial */
-    enum nzd_state state; /* of it now; TRIAL: it was left */
-    uint64_t left_us;     /* then, until its deadline */
-    bool restarted;       /* its VM is another one, or gone */
+    uint64_t id;           /* of the open transaction; 0: none was open */
+    bool tried;            /* that one was on trial */
+    enum nzd_state state;  /* of it now; TRIAL: it was left */
+    uint64_t left_us;      /* then, until its deadline */
+    bool restarted;        /* its VM is another one, or gone */
+    struct nzd_node *node; /* of one that was confirmed; the caller closes it */
 };
 
 struct nzd_settle {
@@ -40,8 +41,11 @@ struct nzd_settle {
     enum nzd_trial_wish wish; /* where it is on trial */
     /* Results. */
     bool restarted; /* the VM is another one, or gone: nothing was undone */
-    uint64_t agent_epoch; /* the last one the agent knew */
-    uint64_t left_us;     /* until the deadline of a trial that was left */
+    uint64_t agent_epoch;  /* the last one the agent knew */
+    uint64_t left_us;      /* until the deadline of a trial that was left */
+    struct nzd_node *kept; /* of one that was confirmed: the session that speaks
+                              for it, since its loss has the agent call nzd;
+                              the caller closes it */
 };
 
 /* Notes who was ended by the operator's word since the last time, and prints

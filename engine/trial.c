@@ -3,6 +3,7 @@
 
 #include "../journal/point.h"
 #include "attend.h"
+#include "hook.h"
 #include "interrupt.h"
 #include "node_rows.h"
 
@@ -210,11 +211,33 @@ static int tell_begun(struct nzd_settle *s, struct nzd_node *node,
     return code;
 }
 
+/* What is told behind the last move is not waited for by the journal. */
+static void tell_undone(struct nzd_settle *s, struct nzd_node *node)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    const struct nzd_hook_run run = {
+        .config = &s->context->config,
+        .output = &s->context->output,
+        .timeline = s->timeline,
+        .node = node,
+        .bundle = s->txn->source,
+        .txn = s->txn->id,
+        .outcome = "rolled_back",
+    };
+    nzd_hooks_run(&run, NZD_HOOK_OUTCOME, &ignored);
+    nzd_interrupt_clear();
+    nzd_err_clear(&ignored);
+    nzd_node_act(node, "forget", &ignored);
+}
+
 static int undo(struct nzd_settle *s, struct nzd_node *node, bool new_session,
                 const char *why, struct nzd_err *err)
 {
     s->why = why;
-    return nzd_settle_undo(s, node, new_session, err);
+    int code = nzd_settle_undo(s, node, new_session, err);
+    if (!code)
+        tell_undone(s, node);
+    return code;
 }
 
 static int expired(struct nzd_settle *s, struct nzd_node *node,

@@ -419,6 +419,354 @@ static void a_rollback_is_on_trial(void **state)
     scene_settled(scene);
 }
 
+/* --- who attends it ------------------------------------------------------ */
+
+static void assert_nothing_open(struct scene *scene, pid_t pid)
+{
+    const char *folder = harness_text(scene->harness, "/proc/%d/fd", (int)pid);
+    DIR *files = opendir(folder);
+    struct dirent *entry;
+    assert_non_null(files);
+    while ((entry = readdir(files))) {
+        char to[4096] = "";
+        const char *path =
+            harness_text(scene->harness, "%s/%s", folder, entry->d_name);
+        ssize_t size = readlink(path, to, sizeof to - 1);
+        if (size > 0 && strcmp(to, "/dev/null") != 0 &&
+            strncmp(to, "anon_inode:", 11) != 0)
+            harness_fail("the keeper holds %s", to);
+    }
+    closedir(files);
+}
+
+/* Of the command that left it, it needs nothing, and of its terminal neither.
+ */
+static void the_keeper_stays_alone(void **state)
+{
+    struct scene *scene = *state;
+    char to[4096] = "";
+    try_out(scene, "0.2.0", "1h");
+    pid_t pid = keeper(scene);
+    assert_true(pid > 1);
+    process_sleep_ms(300);
+    assert_nothing_open(scene, pid);
+    assert_int_not_equal(getsid(pid), getsid(0));
+    assert_int_not_equal(getpgid(pid), getpgid(0));
+    assert_int_equal(
+        readlink(harness_text(scene->harness, "/proc/%d/cwd", (int)pid), to,
+                 sizeof to),
+        1);
+    assert_string_equal(to, "/");
+    assert_int_equal(processes(scene), 1);
+    kill(pid, SIGTERM);
+    wait_for_no_process(scene);
+    /* Another can be had. */
+    struct harness_job *job = scene_begin(scene, "recover", "--attend");
+    process_sleep_ms(500);
+    struct harness_run run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    run = harness_end(scene->harness, job, 5000);
+    assert_status(run, 0);
+    assert_contains(run.out, "settled: nothing is open");
+    assert_runs(scene, "0.2.0");
+}
+
+static void the_journal_goes_away(void **state)
+{
+    struct scene *scene = *state;
+    try_out(scene, "0.2.0", "2s");
+    harness_remove(scene->harness, scene->journal);
+    wait_for_no_process(scene);
+    beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
+                       SOON_MS);
+}
+
+/* --- the VM is another one ----------------------------------------------- */
+
+#define RESTARTED "the VM was restarted before it was confirmed"
+
+static void its_vm_is_killed(void **state)
+{
+    struct scene *scene = *state;
+    struct harness_run run;
+    try_out(scene, "0.2.0", "1h");
+    beam_node_kill(scene->node);
+    run = scene_nzd(scene, "confirm");
+    assert_status(run, 6);
+    assert_contains(run.out, "too late to confirm counter 0.2.0; its VM was "
+                             "restarted");
+    beam_node_start_again(scene->node);
+    assert_undone(scene, 1, RESTARTED);
+}
+
+static void its_vm_restarts_in_place(void **state)
+{
+    struct scene *scene = *state;
+    try_out(scene, "0.2.0", "1h");
+    beam_node_eval(scene->node, "init:restart()");
+    beam_node_wait_restart(scene->node, SOON_MS);
+    struct harness_run run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_contains(run.out, "the trial of counter 0.2.0 is over, its VM was "
+                             "restarted");
+    assert_undone(scene, 1, RESTARTED);
+}
+
+/* The keeper meets another VM under the same name. */
+static void its_vm_restarts_and_nobody_comes(void **state)
+{
+    struct scene *scene = *state;
+    try_out(scene, "0.2.0", "3s");
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    assert_undone(scene, 1, RESTARTED);
+}
+
+static struct harness_run before_start(struct scene *scene)
+{
+    const char *const *nzd = harness_argv(scene->harness, NULL, NULL);
+    const char *const argv[] = {nzd[0],         "recover",     "--before-start",
+                                "--config",     scene->config, "--journal",
+                                scene->journal, NULL};
+    return harness_run(scene->harness, argv, NULL);
+}
+
+/* As a step before the start: nobody is asked. */
+static void it_is_settled_before_a_start(void **state)
+{
+    struct scene *scene = *state;
+    try_out(scene, "0.2.0", "1h");
+    struct harness_run run = before_start(scene);
+    assert_status(run, 10);
+    assert_contains(run.err, "transaction 1 is trial");
+    beam_node_kill(scene->node);
+    run = before_start(scene);
+    assert_status(run, 0);
+    beam_node_start_again(scene->node);
+    assert_undone(scene, 1, RESTARTED);
+}
+
+/* Another boot of the host: pid and start time may be those of anybody. */
+static void its_host_restarts(void **state)
+{
+    struct scene *scene = *state;
+    struct harness *harness = scene->harness;
+    const char *boot_id = harness_path(harness, "boot_id");
+    const char *const prefix[] = {
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount --bind $0 /proc/sys/kernel/random/boot_id && exec \"$@\"",
+        boot_id,
+        NULL};
+    if (geteuid() != 0)
+        skip();
+    harness_write_file(boot_id, "3f9c0000-0000-0000-0000-000000000000\n");
+    try_out(scene, "0.2.0", "1h");
+    const char *const *words =
+        harness_argv(harness, NULL, "recover", "--before-start", "--journal",
+                     scene->journal, "--config", scene->config, NULL);
+    struct harness_run run =
+        harness_run(harness, harness_concat(harness, prefix, words), NULL);
+    assert_status(run, 0);
+    scene_record(scene, 1, "rolled_back");
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    assert_undone(scene, 1, RESTARTED);
+}
+
+static const char *const *boot_prefix(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *const *nzd = harness_argv(harness, NULL, NULL);
+    const char **words = harness_alloc(harness, 8 * sizeof *words);
+    words[0] = nzd[0];
+    words[1] = "boot";
+    words[2] = "--journal";
+    words[3] = scene->journal;
+    words[4] = "--config";
+    words[5] = scene->config;
+    words[6] = "--";
+    return words;
+}
+
+static void start_by_nzd_boot(struct scene *scene)
+{
+    const struct beam_node_options options = {.name = "counter",
+                                              .prefix = boot_prefix(scene)};
+    beam_node_kill(scene->node);
+    scene_start(scene, &options);
+}
+
+/* The generation before it boots, and not the base. */
+static void the_old_generation_boots(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s", "boot {\n healthy = 0\n}\n");
+    start_by_nzd_boot(scene);
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    try_out(scene, "0.3.0", "1h");
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    scene_record(scene, 2, "rolled_back");
+    assert_why(scene, 2, RESTARTED);
+    wait_for_no_process(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+    /* One that is confirmed boots. */
+    try_out(scene, "0.3.0", "1h");
+    run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    assert_runs(scene, "0.3.0");
+    scene_settled(scene);
+}
+
+/* --- the agent is another one -------------------------------------------- */
+
+static void kill_agent(struct scene *scene, const char *function)
+{
+    beam_node_eval(scene->node, "spawn(nzd_test_hook, %s, [])", function);
+    process_sleep_ms(300);
+}
+
+/* The guard starts it again, with the deadline. */
+static void the_agent_is_killed(void **state)
+{
+    struct scene *scene = *state;
+    scene_load_hooks(scene);
+    double begin = process_now_ms();
+    try_out_alone(scene, "3s");
+    kill_agent(scene, "kill_agent");
+    assert_eval(scene->node, "counter_text:version()", "\"0.2.0\"");
+    beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
+                       SOON_MS);
+    assert_true(process_now_ms() - begin >= 2990);
+    assert_true(process_now_ms() - begin < 10000);
+    struct harness_run run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    assert_undone(scene, 1, "it was not confirmed within 3");
+}
+
+/* Nobody in the node knows of it: the next nzd tells a new one. */
+static void the_agent_and_its_guard_are_killed(void **state)
+{
+    struct scene *scene = *state;
+    scene_load_hooks(scene);
+    try_out_alone(scene, "4s");
+    kill_agent(scene, "kill_agent_and_guard");
+    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", SOON_MS);
+    struct harness_run run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    assert_matches(run.out, "^left: transaction 1 is on trial until ");
+    kill_keeper(scene);
+    beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
+                       SOON_MS);
+    run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    assert_undone(scene, 1, "it was not confirmed within 4");
+}
+
+static void a_new_agent_confirms_it(void **state)
+{
+    struct scene *scene = *state;
+    scene_load_hooks(scene);
+    try_out(scene, "0.2.0", "1h");
+    kill_agent(scene, "kill_agent_and_guard");
+    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", SOON_MS);
+    struct harness_run run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    scene_wait_removed(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_runs(scene, "0.1.0");
+}
+
+/* --- the VM hangs -------------------------------------------------------- */
+
+static void its_vm_stands_still(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s", "trial {\n hung = restart\n hung_after = 1s\n}");
+    try_out(scene, "0.2.0", "1s");
+    beam_node_freeze(scene->node);
+    process_sleep_ms(2000);
+    struct harness_run run =
+        scene_nzd(scene, "recover", "--timeout", "1s", "--wait", "30s");
+    assert_status(run, 10);
+    scene_record(scene, 1, "trial");
+    /* nzd boot did not start it, so nobody would start it again. */
+    process_sleep_ms(15000);
+    assert_true(beam_node_alive(scene->node));
+    beam_node_thaw(scene->node);
+    assert_undone(scene, 1, "it was not confirmed within 1");
+}
+
+/* Who supervises the VM starts it again; here we do. */
+static void a_vm_that_hangs_is_ended(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s", "trial {\n hung = restart\n hung_after = 1s\n}");
+    start_by_nzd_boot(scene);
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--confirm", "1s", "--timeout", "2s",
+                  scene_bundle(scene, "0.2.0"));
+    assert_status(run, 0);
+    beam_node_freeze(scene->node);
+    assert_true(beam_node_wait_end(scene->node, 60000));
+    beam_node_start_again(scene->node);
+    run = scene_nzd(scene, "journal", "show", "1");
+    assert_matches(run.out, "  ended +the VM, pid [0-9]+, said nothing for ");
+    assert_undone(scene, 1, "the VM, pid ");
+}
+
+/* --- configured ---------------------------------------------------------- */
+
+static void the_configuration_asks_for_it(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(scene, "%s", "trial {\n confirm = 1h\n}\n");
+    struct harness_run run = scene_apply(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_contains(run.out, "on trial 1: ");
+    run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    /* By hand it is meant, and nothing is on trial for no time. */
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    assert_contains(run.out, "committed 2: ");
+    run = scene_nzd(scene, "apply", "--confirm", "0",
+                    scene_bundle(scene, "0.2.0"));
+    assert_status(run, 0);
+    assert_contains(run.out, "committed 3: ");
+    scene_settled(scene);
+}
+
+static void hooks_hear_the_outcome(void **state)
+{
+    struct scene *scene = *state;
+    scene_config(
+        scene, SCENE_PROGRAM("told", "outcome", "5s"),
+        scene_script(scene, "told", "echo $NZD_TXN $NZD_OUTCOME >>outcomes\n"));
+    try_out(scene, "0.2.0", "1h");
+    struct harness_run run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    assert_string_equal(scene_wait_file(scene, "outcomes"), "1 committed\n");
+    try_out(scene, "0.3.0", "1h");
+    run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    try_out(scene, "0.3.0", "1s");
+    wait_for_state(scene, 3, "rolled_back");
+    wait_for_no_process(scene);
+    assert_string_equal(scene_wait_file(scene, "outcomes"),
+                        "1 committed\n2 rolled_back\n3 rolled_back\n");
+}
+
 #define in(test)                                                               \
     cmocka_unit_test_setup_teardown(test, scene_setup, scene_teardown)
 
@@ -436,6 +784,21 @@ int main(void)
         in(the_next_apply_settles_it),
         in(a_rollback_ends_it),
         in(a_rollback_is_on_trial),
+        in(the_keeper_stays_alone),
+        in(the_journal_goes_away),
+        in(its_vm_is_killed),
+        in(its_vm_restarts_in_place),
+        in(its_vm_restarts_and_nobody_comes),
+        in(it_is_settled_before_a_start),
+        in(its_host_restarts),
+        in(the_old_generation_boots),
+        in(the_agent_is_killed),
+        in(the_agent_and_its_guard_are_killed),
+        in(a_new_agent_confirms_it),
+        in(its_vm_stands_still),
+        in(a_vm_that_hangs_is_ended),
+        in(the_configuration_asks_for_it),
+        in(hooks_hear_the_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
