@@ -625,6 +625,98 @@ static void the_old_generation_boots(void **state)
     scene_settled(scene);
 }
 
+/* --- another host's clock ------------------------------------------------ */
+
+/* A VM that has another boot id than we: of its deadline only it can tell. */
+static void start_elsewhere(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *boot_id = harness_path(harness, "boot_id");
+    const char **prefix = harness_alloc(harness, 7 * sizeof *prefix);
+    const struct beam_node_options options = {.name = "counter",
+                                              .prefix = prefix};
+    if (geteuid() != 0)
+        skip();
+    harness_write_file(boot_id, "3f9c0000-0000-0000-0000-000000000000\n");
+    prefix[0] = "unshare";
+    prefix[1] = "--mount";
+    prefix[2] = "sh";
+    prefix[3] = "-c";
+    prefix[4] = "mount --bind $0 /proc/sys/kernel/random/boot_id && "
+                "exec \"$@\"";
+    prefix[5] = boot_id;
+    beam_node_kill(scene->node);
+    scene_start(scene, &options);
+}
+
+static void another_host_has_the_deadline(void **state)
+{
+    struct scene *scene = *state;
+    start_elsewhere(scene);
+    try_out(scene, "0.2.0", "3s");
+    assert_contains(scene_record(scene, 1, "trial"),
+                    "\"boot_id\":\"3f9c0000-0000-0000-0000-000000000000\"}");
+    struct harness_run run =
+        scene_nzd(scene, "plan", scene_bundle(scene, "0.3.0"));
+    assert_status(run, 5);
+    assert_contains(run.err, "is on trial on counter");
+    assert_contains(run.err, "until its deadline");
+    run = scene_nzd(scene, "status");
+    assert_matches(run.out, "^trial +1 until 20.* UTC ");
+    run = scene_nzd(scene, "recover", "--wait", "5s");
+    assert_matches(run.out, "^left: transaction 1 is on trial until 20");
+    assert_undone(scene, 1, "it was not confirmed within 3");
+}
+
+static void another_host_is_confirmed(void **state)
+{
+    struct scene *scene = *state;
+    start_elsewhere(scene);
+    scene_load_hooks(scene);
+    try_out(scene, "0.2.0", "1h");
+    assert_int_equal(processes(scene), 1);
+    beam_node_eval(scene->node,
+                   "spawn(nzd_test_hook, kill_agent_and_guard, [])");
+    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", SOON_MS);
+    struct harness_run run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    wait_for_no_process(scene);
+    scene_wait_removed(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+/* --- something stands in the way ----------------------------------------- */
+
+/* What runs is loaded once more, and a process stays in what it was. */
+static void block(struct scene *scene)
+{
+    beam_node_eval(scene->node,
+                   "{ok, _} = counter_feed:start(10), timer:sleep(50), "
+                   "code:soft_purge(counter_http), "
+                   "{module, _} = code:load_abs(\"%s/lib/counter-0.2.0/ebin/"
+                   "counter_http\")",
+                   scene_bundle(scene, "0.2.0"));
+}
+
+/* It is over all the same, and tried until it can be undone. */
+static void its_undo_is_blocked(void **state)
+{
+    struct scene *scene = *state;
+    try_out(scene, "0.2.0", "1s");
+    block(scene);
+    wait_for_state(scene, 1, "undoing");
+    struct harness_run run = scene_nzd(scene, "confirm", "--wait", "30s");
+    assert_status(run, 10);
+    assert_contains(run.err, "the undo is blocked");
+    assert_eval(scene->node, "element(1, counter_srv:call())", "\"0.2.0\"");
+    beam_node_eval(scene->node, "counter_feed:stop()");
+    double until = process_now_ms() + 60000;
+    while (processes(scene) && process_now_ms() < until)
+        process_sleep_ms(50);
+    assert_undone(scene, 1, "it was not confirmed within 1");
+}
+
 /* --- the agent is another one -------------------------------------------- */
 
 static void kill_agent(struct scene *scene, const char *function)
@@ -792,6 +884,9 @@ int main(void)
         in(it_is_settled_before_a_start),
         in(its_host_restarts),
         in(the_old_generation_boots),
+        in(another_host_has_the_deadline),
+        in(another_host_is_confirmed),
+        in(its_undo_is_blocked),
         in(the_agent_is_killed),
         in(the_agent_and_its_guard_are_killed),
         in(a_new_agent_confirms_it),
