@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "trial.h"
+
+#include "answer.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct harness_run trial_begin(struct scene *scene, const char *version,
+                               const char *lasts)
+{
+    struct harness_run run = scene_nzd(scene, "apply", "--retry", "--confirm",
+                                       lasts, scene_bundle(scene, version));
+    assert_status(run, 0);
+    return run;
+}
+
+static const char *trial_program(void)
+{
+    static char absolute[4096];
+    const char *given = getenv("NZD");
+    if (!realpath(given ? given : "build/nzd", absolute))
+        harness_fail("nzd is not there");
+    return absolute;
+}
+
+unsigned trial_processes(struct scene *scene)
+{
+    return process_count_marked(harness_text(scene->harness, "NZD_TEST_DIR=%s",
+                                             harness_dir(scene->harness)),
+                                trial_program());
+}
+
+void trial_wait_alone(struct scene *scene)
+{
+    double until = process_now_ms() + TRIAL_SOON_MS;
+    while (trial_processes(scene)) {
+        if (process_now_ms() > until)
+            harness_fail("a process of nzd is left");
+        process_sleep_ms(10);
+    }
+}
+
+pid_t trial_keeper(struct scene *scene)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    pid_t found = 0;
+    while (proc && !found && (entry = readdir(proc))) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        char path[64], words[4096];
+        snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+        FILE *file = pid > 1 ? fopen(path, "r") : NULL;
+        size_t size = file ? fread(words, 1, sizeof words, file) : 0;
+        if (file)
+            fclose(file);
+        if (memmem(words, size, "--attend", 9) &&
+            memmem(words, size, scene->journal, strlen(scene->journal) + 1))
+            found = pid;
+    }
+    if (proc)
+        closedir(proc);
+    return found;
+}
+
+void trial_kill_keeper(struct scene *scene)
+{
+    pid_t pid = trial_keeper(scene);
+    assert_true(pid > 1);
+    kill(pid, SIGKILL);
+    trial_wait_alone(scene);
+}
+
+static const char *trial_state(struct scene *scene, unsigned id)
+{
+    return answer_text(answer_txn(scene->harness, scene->node, id), "state");
+}
+
+void trial_wait_state(struct scene *scene, unsigned id, const char *state)
+{
+    double until = process_now_ms() + TRIAL_SOON_MS;
+    const char *found;
+    while (strcmp(found = trial_state(scene, id), state) != 0) {
+        if (process_now_ms() > until)
+            harness_fail("transaction %u is %s, not %s", id, found, state);
+        process_sleep_ms(20);
+    }
+}
+
+void trial_check_why(struct scene *scene, unsigned id, const char *why)
+{
+    assert_contains(
+        answer_text(answer_txn(scene->harness, scene->node, id), "why"), why);
+}
+
+void trial_check_undone(struct scene *scene, unsigned id, const char *why)
+{
+    trial_wait_state(scene, id, "rolled_back");
+    trial_wait_alone(scene);
+    assert_runs(scene, "0.1.0");
+    trial_check_why(scene, id, why);
+    scene_settled(scene);
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--retry", scene_bundle(scene, "0.2.0"));
+    assert_status(run, 0);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+void trial_begin_alone(struct scene *scene, const char *lasts)
+{
+    struct harness *harness = scene->harness;
+    const char *copy = harness_path(harness, "nzd.copy");
+    const char *const *argv =
+        scene_argv(scene, harness_argv(harness, scene->node, "apply", "--retry",
+                                       scene_bundle(scene, "0.2.0"),
+                                       "--confirm", lasts, NULL));
+    const char *own[] = {copy, NULL};
+    harness_copy(harness, trial_program(), copy);
+    struct harness_run run =
+        harness_run(harness, harness_concat(harness, own, argv + 1), NULL);
+    assert_status(run, 0);
+    harness_remove(harness, copy);
+    pid_t pid = trial_keeper(scene);
+    assert_true(pid > 1);
+    kill(pid, SIGKILL);
+}
