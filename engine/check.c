@@ -25,10 +25,13 @@ static const struct nzd_evidence *worst(const struct nzd_plan *plan)
 static int refuse_over(enum nzd_level verdict, const char *limit,
                        const struct nzd_evidence *why, struct nzd_err *err)
 {
-    nzd_err_set(err, NZD_EREFUSED, "verdict %s is over %s: %s%s%s%s%s",
+    bool sourced = why && why->source[0];
+    nzd_err_set(err, NZD_EREFUSED, "verdict %s is over %s: %s%s%s%s%s%s%s%s",
                 nzd_level_name(verdict), limit, why ? why->subject : "",
                 why && why->old[0] ? " " : "", why ? why->old : "",
-                why && why->new[0] ? " -> " : "", why ? why->new : "");
+                why && why->new[0] ? " -> " : "", why ? why->new : "",
+                sourced ? " (" : "", sourced ? why->source : "",
+                sourced ? ")" : "");
     nzd_err_untouched(err, "nothing was touched");
     return NZD_EREFUSED;
 }
@@ -82,8 +85,13 @@ static int check_verdict(struct nzd_transaction *t, struct nzd_err *err)
     if (plan->verdict > max) {
         snprintf(limit, sizeof limit, "the limit %s", nzd_level_name(max));
         refuse_over(plan->verdict, limit, worst(plan), err);
-        nzd_err_next(err, "`nzd plan` names every reason; --max %s allows it",
-                     nzd_level_name(plan->verdict));
+        if (beyond(plan))
+            nzd_err_next(err, "`nzd plan` names every reason; install it the "
+                              "way the base was installed");
+        else
+            nzd_err_next(err,
+                         "`nzd plan` names every reason; --max %s allows it",
+                         nzd_level_name(plan->verdict));
         return NZD_EREFUSED;
     }
     if (plan->verdict <= NZD_LEVEL_MIGRATE)

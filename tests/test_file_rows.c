@@ -349,6 +349,41 @@ static void files_that_do_not_fit(void **state)
     assert_contains(desk->q.plan.evidence.items[0].source,
                     "priv/big, too large for a journal");
     assert_string_equal(rows_of(desk, true), "");
+    nzd_journal_close(desk->t.journal);
+    desk->t.journal = NULL;
+    struct harness_run run = harness_nzd(desk->harness, desk->node, "apply",
+                                         "--max", "restart-vm", new, NULL);
+    assert_status(run, 5);
+    assert_contains(run.err, "(priv/big, too large for a journal)");
+    assert_contains(run.err, "the way the base was installed");
+    run = harness_nzd(desk->harness, desk->node, "apply", new, NULL);
+    assert_status(run, 5);
+    assert_contains(run.err, "install it the way the base was installed");
+}
+
+/* All that the journal may take is less than one of them. */
+static void no_room_for_a_file(void **state)
+{
+    struct desk *desk = *state;
+    const char *new = copy(desk, "counter-0.2.0", "new");
+    const char *config = harness_path(desk->harness, "nzd.conf");
+    start(desk, fixture(desk, "counter-0.2.0"));
+    nzd_journal_close(desk->t.journal);
+    desk->t.journal = NULL;
+    harness_write_file(config, "journal_max = \"8M\"\n");
+    shell(desk, harness_text(desk->harness,
+                             "head -c 20000000 /dev/urandom > "
+                             "%s/lib/counter-0.2.0/priv/big",
+                             new));
+    struct harness_run run =
+        harness_nzd(desk->harness, desk->node, "apply", "--max", "restart-vm",
+                    "--config", config, new, NULL);
+    assert_status(run, 8);
+    assert_contains(run.err, "/priv/counter/big: journal ");
+    assert_contains(run.err, "is full: its bound is 8192 KB");
+    assert_contains(run.err, "no code was loaded");
+    run = harness_nzd(desk->harness, desk->node, "journal", "verify", NULL);
+    assert_status(run, 0);
 }
 
 static void names_of_files(void **state)
@@ -568,6 +603,7 @@ int main(void)
         TEST(code_alone),
         TEST(files_of_priv),
         TEST(files_that_do_not_fit),
+        TEST(no_room_for_a_file),
         TEST(names_of_files),
         TEST(an_added_application),
         TEST(a_removed_application),
