@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NEXT "0.2.0-gap"
+#define NEXT      "0.2.0-gap"
+#define ANSWER_MS 20000
 
 struct revival *revive_open(struct harness *harness, struct device *device)
 {
@@ -70,23 +71,31 @@ void revive_end(struct revival *revival)
     device_switch_off(revival->device);
 }
 
-static bool is_true(struct revival *revival, const char *expression)
+/* "true", "false"; "" where the VM does not answer. */
+static const char *ask(struct revival *revival, const char *expression)
 {
-    const char *value =
-        beam_node_try(revival->device->scene.node, "%s", expression);
-    return value && strcmp(value, "true") == 0;
+    double until = process_now_ms() + ANSWER_MS;
+    const char *value = NULL;
+    while (!value && process_now_ms() < until)
+        value = beam_node_try(revival->device->scene.node, "%s", expression);
+    return value ? value : "";
+}
+
+static const char *runs(struct revival *revival, const char *version)
+{
+    struct scene *scene = &revival->device->scene;
+    return ask(revival, harness_text(scene->harness, "{true,[],[]} =:= %s",
+                                     scene_differing(scene, version)));
 }
 
 bool revive_runs(struct revival *revival, const char *version)
 {
-    struct scene *scene = &revival->device->scene;
-    return is_true(revival, harness_text(scene->harness, "{true,[],[]} =:= %s",
-                                         scene_differing(scene, version)));
+    return strcmp(runs(revival, version), "true") == 0;
 }
 
-static bool rest_is_base(struct revival *revival)
+static const char *rest_is_base(struct revival *revival)
 {
-    return is_true(
+    return ask(
         revival,
         "begin L = [{M, F} || {M, F} <- code:all_loaded(), is_list(F), "
         "string:find(F, \"/srv/erlang/\") =:= F, "
@@ -102,6 +111,24 @@ static void told(const char *by, const struct harness_run *run,
              run->out, run->err);
 }
 
+static bool check_code(struct revival *revival, const char *version,
+                       struct power_finding *finding)
+{
+    const char *counter = runs(revival, version), *rest = "";
+    if (strcmp(counter, "true") == 0)
+        rest = rest_is_base(revival);
+    if (strcmp(rest, "true") == 0)
+        return true;
+    if (!counter[0] || (!rest[0] && strcmp(counter, "true") == 0))
+        snprintf(finding->why, sizeof finding->why, "the VM does not answer");
+    else if (rest[0])
+        snprintf(finding->why, sizeof finding->why,
+                 "other code than the base's runs");
+    else
+        snprintf(finding->why, sizeof finding->why, "%s does not run", version);
+    return false;
+}
+
 void revive_check(struct revival *revival, const char *version,
                   struct power_finding *finding)
 {
@@ -110,11 +137,9 @@ void revive_check(struct revival *revival, const char *version,
     struct harness_run verify = device_nzd(device, "journal", "verify");
     const char *log = device_kernel_log(device);
     char *why = finding->why;
-    if (!revive_runs(revival, version))
-        snprintf(why, sizeof finding->why, "%s does not run", version);
-    else if (!rest_is_base(revival))
-        snprintf(why, sizeof finding->why, "other code than the base's runs");
-    else if (status.status != 0)
+    if (!check_code(revival, version, finding))
+        return;
+    if (status.status != 0)
         told("status", &status, finding);
     else if (verify.status != 0)
         told("verify", &verify, finding);
