@@ -210,9 +210,10 @@ static int ask(struct nzd_node *node, struct nzd_journal *journal, uint64_t id,
     int code = read_rows(journal, id, &out->rows, err);
     const char **names = calloc(out->rows.count + 1, sizeof *names);
     out->runs = calloc(out->rows.count + 1, sizeof *out->runs);
-    if (!code && (!names || !out->runs))
+    bool room = names && out->runs;
+    if (!code && !room)
         code = nzd_err_memory(err);
-    for (uint32_t i = 0; !code && i < out->rows.count; i++)
+    for (uint32_t i = 0; room && i < out->rows.count; i++)
         names[i] = out->rows.items[i].module;
     if (!code)
         code = nzd_node_md5s(node, names, out->rows.count, out->runs, err);
