@@ -206,6 +206,20 @@ static int back_out(struct nzd_going *g, struct nzd_err *err)
     return code;
 }
 
+/* What failed to restart the VM may have ended it all the same, and nzd boot
+ * started the new generation: only a VM that runs on was not restarted. `err`
+ * has the failure then. */
+static enum nzd_found restart(struct nzd_going *g, uint64_t limit,
+                              struct nzd_err *why, struct nzd_err *err)
+{
+    bool failed = nzd_restarting_act(g, true, err) != 0;
+    enum nzd_found found = nzd_restarting_find(g, !failed, limit, why);
+    if (failed && found != NZD_FOUND_SAME)
+        nzd_timeline_add(g->s->timeline, NZD_EVENT_NOTE, "restart", 0,
+                         "%s, but the VM has ended", err->message);
+    return found;
+}
+
 /* 0: settled. Else the new generation is not to stay, or nobody can say. */
 static int forward(struct nzd_going *g, struct nzd_err *err)
 {
@@ -215,11 +229,11 @@ static int forward(struct nzd_going *g, struct nzd_err *err)
     enum nzd_found found = nzd_restarting_find(
         g, false, waits_for_nobody(g) && limit > LOOK_US ? LOOK_US : limit,
         &why);
-    if (found == NZD_FOUND_SAME) {
-        if (nzd_restarting_act(g, true, err))
-            return back_out(g, err);
-        found = nzd_restarting_find(g, true, limit, &why);
-    }
+    if (found == NZD_FOUND_SAME)
+        found = restart(g, limit, &why, err);
+    if (found == NZD_FOUND_SAME && err->code)
+        return back_out(g, err);
+    nzd_err_clear(err);
     if (found == NZD_FOUND_OTHER)
         return judge(g, err);
     if (found == NZD_FOUND_SIGNAL && nzd_interrupt_pending() != SIGINT)

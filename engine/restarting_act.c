@@ -86,6 +86,16 @@ static int lay_out(struct nzd_going *g, uint64_t generation,
     return code;
 }
 
+/* It was not restarted: what init:restart/0 boots is what was in force. */
+static void lay_back(struct nzd_going *g)
+{
+    char boot[NZD_OVERLAY_PATH];
+    uint64_t generation = 0;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (!generation_of(g, false, &generation, &ignored) && generation)
+        lay_out(g, generation, boot, &ignored);
+}
+
 static int restart_in_place(struct nzd_going *g, bool forward,
                             struct nzd_err *err)
 {
@@ -103,14 +113,15 @@ static int restart_in_place(struct nzd_going *g, bool forward,
     nzd_point("before the VM is restarted in place");
     if (!code)
         code = nzd_restarting_speak(g, err);
-    if (code)
-        return code;
-    code = nzd_node_restart(g->q.node, boot, err);
+    if (!code)
+        code = nzd_node_restart(g->q.node, boot, err);
     /* Whoever is about to end may not have answered. */
     if (code == NZD_ELOST || code == NZD_ETIMEOUT) {
         nzd_err_clear(err);
         return 0;
     }
+    if (code && forward)
+        lay_back(g);
     return code;
 }
 

@@ -331,6 +331,21 @@ static void the_command_fails(void **state)
     scene_settled(scene);
 }
 
+/* It did what it is for all the same: what has booted decides. */
+static void the_command_fails_late(void **state)
+{
+    struct scene *scene = *state;
+    start_supervised(scene, "");
+    scene_config(scene, "%srestart {\n command = {\"%s\"}\n}\n", boot_keys,
+                 scene_script(scene, "late", "kill -9 $(cat %s)\nexit 4\n",
+                              harness_path(scene->harness, "vm.pid")));
+    struct harness_run run = through(scene, "0.2.0");
+    assert_status(run, 0);
+    assert_runs(scene, "0.2.0");
+    assert_booted(scene, "1");
+    scene_settled(scene);
+}
+
 /* --- nzd is lost --------------------------------------------------------- */
 
 /* While the VM is down. */
@@ -420,6 +435,7 @@ int main(void)
         of(by_a_command),
         of(it_does_not_start),
         of(the_command_fails),
+        of(the_command_fails_late),
         of(nzd_is_killed),
         of(everybody_ends),
         of(nothing_differs),
