@@ -31,7 +31,7 @@ LIBS      = $(PC_LIBS) $(EI)/lib/libei.a -lpthread
 
 SOURCES  := $(wildcard journal/*.c staging/*.c engine/*.c)
 MAIN     := $(wildcard engine/main.c)
-AGENT    := $(wildcard engine/beam/nzd_agent.erl)
+AGENT    := $(wildcard engine/beam/nzd_agent*.[eh]rl)
 OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SOURCES))) \
             $(if $(AGENT),$(BUILD)/agent.o)
 NZD      := $(if $(MAIN),$(BUILD)/nzd)
@@ -56,12 +56,12 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
 
-# The agent goes into the node under a name that holds its digest.
-$(BUILD)/agent.o: $(BUILD)/agent.c
+# The agent goes into the node under names that hold its digest.
+$(BUILD)/agent.o: $(BUILD)/agent.c engine/agent.h engine/link.h
 	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
 
-$(BUILD)/agent.c: engine/beam/embed.sh $(AGENT) engine/agent.h
-	engine/beam/embed.sh $(AGENT) $(BUILD)/agent $@
+$(BUILD)/agent.c: engine/beam/embed.sh $(AGENT)
+	engine/beam/embed.sh engine/beam $(BUILD)/agent $@
 
 # Tests.
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/libtests.a $(BUILD)/libnzd.a

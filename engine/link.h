@@ -7,16 +7,21 @@
  * knows which backend carries them. Today: distribution (a hidden C node of
  * erl_interface).
  *
- * Opening a link puts the agent into the node when its module is not there
- * and starts its process; from then on both sides exchange terms in the
- * external format. Every wait answers the node's ticks, so an open link is
- * never dropped for being idle while one of these functions runs: a caller
- * that waits for something else waits in nzd_link_wait().
+ * Opening a link puts those modules of the agent into the node that are not
+ * there, at one instant, and starts its process; from then on both sides
+ * exchange terms in the external format. Every wait answers the node's ticks,
+ * so an open link is never dropped for being idle while one of these functions
+ * runs: a caller that waits for something else waits in nzd_link_wait().
  */
 
 #include "../journal/bytes.h"
 
 struct nzd_link;
+
+struct nzd_link_module {
+    const char *name;
+    struct nzd_view beam;
+};
 
 struct nzd_link_options {
     const char *node;        /* "counter@web1" */
@@ -24,8 +29,9 @@ struct nzd_link_options {
     const char *cookie_from; /* where it came from, for messages; or NULL */
     uint16_t port;           /* of the node; 0: ask epmd */
     uint64_t timeout_us; /* for connecting and each bootstrap reply; 0: 5 s */
-    const char *agent_name; /* see agent.h */
-    struct nzd_view agent_beam;
+    const struct nzd_link_module *agent; /* see agent.h; the first one has
+                                            start/1 */
+    unsigned agent_count;
 };
 
 /*
@@ -34,7 +40,7 @@ struct nzd_link_options {
  * epmd, epmd does not know the name, connection refused, no answer in time
  * (node stopped?), handshake refused (wrong cookie, or the name is not
  * allowed). Where it is there and says nothing, err->sys is ETIMEDOUT.
- * Nothing of the node is touched but the agent's own module.
+ * Nothing of the node is touched but the agent's own modules.
  * NZD_EUSAGE: `node` is not NAME@HOST. NZD_EBUSY: an agent of another nzd
  * version holds an open transaction there. NZD_EREFUSED: a signal is pending.
  * What the agent sends before its start/1 has returned is dropped.

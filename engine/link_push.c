@@ -119,55 +119,84 @@ static int finish(struct call *call, const char *what,
     return code;
 }
 
-static int ask_loaded(struct call *call, const char *agent, bool *loaded,
-                      struct nzd_err *err)
+static void put_fun(struct nzd_buf *out, const char *module,
+                    const char *function, unsigned arity)
 {
-    const struct nzd_term *reply = NULL;
-    int code;
+    nzd_buf_u8(out, 113); /* EXPORT_EXT */
+    nzd_etf_atom(out, module);
+    nzd_etf_atom(out, function);
+    nzd_etf_unsigned(out, arity);
+}
 
-    put_head(call, "erlang", "function_exported");
-    nzd_etf_list(&call->request, 3);
-    nzd_etf_atom(&call->request, agent);
-    nzd_etf_atom(&call->request, "start");
-    nzd_etf_integer(&call->request, 1);
+/* The names of the agent's modules that are there, until the next call. */
+static int ask_loaded(struct call *call, const struct nzd_link_options *options,
+                      const struct nzd_term **loaded, struct nzd_err *err)
+{
+    put_head(call, "lists", "filter");
+    nzd_etf_list(&call->request, 2);
+    put_fun(&call->request, "erlang", "module_loaded", 1);
+    nzd_etf_list(&call->request, options->agent_count);
+    for (unsigned i = 0; i < options->agent_count; i++)
+        nzd_etf_atom(&call->request, options->agent[i].name);
     nzd_etf_nil(&call->request);
-    code = finish(call, "erlang:function_exported/3", &reply, err);
-    if (code == 0)
-        *loaded = nzd_term_is_atom(reply, "true");
-    return code;
+    nzd_etf_nil(&call->request);
+    return finish(call, "erlang:module_loaded/1", loaded, err);
+}
+
+static bool is_loaded(const struct nzd_term *loaded, const char *name)
+{
+    for (uint32_t i = 0; i < nzd_term_length(loaded); i++)
+        if (nzd_term_is_atom(nzd_term_at(loaded, i), name))
+            return true;
+    return false;
 }
 
 static int refused(struct call *call, const struct nzd_link_options *options,
                    const struct nzd_term *reply, struct nzd_err *err)
 {
     struct nzd_err why = NZD_ERR_INIT;
-    bool loaded = false;
+    const struct nzd_term *loaded = NULL;
     int code = refuse(call, "loading the agent", reply, &why);
 
-    if (ask_loaded(call, options->agent_name, &loaded, err) == 0 && loaded)
+    if (ask_loaded(call, options, &loaded, err) == 0 &&
+        nzd_term_length(loaded) == options->agent_count)
         return 0;
     *err = why;
     return code;
 }
 
-/* Another nzd may push at the same time, or a dead one's push arrive late.
- * Where the agent has been loaded twice already this refuses; load_binary/3
- * would end the agent that runs. */
+static void put_missing(struct nzd_buf *out,
+                        const struct nzd_link_options *options,
+                        const struct nzd_term *loaded)
+{
+    nzd_etf_list(out, 1);
+    nzd_etf_list(out, options->agent_count - nzd_term_length(loaded));
+    for (unsigned i = 0; i < options->agent_count; i++) {
+        const struct nzd_link_module *module = &options->agent[i];
+
+        if (is_loaded(loaded, module->name))
+            continue;
+        nzd_etf_tuple(out, 3);
+        nzd_etf_atom(out, module->name);
+        nzd_etf_string(out, "nzd_agent.beam");
+        nzd_etf_binary(out, module->beam);
+    }
+    nzd_etf_nil(out);
+    nzd_etf_nil(out);
+}
+
+/* All that is missing at one instant, so a push that is cut off leaves nothing
+ * or all; of what is there none is replaced. Another nzd may push at the same
+ * time, or a dead one's push arrive late. Where the agent has been loaded twice
+ * already this refuses; load_binary/3 would end the agent that runs. */
 static int load(struct call *call, const struct nzd_link_options *options,
-                struct nzd_err *err)
+                const struct nzd_term *loaded, struct nzd_err *err)
 {
     const struct nzd_term *reply = NULL;
     int code;
 
     put_head(call, "code", "atomic_load");
-    nzd_etf_list(&call->request, 1);
-    nzd_etf_list(&call->request, 1);
-    nzd_etf_tuple(&call->request, 3);
-    nzd_etf_atom(&call->request, options->agent_name);
-    nzd_etf_string(&call->request, "nzd_agent.beam");
-    nzd_etf_binary(&call->request, options->agent_beam);
-    nzd_etf_nil(&call->request);
-    nzd_etf_nil(&call->request);
+    put_missing(&call->request, options, loaded);
     code = finish(call, "loading the agent", &reply, err);
     if (code == 0 && !nzd_term_is_atom(reply, "ok"))
         code = refused(call, options, reply, err);
@@ -213,13 +242,13 @@ int nzd_link_push(struct nzd_link *link, const struct nzd_link_options *options,
                   uint64_t timeout_us, struct nzd_err *err)
 {
     struct call call = {.link = link, .timeout_us = timeout_us};
-    bool loaded = false;
-    int code = ask_loaded(&call, options->agent_name, &loaded, err);
+    const struct nzd_term *loaded = NULL;
+    int code = ask_loaded(&call, options, &loaded, err);
 
-    if (code == 0 && !loaded)
-        code = load(&call, options, err);
+    if (code == 0 && nzd_term_length(loaded) < options->agent_count)
+        code = load(&call, options, loaded, err);
     if (code == 0)
-        code = start(&call, options->agent_name, err);
+        code = start(&call, options->agent[0].name, err);
     nzd_arena_clear(&call.arena);
     nzd_buf_clear(&call.request);
     nzd_buf_clear(&call.message);

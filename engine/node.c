@@ -20,8 +20,8 @@ int nzd_node_open(const struct nzd_target *target, uint64_t timeout_us,
         .cookie_from = target->cookie_from,
         .port = target->port,
         .timeout_us = timeout_us,
-        .agent_name = nzd_agent_name,
-        .agent_beam = nzd_view_of(nzd_agent_beam, nzd_agent_beam_size),
+        .agent = nzd_agent,
+        .agent_count = nzd_agent_count,
     };
     struct nzd_node *node = calloc(1, sizeof *node);
     if (!node)

@@ -23,7 +23,9 @@
 
 struct fixture {
     struct harness *harness;
-    struct nzd_buf beam; /* nzd_test_echo */
+    struct nzd_buf beams[2];
+    struct nzd_link_module agent[2]; /* nzd_test_echo is the agent; and one
+                                        that it does not call */
     struct nzd_buf request;
     struct nzd_buf reply;
     struct nzd_arena arena;
@@ -32,23 +34,31 @@ struct fixture {
     struct nzd_err err;
 };
 
-static void read_agent(struct fixture *fixture)
+static void read_module(struct fixture *fixture, unsigned at, const char *name)
 {
     const char *folder = getenv("NZD_TEST_BEAM");
     char path[4096];
     FILE *file;
     int byte;
 
-    (void)snprintf(path, sizeof(path), "%s/nzd_test_echo.beam",
-                   folder ? folder : "build/tests/beam");
+    (void)snprintf(path, sizeof(path), "%s/%s.beam",
+                   folder ? folder : "build/tests/beam", name);
     file = fopen(path, "rb");
     if (!file)
         harness_fail("%s is not built: make tests", path);
     while ((byte = fgetc(file)) != EOF)
-        nzd_buf_u8(&fixture->beam, (uint8_t)byte);
+        nzd_buf_u8(&fixture->beams[at], (uint8_t)byte);
     (void)fclose(file);
-    fixture->options.agent_name = "nzd_test_echo";
-    fixture->options.agent_beam = nzd_buf_view(&fixture->beam);
+    fixture->agent[at].name = name;
+    fixture->agent[at].beam = nzd_buf_view(&fixture->beams[at]);
+}
+
+static void read_agent(struct fixture *fixture)
+{
+    read_module(fixture, 0, "nzd_test_echo");
+    read_module(fixture, 1, "nzd_test_hook");
+    fixture->options.agent = fixture->agent;
+    fixture->options.agent_count = 2;
 }
 
 static int setup(void **state)
@@ -70,7 +80,8 @@ static int teardown(void **state)
 
     nzd_link_close(fixture->link);
     harness_close(fixture->harness);
-    nzd_buf_clear(&fixture->beam);
+    nzd_buf_clear(&fixture->beams[0]);
+    nzd_buf_clear(&fixture->beams[1]);
     nzd_buf_clear(&fixture->request);
     nzd_buf_clear(&fixture->reply);
     nzd_arena_clear(&fixture->arena);
@@ -577,10 +588,33 @@ static void tells_of_a_busy_agent(void **state)
 static void tells_of_a_module_that_does_not_load(void **state)
 {
     struct fixture *fixture = *state;
+    struct beam_node *node = start(fixture, 0);
 
-    start(fixture, 0);
-    fixture->options.agent_beam = nzd_view_text("this is no BEAM file");
+    fixture->agent[1].beam = nzd_view_text("this is no BEAM file");
     assert_refused(fixture, NZD_ENODE, "badfile");
+    assert_eval(node, "erlang:module_loaded(nzd_test_echo)", "false");
+}
+
+/* What is there is not loaded again: it could not be a third time. */
+static void completes_an_agent_that_lacks_modules(void **state)
+{
+    struct fixture *fixture = *state;
+    struct beam_node *node = start(fixture, 0);
+    static const char *const lost[] = {"nzd_test_hook", "nzd_test_echo"};
+    const char *both = "[erlang:module_loaded(M) || M <- [nzd_test_echo, "
+                       "nzd_test_hook]]";
+
+    open_link(fixture);
+    for (unsigned i = 0; i < 4; i++) {
+        const char *name = lost[i % 2];
+
+        beam_node_eval(node, "begin code:delete(%s), code:purge(%s) end", name,
+                       name);
+        open_link(fixture);
+        assert_echo(fixture, (int)i);
+        assert_eval(node, both, "[true,true]");
+        assert_eval(node, "erlang:check_old_code(nzd_test_hook)", "false");
+    }
 }
 
 static void tells_that_it_is_not_allowed(void **state)
@@ -685,6 +719,7 @@ int main(void)
         TEST(survives_links_and_monitors),
         TEST(tells_of_a_busy_agent),
         TEST(tells_of_a_module_that_does_not_load),
+        TEST(completes_an_agent_that_lacks_modules),
         TEST(tells_that_it_is_not_allowed),
         TEST(a_signal_ends_opening),
         TEST(survives_what_is_no_node),

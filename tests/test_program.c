@@ -352,12 +352,13 @@ static void open_link(struct fixture *fixture, struct beam_node *node,
         .node = beam_node_name(node),
         .cookie = harness_text(fixture->harness, "%.*s",
                                (int)strcspn(cookie, "\n"), cookie),
-        .agent_name = "nzd_test_echo",
+        .agent_count = 1,
     };
 
     if (nzd_host_read(path, 1u << 20, &beam) != 0)
         harness_fail("%s is not built: make tests", path);
-    options.agent_beam = nzd_buf_view(&beam);
+    struct nzd_link_module agent = {"nzd_test_echo", nzd_buf_view(&beam)};
+    options.agent = &agent;
     if (nzd_link_open(&options, link, &fixture->err) != 0)
         harness_fail("%s", fixture->err.message);
     nzd_buf_clear(&beam);

@@ -1,0 +1,57 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% What the modules of the agent share: the names of what outlives them in the
+%% VM, and the state of the server, which the guard holds a copy of.
+
+-define(SERVER, nzd).
+-define(TOKEN, {nzd, token}).
+-define(OWNER, {nzd, owner}).
+%% The last one of the fence; a small integer, so putting it collects nothing.
+-define(EPOCH, {nzd, epoch}).
+%% Milliseconds before `nzd recover` is run once more, and at most.
+-define(RECALL_WAIT, 1000).
+-define(RECALL_WAIT_MAX, 300000).
+
+-record(state, {
+    %% Who speaks for the transaction.
+    client = none :: none | pid(),
+    %% Runs a hook; ends with it.
+    hook = none :: none | pid(),
+    guard :: pid(),
+    phase = idle :: idle | open | switched | trial | keeping | expired | undone,
+    txn = 0 :: non_neg_integer(),
+    epoch = 0 :: non_neg_integer(),
+    %% [{Module, File, Prepared}], in one finish_loading; never used twice.
+    new = [] :: [tuple()],
+    %% [{Module, File, Bin}] with on_load, after the others.
+    late = [] :: [tuple()],
+    %% #{Module => {File, Bin, Md5, Attributes}}: the code to go back to.
+    old = #{} :: map(),
+    %% [{Module, Prepared}] of the old code, made where memory allows.
+    old_prepared = [] :: [tuple()],
+    added = [] :: [module()],
+    removed = [] :: [module()],
+    %% [{Module, Md5, Lambdas}] of the old code, to see who holds closures.
+    lambdas = [] :: [tuple()],
+    %% The same of the new code, for when an undo makes it the old one.
+    new_lambdas = [] :: [tuple()],
+    %% What the purger has left to do: modules whose old code is to go, modules
+    %% that were removed, [{Module, Md5, Lambdas}] of the code that goes.
+    chores = {[], [], []} :: {[module()], [module()], [tuple()]},
+    kill = [] :: [term()],
+    %% Who was ended by the operator's word, until nzd has asked.
+    ended = [] :: [tuple()],
+    apps = [] :: [atom()],
+    names = [] :: [atom()],
+    %% {[Program | Arguments], [{Name, Value}]} that settles the transaction.
+    recall = none :: none | {[binary()], [{binary(), binary()}]},
+    %% It runs.
+    recalled = none :: none | port(),
+    recall_wait = ?RECALL_WAIT :: pos_integer(),
+    %% Of a trial, in milliseconds of the monotonic time; and its timer.
+    deadline = none :: none | integer(),
+    timer = none :: none | reference(),
+    %% nzd said that the trial is in its journal.
+    begun = false :: boolean(),
+    purger = none :: none | pid()
+}).

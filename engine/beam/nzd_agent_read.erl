@@ -1,0 +1,418 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% The agent: the questions, which change nothing.
+-module(nzd_agent_read).
+
+-include("nzd_agent.hrl").
+
+-export([question/4, running/0]).
+
+%% Which generation this VM has booted; an overlay's boot script puts it.
+-define(BOOTED, {nzd, booted}).
+
+%% The clock that deadlines are told by; `none` where this host has no such.
+host_clock() ->
+    Boot = nzd_agent_text:read("/proc/sys/kernel/random/boot_id"),
+    case {Boot, nzd_agent_text:read("/proc/uptime")} of
+        {<<Id:36/binary, _/binary>>, <<Up/binary>>} ->
+            [Seconds | _] = binary:split(Up, <<" ">>),
+            {Id, round(binary_to_float(Seconds) * 1000)};
+        _ ->
+            none
+    end.
+
+-spec question(pid(), term(), term(), #state{}) -> term().
+question(_From, _Ref, hello, State) ->
+    {hello, hello(State)};
+question(_From, _Ref, clock, State) ->
+    {clock, host_clock(), nzd_agent:left(State)};
+question(_From, _Ref, inventory, #state{chores = {_, Gone, _}}) ->
+    {inventory, apps(), [leaving(Row, Gone) || Row <- modules()]};
+question(_From, _Ref, {on_disk, Names}, #state{chores = {_, Gone, _}}) ->
+    Leaving = [atom_to_binary(M) || M <- Gone],
+    {on_disk, lists:flatmap(fun on_disk/1, Names -- Leaving)};
+question(From, Ref, {object, Names}, _State) ->
+    _ = [nzd_agent:reply(From, Ref, object(N)) || N <- Names],
+    ok;
+question(_From, _Ref, base_files, _State) ->
+    {base_files, base_files()};
+question(_From, _Ref, {held, Files}, _State) ->
+    {held, [
+        Row
+     || {Name, Path} <- Files,
+        Row <- file_entry(Name, unicode:characters_to_list(Path))
+    ]};
+question(_From, _Ref, {beams, Apps}, _State) ->
+    {beams, lists:flatmap(fun beams/1, Apps)};
+question(_From, _Ref, {priv, Apps}, _State) ->
+    {priv, lists:flatmap(fun({App, Folder}) -> priv(App, Folder) end, Apps)};
+question(_From, _Ref, {callers, Targets, Except}, _State) ->
+    {callers, callers(Targets, Except)};
+question(_From, _Ref, {occupants, Modules, Lambdas}, State) ->
+    Loaded = [M || M <- Modules, erlang:module_loaded(M)],
+    Lingering = nzd_agent_who:in_old_code(Loaded),
+    Old = [{P, M} || {P, _, M, _, _} <- Lingering],
+    Resident = [W || {P, _, M, _, _} = W <- nzd_agent_who:resident(Loaded), not lists:member({P, M}, Old)],
+    {occupants, Lingering, Resident,
+        nzd_agent_who:holders(nzd_agent_switch:past_holders(Loaded, State)), nzd_agent_who:holders(nzd_agent_who:closures(Lambdas))};
+question(_From, _Ref, {users, Modules}, _State) ->
+    {users, nzd_agent_who:users(Modules)};
+question(_From, _Ref, {md5s, Modules}, _State) ->
+    {md5s, [md5_of(M) || M <- Modules]};
+question(_From, _Ref, {proof, Modules}, _State) ->
+    {proof, lists:flatmap(fun on_disk_at/1, Modules)}.
+
+hello(State) ->
+    {Total, _} = erlang:statistics(wall_clock),
+    #{
+        phase => State#state.phase,
+        txn => State#state.txn,
+        epoch => State#state.epoch,
+        left_ms => nzd_agent:left(State),
+        begun => State#state.begun,
+        node => node(),
+        otp => nzd_agent_text:text(erlang:system_info(otp_release)),
+        erts => nzd_agent_text:text(erlang:system_info(version)),
+        arch => nzd_agent_text:text(erlang:system_info(system_architecture)),
+        mode => code:get_mode(),
+        pid => nzd_agent_text:text(os:getpid()),
+        root => nzd_agent_text:text(code:root_dir()),
+        uptime_ms => Total,
+        processes => erlang:system_info(process_count),
+        memory => erlang:memory(total),
+        token => persistent_term:get(?TOKEN, none),
+        owner => persistent_term:get(?OWNER, none),
+        script => script_id(),
+        overlay => nzd_agent_paths:is_overlay(nzd_agent_paths:boot_argument()),
+        starting => element(1, init:get_status()) =:= starting,
+        stopping => element(1, init:get_status()) =:= stopping,
+        nzd_boot => env("NZD_BOOT"),
+        booted => persistent_term:get(?BOOTED, 0),
+        release_root => env("RELEASE_ROOT"),
+        release_name => env("RELEASE_NAME"),
+        release_version => env("RELEASE_VSN"),
+        apps => running(),
+        old_code => length([M || {M, _} <- code:all_loaded(), erlang:check_old_code(M)])
+    }.
+
+env(Name) ->
+    case os:getenv(Name) of
+        false -> <<>>;
+        Value -> nzd_agent_text:text(Value)
+    end.
+
+script_id() ->
+    case init:script_id() of
+        {Name, Version} -> {nzd_agent_text:printed(Name), nzd_agent_text:printed(Version)};
+        _ -> {<<>>, <<>>}
+    end.
+
+-spec running() -> [atom()].
+running() ->
+    [A || {A, _, _} <- application:which_applications()].
+
+apps() ->
+    Running = maps:from_keys(running(), true),
+    [
+        {A, nzd_agent_text:text(V), app_dir(A), maps:is_key(A, Running)}
+     || {A, _, V} <- application:loaded_applications()
+    ].
+
+app_dir(App) ->
+    case code:lib_dir(App) of
+        {error, _} -> <<>>;
+        Dir -> nzd_agent_text:text(Dir)
+    end.
+
+modules() ->
+    Owner = maps:from_list([
+        {M, A}
+     || {A, _, _} <- application:loaded_applications(),
+        {ok, Ms} <- [application:get_key(A, modules)],
+        M <- Ms
+    ]),
+    Dirs = maps:from_list([
+        {nzd_agent_paths:base_folder(filename:join(D, "ebin")), A}
+     || {A, _, _} <- application:loaded_applications(),
+        D <- [code:lib_dir(A)],
+        is_list(D)
+    ]),
+    Loaded = [{M, P} || {M, P} <- code:all_loaded(), M =/= ?MODULE, not is_agent(M)],
+    Folders = lists:foldl(fun note_folder/2, #{}, Loaded),
+    [
+        Row
+     || {M, Path} <- Loaded,
+        {Sticky, Base} <- [maps:get(nzd_agent_paths:folder(Path), Folders)],
+        Row <- [module(M, nzd_agent_paths:in_folder(Base, Path), Sticky, Owner, Dirs)],
+        element(3, Row) =/= none
+    ].
+
+%% Folders are sticky, so one module of each is asked for: an answer of the
+%% code server comes late where the node is busy. One of an overlay is told
+%% as that of the base.
+note_folder({M, Path}, Folders) ->
+    Folder = nzd_agent_paths:folder(Path),
+    case Folders of
+        #{Folder := _} -> Folders;
+        _ -> Folders#{Folder => {code:is_sticky(M), nzd_agent_paths:base_folder(Folder)}}
+    end.
+
+is_agent(M) ->
+    lists:prefix("nzd_agent_", atom_to_list(M)).
+
+module(M, Path, Sticky, Owner, Dirs) ->
+    App =
+        case Owner of
+            #{M := A} -> A;
+            _ when is_list(Path) -> maps:get(filename:dirname(Path), Dirs, '');
+            _ -> ''
+        end,
+    Flags =
+        1 bor
+            flag(erlang:check_old_code(M), 2) bor
+            flag(Sticky, 4) bor
+            flag(Path =:= preloaded, 8),
+    {M, App, nzd_agent_text:info(M, md5), term_to_binary(nzd_agent_text:info(M, attributes)),
+        path_text(Path), Flags}.
+
+%% Removed by a committed transaction, and still there.
+leaving({M, App, Md5, Attributes, Path, Flags}, Gone) ->
+    {M, App, Md5, Attributes, Path, Flags bor flag(lists:member(M, Gone), 128)}.
+
+flag(true, Bit) -> Bit;
+flag(false, _Bit) -> 0.
+
+path_text(Path) when is_list(Path) -> nzd_agent_text:text(Path);
+path_text(_Atom) -> <<>>.
+
+%% Modules that are not loaded, as the code path would give them; those that
+%% were loaded since the inventory was made, as they run.
+on_disk(Name) ->
+    try binary_to_existing_atom(Name) of
+        M ->
+            case erlang:module_loaded(M) of
+                true -> [loaded_since(M, code:which(M))];
+                false -> on_disk_file(Name, M)
+            end
+    catch
+        error:badarg -> on_disk_file(Name, Name)
+    end.
+
+loaded_since(M, Found) when is_list(Found) ->
+    Path = nzd_agent_paths:base_file(Found),
+    module(M, Path, code:is_sticky(M), #{M => app_of(Path)}, #{});
+loaded_since(M, Path) ->
+    module(M, Path, code:is_sticky(M), #{}, #{}).
+
+on_disk_file(Name, M) ->
+    case code:where_is_file(binary_to_list(Name) ++ ".beam") of
+        non_existing -> [];
+        Path -> file_entry(M, Path)
+    end.
+
+file_entry(M, Found) ->
+    Path = nzd_agent_paths:base_file(Found),
+    case file:read_file(Found) of
+        {ok, Bin} ->
+            case code:module_md5(Bin) of
+                undefined -> [];
+                Md5 -> [{M, app_of(Path), Md5, term_to_binary(nzd_agent_text:attributes(Bin)), nzd_agent_text:text(Path), 0}]
+            end;
+        {error, _} ->
+            []
+    end.
+
+%% Names of the modules that an application's folder holds.
+beams(App) ->
+    case code:lib_dir(binary_to_atom(App)) of
+        {error, _} ->
+            [];
+        Dir ->
+            Files = filelib:wildcard("*.beam", filename:join(Dir, "ebin")),
+            [nzd_agent_text:text(filename:rootname(F)) || F <- Files]
+    end.
+
+%% What the base's file of each module holds; code:which/1 names it, or that of
+%% an overlay, which is not in force only because the VM was started from it.
+on_disk_at(M) ->
+    case code:which(M) of
+        Path when is_list(Path), Path =/= [] -> file_entry(M, nzd_agent_paths:base_file(Path));
+        _ -> []
+    end.
+
+app_of(Path) ->
+    Folder = filename:basename(filename:dirname(filename:dirname(Path))),
+    case string:split(Folder, "-", trailing) of
+        [App | _] -> nzd_agent_text:text(App);
+        _ -> <<>>
+    end.
+
+%% The bytes that run: those on disk when their md5 is that of the memory.
+object(Name) ->
+    try
+        M = binary_to_existing_atom(Name),
+        {ok, Path, Bin} = object_file(M),
+        Md5 = code:module_md5(Bin),
+        case erlang:module_loaded(M) of
+            true ->
+                case nzd_agent_switch:runs(M, Md5, nzd_agent_text:attributes(Bin)) of
+                    true -> {object, Name, nzd_agent_text:text(Path), Bin};
+                    false -> {object, Name, differs}
+                end;
+            false ->
+                {object, Name, nzd_agent_text:text(Path), Bin}
+        end
+    catch
+        error:_ -> {object, Name, missing}
+    end.
+
+object_file(M) ->
+    Path =
+        case code:which(M) of
+            Which when is_list(Which), Which =/= [] -> Which;
+            _ -> code:where_is_file(atom_to_list(M) ++ ".beam")
+        end,
+    {ok, Bin} = file:read_file(Path),
+    {ok, Path, Bin}.
+
+%% The files of the release the VM was started from, as they are on disk.
+base_files() ->
+    Boot = nzd_agent_paths:boot_file(),
+    Root = release_root(Boot),
+    {_, Version} = init:script_id(),
+    Dir =
+        case Boot of
+            none -> none;
+            _ -> filename:dirname(Boot)
+        end,
+    #{
+        boot => nzd_agent_text:read(Boot),
+        elf => emulator(),
+        boot_path => path_text(Boot),
+        root => path_text(Root),
+        version => nzd_agent_text:printed(Version),
+        sys_config => nzd_agent_text:read(in(Dir, "sys.config")),
+        vm_args => nzd_agent_text:read(in(Dir, "vm.args")),
+        env_script => nzd_agent_text:read(in(Dir, "env.sh")),
+        runtime_config => nzd_agent_text:read(in(Dir, "runtime.exs")),
+        app_files => [
+            {A, nzd_agent_text:read(F)}
+         || {A, _, _} <- application:loaded_applications(),
+            D <- [code:lib_dir(A)],
+            is_list(D),
+            F <- [filename:join(nzd_agent_paths:base_folder(filename:join(D, "ebin")), atom_to_list(A) ++ ".app")]
+        ]
+    }.
+
+%% How the emulator's file begins: which machine it is for.
+emulator() ->
+    File = filename:join(os:getenv("BINDIR", ""), "beam.smp"),
+    case file:open(File, [read, raw, binary]) of
+        {ok, Fd} ->
+            Read = file:read(Fd, 20),
+            _ = file:close(Fd),
+            case Read of
+                {ok, Bytes} -> Bytes;
+                _ -> <<>>
+            end;
+        {error, _} ->
+            <<>>
+    end.
+
+in(none, _Name) -> none;
+in(Dir, Name) -> filename:join(Dir, Name).
+
+release_root(none) -> none;
+release_root(Boot) -> filename:dirname(filename:dirname(filename:dirname(Boot))).
+
+%% The base's, also where the code path names an overlay.
+priv(App, Else) ->
+    Dir =
+        case code:lib_dir(binary_to_atom(App)) of
+            {error, _} -> nzd_agent_text:native(Else);
+            Lib -> filename:dirname(nzd_agent_paths:base_folder(filename:join(Lib, "ebin")))
+        end,
+    [{App, F, S, D, L} || Dir =/= [], {F, S, D, L} <- files(Dir, "priv", false)].
+
+%% Link: a symbolic one below priv leads there.
+files(Root, Folder, Link) ->
+    case file:list_dir(filename:join(Root, Folder)) of
+        {ok, Names} ->
+            lists:flatmap(
+                fun(N) -> file_or_folder(Root, filename:join(Folder, N), Link) end,
+                Names
+            );
+        {error, _} ->
+            []
+    end.
+
+file_or_folder(Root, Path, Linked) ->
+    Full = filename:join(Root, Path),
+    Link = Linked orelse element(1, file:read_link(Full)) =:= ok,
+    case file:read_file_info(Full) of
+        {ok, Info} when element(3, Info) =:= directory ->
+            files(Root, Path, Link);
+        {ok, Info} when element(3, Info) =:= regular ->
+            [{nzd_agent_text:text(Path), element(2, Info), file_md5(Full), Link}];
+        _ ->
+            []
+    end.
+
+file_md5(File) ->
+    case file:open(File, [read, raw, binary]) of
+        {ok, Fd} ->
+            Md5 = file_md5(Fd, erlang:md5_init()),
+            _ = file:close(Fd),
+            Md5;
+        {error, _} ->
+            <<0:128>>
+    end.
+
+file_md5(Fd, Context) ->
+    case file:read(Fd, 65536) of
+        {ok, Data} -> file_md5(Fd, erlang:md5_update(Context, Data));
+        _ -> erlang:md5_final(Context)
+    end.
+
+%% Loaded code that imports one of the functions: {Caller, M, F, A}. A
+%% target {M, '', 0} is a whole module.
+callers(Targets, Except) ->
+    Skip = maps:from_keys(Except, true),
+    Wanted = maps:from_keys(Targets, true),
+    Names = binary:compile_pattern([atom_to_binary(M) || {M, _, _} <- Targets]),
+    [
+        {Caller, M, F, A}
+     || {Caller, Path} <- code:all_loaded(),
+        is_list(Path),
+        not maps:is_key(Caller, Skip),
+        not is_agent(Caller),
+        {M, F, A} <- imports(Path, Names),
+        maps:is_key({M, F, A}, Wanted) orelse maps:is_key({M, '', 0}, Wanted)
+    ].
+
+%% A file that does not hold the name of a target cannot import it; most are
+%% told apart by that. Compressed files are looked into.
+imports(Path, Names) ->
+    case file:read_file(Path) of
+        {ok, <<"FOR1", _/binary>> = Bin} ->
+            case binary:match(Bin, Names) of
+                nomatch -> [];
+                _ -> imports(Bin)
+            end;
+        {ok, Bin} ->
+            imports(Bin);
+        {error, _} ->
+            []
+    end.
+
+imports(Bin) ->
+    case beam_lib:chunks(Bin, [imports]) of
+        {ok, {_, [{imports, Imports}]}} -> Imports;
+        _ -> []
+    end.
+
+md5_of(M) ->
+    case nzd_agent_text:info(M, md5) of
+        none -> {M, none, none};
+        Md5 -> {M, Md5, term_to_binary(nzd_agent_text:info(M, attributes))}
+    end.
