@@ -68,6 +68,7 @@ clean_up()
         printf '%s\n' "$before" | grep -qxF "$overlay" || rm -rf "$overlay"
     done
     rmdir -p /run/nzd/overlay 2>/dev/null
+    tests/machine.sh sweep
     awk -v under="$scratch/" 'index($2, under) == 1 { print $2 }' \
         /proc/self/mounts | sort -r | while read -r mount; do
         umount -l "$mount"

@@ -9,7 +9,7 @@ packages='gcc make pkg-config libc6-dev git
     liblmdb-dev libxxhash-dev libzstd-dev libjansson-dev libarchive-dev
     zlib1g-dev libconfuse-dev libmd-dev libcmocka-dev
     erlang-base erlang-dev erlang-nox elixir rebar3
-    clang-format clang-tidy cppcheck strace iproute2 squashfs-tools e2fsprogs'
+    clang-format clang-tidy cppcheck strace iproute2 squashfs-tools e2fsprogs systemd'
 
 if ! command -v dpkg-query >/dev/null; then
     echo "deps: not a Debian system; nzd needs the equivalents of:"
