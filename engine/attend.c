@@ -21,6 +21,7 @@
 #define FIRST_PAUSE_US 1000000u   /* between two that did not settle it */
 #define LAST_PAUSE_US  30000000u
 #define SLICE_US       10000000u /* of a sleep without a timer */
+#define ANSWER_US      5000000u  /* an agent that was killed gives none */
 
 struct attending {
     struct nzd_context *context;
@@ -95,10 +96,11 @@ static uint64_t left(struct attending *a)
     struct nzd_node *node = NULL;
     struct nzd_node_clock clock = {.left_us = 0};
     struct nzd_err ignored = NZD_ERR_INIT;
+    uint64_t limit = a->context->options.timeout_us;
     uint64_t us = a->txn.state == NZD_STATE_TRIAL ? nzd_trial_left(&a->txn) : 0;
     if (us != NZD_TRIAL_UNKNOWN)
         return us;
-    if (!nzd_node_open(&a->target, 0, &node, &ignored))
+    if (!nzd_node_open(&a->target, limit ? limit : ANSWER_US, &node, &ignored))
         nzd_node_clock(node, &clock, &ignored);
     nzd_node_close(node);
     return clock.left_us;
@@ -204,8 +206,8 @@ static void attend(struct attending *a)
         uint64_t us = sight == OPEN ? left(a) : 0;
         if (us)
             sleep_for(a, us);
-        else if (sight == OPEN)
-            try_to_end(a);
+        else if (sight == OPEN && !has_changed(a->changes))
+            try_to_end(a); /* and not what ended while the node was asked */
         else
             pause_a_while(a);
     }

@@ -12,19 +12,6 @@
 
 #define HELD_LIMIT_MS 20000
 
-static bool is_stopped(struct sweep *sweep, pid_t pid)
-{
-    char text[512] = "";
-    FILE *file =
-        fopen(harness_text(sweep->harness, "/proc/%d/stat", (int)pid), "r");
-    if (file) {
-        text[fread(text, 1, sizeof text - 1, file)] = '\0';
-        fclose(file);
-    }
-    const char *name_end = strrchr(text, ')');
-    return name_end && strncmp(name_end, ") T", 3) == 0;
-}
-
 struct harness_job *hold_at(struct sweep *sweep,
                             const struct operation *operation, unsigned at)
 {
@@ -35,7 +22,7 @@ struct harness_job *hold_at(struct sweep *sweep,
     struct harness_job *job =
         harness_begin(harness, sweep_argv(sweep, operation), environment);
     double until = process_now_ms() + HELD_LIMIT_MS;
-    while (!is_stopped(sweep, harness_job_pid(job))) {
+    while (!process_is_stopped(harness_job_pid(job))) {
         if (process_now_ms() > until || !process_alive(harness_job_pid(job)))
             harness_fail("%s does not come to point %u: %s", operation->name,
                          at, harness_job_err(harness, job));

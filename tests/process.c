@@ -159,12 +159,26 @@ bool process_alive(pid_t pid)
            info.si_pid == 0;
 }
 
+bool process_is_stopped(pid_t pid)
+{
+    char path[64], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+    }
+    const char *name_end = strrchr(text, ')');
+    return name_end && strncmp(name_end, ") T", 3) == 0;
+}
+
 void process_kill(pid_t pid)
 {
     kill(-pid, SIGKILL);
     kill(pid, SIGKILL);
     process_wait(pid, 10000, NULL);
 }
+
 static bool is_marked(pid_t pid, const char *mark)
 {
     static char environment[1 << 16];
@@ -189,8 +203,10 @@ static bool is_program(pid_t pid, const char *program)
     return strcmp(path, program) == 0;
 }
 
-/* Sends `sig` to each; with 0 they are only counted. */
-static unsigned signal_marked(const char *mark, const char *program, int sig)
+/* Calls `visit` for each, by its pid. How many there are. */
+static unsigned each_marked(const char *mark, const char *program,
+                            void (*visit)(pid_t pid, void *context),
+                            void *context)
 {
     unsigned found = 0;
     DIR *proc = opendir("/proc");
@@ -200,7 +216,8 @@ static unsigned signal_marked(const char *mark, const char *program, int sig)
         if (pid <= 1 || pid == getpid() || !is_marked(pid, mark) ||
             (program && !is_program(pid, program)))
             continue;
-        kill(pid, sig);
+        if (visit)
+            visit(pid, context);
         found++;
     }
     if (proc)
@@ -208,13 +225,49 @@ static unsigned signal_marked(const char *mark, const char *program, int sig)
     return found;
 }
 
+static void end_one(pid_t pid, void *context)
+{
+    (void)context;
+    kill(pid, SIGKILL);
+}
+
 void process_kill_marked(const char *mark)
 {
-    for (int i = 0; i < 400 && signal_marked(mark, NULL, SIGKILL); i++)
+    for (int i = 0; i < 400 && each_marked(mark, NULL, end_one, NULL); i++)
         process_sleep_ms(5);
 }
 
 unsigned process_count_marked(const char *mark, const char *program)
 {
-    return signal_marked(mark, program, 0);
+    return each_marked(mark, program, NULL, NULL);
+}
+
+struct words {
+    char *out;
+    size_t size;
+};
+
+/* The words lie behind each other, each with its NUL. */
+static void add_words(pid_t pid, void *context)
+{
+    struct words *words = context;
+    char path[64], line[1024];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    size_t size = file ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file)
+        fclose(file);
+    for (size_t i = 0; i < size; i++)
+        line[i] = line[i] ? line[i] : ' ';
+    line[size] = '\0';
+    size_t used = strlen(words->out);
+    snprintf(words->out + used, words->size - used, "\n%d: %s", (int)pid, line);
+}
+
+void process_list_marked(const char *mark, const char *program, char *out,
+                         size_t size)
+{
+    struct words words = {.out = out, .size = size};
+    out[0] = '\0';
+    each_marked(mark, program, add_words, &words);
 }

@@ -10,6 +10,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct process_command {
@@ -37,6 +38,8 @@ bool process_wait(pid_t pid, int limit_ms, struct process_end *end);
 
 /* Whether it still runs (a stopped one does); does not reap it. */
 bool process_alive(pid_t pid);
+/* By SIGSTOP; also one that is not our child. */
+bool process_is_stopped(pid_t pid);
 
 /* SIGKILL to the whole group, then waits for its leader. */
 void process_kill(pid_t pid);
@@ -47,6 +50,9 @@ void process_kill(pid_t pid);
 void process_kill_marked(const char *mark);
 /* How many of them run this program (an absolute path). */
 unsigned process_count_marked(const char *mark, const char *program);
+/* A line for each: its pid and its command line. */
+void process_list_marked(const char *mark, const char *program, char *out,
+                         size_t size);
 
 /* Milliseconds of the monotonic clock, and a rest. */
 double process_now_ms(void);

@@ -199,14 +199,9 @@ static void another_host_has_the_deadline(void **state)
     trial_check_undone(scene, 1, "it was not confirmed within 3");
 }
 
-static void another_host_is_confirmed(void **state)
+/* With its guard; another may take its name at once. */
+static void kill_the_agent(struct scene *scene)
 {
-    struct scene *scene = *state;
-    start_elsewhere(scene);
-    scene_load_hooks(scene);
-    trial_begin(scene, "0.2.0", "1h");
-    assert_int_equal(trial_processes(scene), 1);
-    /* The keeper may start another one at any time: it asks for the clock. */
     const char *agent = beam_node_eval(scene->node, "whereis(nzd)");
     beam_node_eval(scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
@@ -215,9 +210,66 @@ static void another_host_is_confirmed(void **state)
                                     "is_process_alive(list_to_pid(\"%s\"))",
                                     agent),
                        "false", TRIAL_SOON_MS);
+}
+
+static void another_host_is_confirmed(void **state)
+{
+    struct scene *scene = *state;
+    start_elsewhere(scene);
+    scene_load_hooks(scene);
+    trial_begin(scene, "0.2.0", "1h");
+    assert_true(trial_keeper(scene) > 1);
+    /* The keeper may start another one at any time: it asks for the clock. */
+    kill_the_agent(scene);
     struct harness_run run = scene_nzd(scene, "confirm");
     assert_status(run, 0);
     trial_wait_alone(scene);
+    scene_wait_removed(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+/* A keeper that is held before it asks for the clock. */
+static pid_t begin_and_hold_keeper(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *const environment[] = {
+        "NZD_POINT_ROLE=keeper", "NZD_POINT_AT=2", "NZD_POINT_DO=stop", NULL};
+    const char *own[] = {trial_points_program(), NULL};
+    const char *const *argv = scene_argv(
+        scene, harness_argv(harness, scene->node, "apply", "--confirm", "1h",
+                            scene_bundle(scene, "0.2.0"), NULL));
+    struct harness_run run = harness_run(
+        harness, harness_concat(harness, own, argv + 1), environment);
+    assert_status(run, 0);
+    pid_t keeper = trial_keeper(scene);
+    assert_true(keeper > 1);
+    double until = process_now_ms() + TRIAL_SOON_MS;
+    while (!process_is_stopped(keeper)) {
+        if (process_now_ms() > until)
+            harness_fail("the keeper asked nothing");
+        process_sleep_ms(5);
+    }
+    return keeper;
+}
+
+/* Nobody answers it; that it is over it sees soon all the same. */
+static void the_agent_dies_before_it_answers_the_keeper(void **state)
+{
+    struct scene *scene = *state;
+    start_elsewhere(scene);
+    scene_load_hooks(scene);
+    pid_t keeper = begin_and_hold_keeper(scene);
+    kill_the_agent(scene);
+    kill(keeper, SIGCONT);
+    struct harness_run run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    double until = process_now_ms() + TRIAL_SOON_MS;
+    while (!scene_is_gone(keeper)) {
+        if (process_now_ms() > until)
+            harness_fail("the keeper stays");
+        process_sleep_ms(10);
+    }
     scene_wait_removed(scene);
     assert_runs(scene, "0.2.0");
     scene_settled(scene);
@@ -368,6 +420,7 @@ int main(void)
         in(the_old_generation_boots),
         in(another_host_has_the_deadline),
         in(another_host_is_confirmed),
+        in(the_agent_dies_before_it_answers_the_keeper),
         in(its_undo_is_blocked),
         in(the_agent_is_killed),
         in(the_agent_and_its_guard_are_killed),

@@ -32,11 +32,31 @@ static const char *trial_program(void)
     return absolute;
 }
 
+const char *trial_points_program(void)
+{
+    static char absolute[4096];
+    const char *given = getenv("NZD_POINTS");
+    if (!realpath(given ? given : "build/points/nzd", absolute))
+        harness_fail("build/points/nzd is not built: make points");
+    return absolute;
+}
+
+static const char *trial_mark(struct scene *scene)
+{
+    return harness_text(scene->harness, "NZD_TEST_DIR=%s",
+                        harness_dir(scene->harness));
+}
+
 unsigned trial_processes(struct scene *scene)
 {
-    return process_count_marked(harness_text(scene->harness, "NZD_TEST_DIR=%s",
-                                             harness_dir(scene->harness)),
-                                trial_program());
+    return process_count_marked(trial_mark(scene), trial_program());
+}
+
+static void fail_not_alone(struct scene *scene)
+{
+    char left[4096];
+    process_list_marked(trial_mark(scene), trial_program(), left, sizeof left);
+    harness_fail("a process of nzd is left:%s", left);
 }
 
 void trial_wait_alone(struct scene *scene)
@@ -44,7 +64,7 @@ void trial_wait_alone(struct scene *scene)
     double until = process_now_ms() + TRIAL_SOON_MS;
     while (trial_processes(scene)) {
         if (process_now_ms() > until)
-            harness_fail("a process of nzd is left");
+            fail_not_alone(scene);
         process_sleep_ms(10);
     }
 }

@@ -22,6 +22,8 @@ void trial_begin_alone(struct scene *scene, const char *lasts);
 /* How many processes of nzd there are: keepers, and what they have run. */
 unsigned trial_processes(struct scene *scene);
 void trial_wait_alone(struct scene *scene);
+/* The build that has points (journal/point.h). */
+const char *trial_points_program(void);
 /* The one that attends this scene's journal; 0: none. */
 pid_t trial_keeper(struct scene *scene);
 void trial_kill_keeper(struct scene *scene);
