@@ -166,6 +166,7 @@ static void it_is_undone_at_its_deadline(void **state)
     assert_status(run, 5);
     assert_contains(run.err, "transaction 1 was rolled back, it was not "
                              "confirmed within 2");
+    trial_wait_alone(scene);
     run = scene_nzd(scene, "apply", scene_bundle(scene, "0.2.0"));
     assert_status(run, 5);
     assert_contains(run.err, "this bundle failed before, in transaction 1");
