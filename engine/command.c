@@ -50,9 +50,13 @@ static const struct command commands[] = {
      "With --confirm 10m it is on trial: the old code comes back in 10 "
      "minutes, "
      "or\n"
-     "when the VM restarts, unless `nzd confirm` was said before.\n",
-     EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_CONFIRM), 1, 1,
-     nzd_cmd_apply},
+     "when the VM restarts, unless `nzd confirm` was said before.\n"
+     "With --soak 30s the node is watched so long before it is kept, and the "
+     "old\n"
+     "code comes back where it does worse than before.\n",
+     EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_CONFIRM) |
+         BIT(NZD_OPTION_SOAK),
+     1, 1, nzd_cmd_apply},
     {"plan", "BUNDLE | OLD NEW", "what would happen and why; touches nothing",
      "With one bundle against what the node runs, with two without a node.\n"
      "Exit 5 when the verdict is above a --max that is given.\n",
@@ -61,7 +65,7 @@ static const struct command commands[] = {
      "While a transaction is on trial: ends the trial, the old code comes "
      "back.\n",
      EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_TO) |
-         BIT(NZD_OPTION_CONFIRM),
+         BIT(NZD_OPTION_CONFIRM) | BIT(NZD_OPTION_SOAK),
      0, 0, nzd_cmd_rollback},
     {"confirm", "", "end a trial for good: commit it",
      "What `apply --confirm TIME` put into the node stays. Exit 5 where "

@@ -31,12 +31,13 @@ struct nzd_options {
     bool check;        /* status --check */
     bool before_start; /* recover --before-start */
     bool attend;       /* recover --attend */
-    bool has_max, has_min, has_drain, has_to, has_confirm;
+    bool has_max, has_min, has_drain, has_to, has_confirm, has_soak;
     enum nzd_level max, min; /* --max LEVEL, --min LEVEL */
     uint64_t drain_us;       /* --drain 5s */
     uint64_t wait_us;        /* --wait 60s */
     uint64_t timeout_us;     /* --timeout 30s: each answer of the node; 0 */
     uint64_t to;             /* rollback --to N */
+    uint64_t soak_us;        /* --soak 30s; 0: none */
     uint64_t confirm_us;     /* --confirm 10m; 0: on no trial */
     const char *kill[NZD_KILL_MAX]; /* --kill WHAT, repeated */
     unsigned kill_count;

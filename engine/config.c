@@ -19,6 +19,8 @@
 #define JOURNAL_LEAST (1ull << 20)
 #define JOURNAL_MOST  (1ull << 40)
 #define COUNT_MOST    100000u
+#define LIMIT_MOST    1000000000u
+#define PERCENT_MOST  1000000u
 
 /* --- units ----------------------------------------------------------- */
 
@@ -184,6 +186,46 @@ static int on_trial(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
                      "a duration of at most 30d with its unit is needed (10m)");
 }
 
+static int on_soak(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    uint64_t us;
+
+    return accept_if(nzd_parse_duration(value, &us) && us <= NZD_SOAK_MOST_US,
+                     cfg, opt, value, result,
+                     "a duration of at most 1d with its unit is needed (30s)");
+}
+
+static int on_limit(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    uint64_t count;
+
+    return accept_if(nzd_parse_count(value, &count) && count <= LIMIT_MOST, cfg,
+                     opt, value, result,
+                     "a number from 0 to 1000000000 is needed");
+}
+
+/* "50%" */
+static bool parse_percent(const char *value, uint64_t *out)
+{
+    char digits[16];
+    size_t size = strlen(value);
+
+    if (size < 2 || size > sizeof digits || value[size - 1] != '%')
+        return false;
+    memcpy(digits, value, size - 1);
+    digits[size - 1] = '\0';
+    return nzd_parse_count(digits, out) && *out <= PERCENT_MOST;
+}
+
+static int on_percent(cfg_t *cfg, cfg_opt_t *opt, const char *value,
+                      void *result)
+{
+    uint64_t percent;
+
+    return accept_if(parse_percent(value, &percent), cfg, opt, value, result,
+                     "a percentage from 0% to 1000000% is needed (50%)");
+}
+
 static int on_hung(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     return accept_if(strcmp(value, "wait") == 0 ||
@@ -259,6 +301,20 @@ static cfg_opt_t trial_keys[] = {
     CFG_END(),
 };
 
+static cfg_opt_t soak_keys[] = {
+    CFG_STR_CB("for", "0", CFGF_NONE, on_soak),
+    CFG_STR_CB("before", "5s", CFGF_NONE, on_soak),
+    CFG_STR_CB("hooks", "10s", CFGF_NONE, on_timeout),
+    CFG_STR_CB("crashes", "0", CFGF_NONE, on_limit),
+    CFG_STR_CB("restarts", "0", CFGF_NONE, on_limit),
+    CFG_STR_CB("queue", "1000", CFGF_NONE, on_limit),
+    CFG_STR_CB("run_queue", "100", CFGF_NONE, on_limit),
+    CFG_STR_CB("latency", "100ms", CFGF_NONE, on_wait),
+    CFG_STR_CB("memory", "50%", CFGF_NONE, on_percent),
+    CFG_STR_CB("processes", "100%", CFGF_NONE, on_percent),
+    CFG_END(),
+};
+
 #define HOOK_SECTION                                                           \
     CFG_SEC("hook", hook_keys, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES)
 
@@ -273,6 +329,7 @@ static cfg_opt_t file_keys[] = {
     HOOK_SECTION,
     CFG_SEC("boot", boot_keys, CFGF_NONE),
     CFG_SEC("restart", restart_keys, CFGF_NONE),
+    CFG_SEC("soak", soak_keys, CFGF_NONE),
     CFG_SEC("trial", trial_keys, CFGF_NONE),
     CFG_END(),
 };
@@ -321,6 +378,30 @@ static int take_restart(const struct nzd_config_source *source, cfg_t *cfg,
     return 0;
 }
 
+static uint64_t count_of(cfg_t *cfg, const char *key)
+{
+    uint64_t count = 0;
+
+    nzd_parse_count(cfg_getstr(cfg, key), &count);
+    return count;
+}
+
+static void take_soak(cfg_t *soak, struct nzd_config *out)
+{
+    struct nzd_soak_limits *limits = &out->soak;
+
+    nzd_parse_duration(cfg_getstr(soak, "for"), &out->soak_us);
+    nzd_parse_duration(cfg_getstr(soak, "before"), &out->soak_before_us);
+    nzd_parse_duration(cfg_getstr(soak, "hooks"), &out->soak_hooks_us);
+    limits->crashes = count_of(soak, "crashes");
+    limits->restarts = count_of(soak, "restarts");
+    limits->queue = count_of(soak, "queue");
+    limits->run_queue = count_of(soak, "run_queue");
+    nzd_parse_duration(cfg_getstr(soak, "latency"), &limits->latency_us);
+    parse_percent(cfg_getstr(soak, "memory"), &limits->memory_percent);
+    parse_percent(cfg_getstr(soak, "processes"), &limits->processes_percent);
+}
+
 static void take_trial(cfg_t *trial, struct nzd_config *out)
 {
     nzd_parse_duration(cfg_getstr(trial, "confirm"), &out->trial_confirm_us);
@@ -350,6 +431,7 @@ static int take_settings(cfg_t *cfg, struct nzd_config *out,
     out->boot_tries = (uint32_t)count;
     nzd_parse_duration(cfg_getstr(boot, "timeout"), &out->boot_timeout_us);
     nzd_parse_duration(cfg_getstr(boot, "healthy"), &out->boot_healthy_us);
+    take_soak(cfg_getsec(cfg, "soak"), out);
     take_trial(cfg_getsec(cfg, "trial"), out);
     return rc;
 }

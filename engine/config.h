@@ -31,6 +31,18 @@ struct nzd_hook {
 /* What `confirm` of `trial` and --confirm may be at most: 30 days. */
 #define NZD_TRIAL_MOST_US (30 * 86400 * 1000000ull)
 
+/* How much worse a node may do in a soak than before it. */
+struct nzd_soak_limits {
+    uint64_t crashes;  /* reports beyond the rate before */
+    uint64_t restarts; /* the same */
+    uint64_t queue;    /* messages that the longest queue may grow by */
+    uint64_t run_queue;
+    uint64_t latency_us;
+    uint64_t memory_percent;
+    uint64_t processes_percent;
+};
+#define NZD_SOAK_MOST_US (86400 * 1000000ull)
+
 struct nzd_config {
     struct nzd_arena arena;
     const char *node;        /* NULL: discover */
@@ -48,8 +60,12 @@ struct nzd_config {
     /* What starts the VM anew, NULL behind the last word; empty: none. */
     const char *restart_command[NZD_HOOK_ARGS + 1];
     unsigned restart_words;
-    uint64_t restart_timeout_us;  /* 2 min: until the VM is up again */
-    uint64_t trial_confirm_us;    /* of each apply; 0: it commits at once */
+    uint64_t restart_timeout_us; /* 2 min: until the VM is up again */
+    uint64_t trial_confirm_us;   /* of each apply; 0: it commits at once */
+    uint64_t soak_us;            /* of each apply; 0: none */
+    uint64_t soak_before_us;     /* 5 s: the node is watched before */
+    uint64_t soak_hooks_us;      /* 10 s: post hooks run again so often */
+    struct nzd_soak_limits soak;
     bool trial_hung_restart;      /* a VM that hangs is ended ... */
     uint64_t trial_hung_after_us; /* 30 s; ... so long past the deadline */
 };

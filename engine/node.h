@@ -209,7 +209,29 @@ struct nzd_running {
 int nzd_node_md5s(struct nzd_node *node, const char *const *names,
                   uint32_t count, struct nzd_running *out, struct nzd_err *err);
 
+/* How a node does, as far as it can be read off. `crashes` and `restarts`
+ * since it is watched, the rest at this instant. */
+struct nzd_reading {
+    uint64_t us;       /* since when it is watched */
+    uint64_t crashes;  /* processes whose crash was reported */
+    uint64_t restarts; /* children that a supervisor reported as ended */
+    uint64_t processes;
+    uint64_t memory;     /* bytes */
+    uint64_t queue;      /* messages in the longest queue */
+    uint64_t run_queue;  /* processes that wait for a scheduler */
+    uint64_t latency_us; /* until a process that was started has run */
+    bool reports;        /* what crashes is logged at all */
+    char queue_of[64];   /* whose the longest queue is: name or pid */
+    char said[256];      /* the first crash or end that was reported, or "" */
+};
+int nzd_node_readings(struct nzd_node *node, struct nzd_reading *out,
+                      struct nzd_err *err);
+
 /* --- acts -------------------------------------------------------------- */
+
+/* Watches the node for nzd_node_readings(), anew where it is watched already;
+ * until the transaction is over. */
+int nzd_node_watch(struct nzd_node *node, struct nzd_err *err);
 
 /* Opens transaction `fence.txn` in the agent; the VM's token comes back.
  * NZD_EBUSY: the node belongs to another journal, or another transaction is

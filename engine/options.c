@@ -27,6 +27,8 @@ static const struct {
                           "take over a node of another journal"},
     [NZD_OPTION_RETRY] = {"retry", 0, NULL, "also a bundle that failed before"},
     [NZD_OPTION_TO] = {"to", 0, "N", "put generation N in force, 0: the base"},
+    [NZD_OPTION_SOAK] = {"soak", 0, "TIME",
+                         "watch the new code so long before it is kept"},
     [NZD_OPTION_CONFIRM] = {"confirm", 0, "TIME",
                             "undone then, unless nzd confirm keeps it"},
     [NZD_OPTION_CHECK] = {"check", 0, NULL,
@@ -174,6 +176,17 @@ static int take_confirm(const char *value, struct nzd_options *out,
     return rc;
 }
 
+static int take_soak(const char *value, struct nzd_options *out,
+                     struct nzd_err *err)
+{
+    int rc = take_duration(NZD_OPTION_SOAK, value, &out->soak_us, err);
+
+    out->has_soak = true;
+    if (rc == 0 && out->soak_us > NZD_SOAK_MOST_US)
+        rc = bad_value(NZD_OPTION_SOAK, value, "1d is the most", err);
+    return rc;
+}
+
 static int take_number(enum nzd_option option, const char *value,
                        uint64_t first, uint64_t last, uint64_t *out,
                        struct nzd_err *err)
@@ -250,6 +263,8 @@ static int take_value(enum nzd_option option, const char *value,
         return take_duration(option, value, &out->wait_us, err);
     case NZD_OPTION_TIMEOUT:
         return take_duration(option, value, &out->timeout_us, err);
+    case NZD_OPTION_SOAK:
+        return take_soak(value, out, err);
     case NZD_OPTION_CONFIRM:
         return take_confirm(value, out, err);
     case NZD_OPTION_TO:

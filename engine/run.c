@@ -406,6 +406,7 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
         .q = &q,
         .kind = run->kind,
         .source = run->source,
+        .soak = {.us = nzd_soak_wanted(context, run->kind)},
         .trial_us = nzd_trial_wanted(context, run->kind),
     };
     struct nzd_trial_word word = {.id = 0};

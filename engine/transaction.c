@@ -332,6 +332,8 @@ static int up_to_armed(struct nzd_transaction *t, struct nzd_err *err)
     if (code == NZD_EROLLEDBACK)
         err->code = code = NZD_EREFUSED;
     if (!code)
+        code = nzd_soak_before(t, err);
+    if (!code)
         code = interrupted(err);
     if (!code)
         code = arm(t, err);
@@ -393,7 +395,7 @@ static int check_alive(struct nzd_transaction *t, struct nzd_err *err)
 
 /* Looked at again behind the hooks: what crashed meanwhile, or because of
  * them, is gone too. */
-static int validate(struct nzd_transaction *t, struct nzd_err *err)
+int nzd_transaction_validate(struct nzd_transaction *t, struct nzd_err *err)
 {
     int code = check_alive(t, err);
     if (!code)
@@ -550,7 +552,9 @@ static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
         return go_through_restart(t, err);
     int code = switch_code(t, err);
     if (!code)
-        code = validate(t, err);
+        code = nzd_transaction_validate(t, err);
+    if (!code)
+        code = nzd_soak_run(t, err);
     if (!code && t->trial_us)
         code = nzd_trial_begin(t, err);
     else if (!code)

@@ -9,10 +9,12 @@
  *
  *   checks           nothing was touched
  *   begin            the agent holds prepared code; it forgets it
+ *   watch            (with a soak) the same
  *   snapshot         blobs nobody refers to; the next commit collects them
  *   ARMED            recovery undoes (nothing is loaded yet: that is quick)
  *   switch           the agent undoes by itself; recovery finishes it
  *   validate, hooks  the same
+ *   soak             the same
  *   keep             the agent waits; recovery undoes
  *   (of a trial, instead: trial.h)
  *   COMMITTED        the new code is in force
@@ -25,6 +27,7 @@
 
 #include "question.h"
 #include "restart.h"
+#include "soak.h"
 #include "timeline.h"
 
 struct nzd_transaction {
@@ -35,6 +38,7 @@ struct nzd_transaction {
     const char *source; /* the bundle as the operator named it, or "" */
     uint64_t to_generation;
     uint64_t trial_us; /* 0: it is committed at once */
+    struct nzd_soak soak;
     /* Owned by the caller; closed and opened again when a move fails. */
     struct nzd_journal *journal;
     struct nzd_journal_options journal_options;
@@ -62,6 +66,9 @@ void nzd_transaction_clear(struct nzd_transaction *t);
 
 /* The checks alone (--dry-run, plan): what would be refused is refused. */
 int nzd_transaction_check(struct nzd_transaction *t, struct nzd_err *err);
+
+/* Looks whether all is there, and runs the hooks: NZD_EROLLEDBACK. */
+int nzd_transaction_validate(struct nzd_transaction *t, struct nzd_err *err);
 
 /* One durable move with the events since the last one. */
 int nzd_transaction_move(struct nzd_transaction *t, enum nzd_state state,

@@ -97,6 +97,18 @@ static const char sample[] =
     "    command = {\"systemctl\", \"restart\", \"counter\"}\n"
     "    timeout = 90s\n"
     "}\n"
+    "soak {\n"
+    "    for       = 30s\n"
+    "    before    = 2s\n"
+    "    hooks     = 4s\n"
+    "    crashes   = 1\n"
+    "    restarts  = 2\n"
+    "    queue     = 3\n"
+    "    run_queue = 4\n"
+    "    latency   = 5ms\n"
+    "    memory    = 6%\n"
+    "    processes = 700%\n"
+    "}\n"
     "trial {\n"
     "    confirm    = 10m\n"
     "    hung       = restart\n"
@@ -122,6 +134,16 @@ static void takes_the_sample(void **state)
     assert_string_equal(config->restart_command[2], "counter");
     assert_null(config->restart_command[3]);
     assert_int_equal(config->restart_timeout_us, 90000000);
+    assert_int_equal(config->soak_us, 30000000);
+    assert_int_equal(config->soak_before_us, 2000000);
+    assert_int_equal(config->soak_hooks_us, 4000000);
+    assert_int_equal(config->soak.crashes, 1);
+    assert_int_equal(config->soak.restarts, 2);
+    assert_int_equal(config->soak.queue, 3);
+    assert_int_equal(config->soak.run_queue, 4);
+    assert_int_equal(config->soak.latency_us, 5000);
+    assert_int_equal(config->soak.memory_percent, 6);
+    assert_int_equal(config->soak.processes_percent, 700);
     assert_int_equal(config->trial_confirm_us, 600000000);
     assert_true(config->trial_hung_restart);
     assert_int_equal(config->trial_hung_after_us, 60000000);
@@ -154,6 +176,8 @@ static void defaults_hold_without_a_line(void **state)
     assert_int_equal(fixture->config.journal_max, 64 << 20);
     assert_int_equal(fixture->config.boot_tries, 3);
     assert_int_equal(fixture->config.boot_timeout_us, 10000000);
+    assert_int_equal(fixture->config.soak_us, 0);
+    assert_int_equal(fixture->config.soak.memory_percent, 50);
     assert_int_equal(fixture->config.trial_confirm_us, 0);
     assert_false(fixture->config.trial_hung_restart);
     assert_int_equal(fixture->config.trial_hung_after_us, 30000000);
@@ -250,6 +274,11 @@ static const struct bad bad_files[] = {
     {"boot { }\nboot { }\n", ":2: 'boot' is given twice"},
     {"trial { confirm = 31d }\n", ":1: confirm = \"31d\": a duration of at "
                                   "most 30d"},
+    {"soak { for = 2d }\n", ":1: for = \"2d\": a duration of at most 1d"},
+    {"soak { memory = 50 }\n", ":1: memory = \"50\": a percentage"},
+    {"soak { memory = 5000000% }\n", ":1: memory"},
+    {"soak { crashes = -1 }\n", ":1: crashes"},
+    {"soak { hooks = 0 }\n", ":1: hooks"},
     {"trial {\n hung = kill\n}\n", ":2: hung = \"kill\": one of wait"},
     {"trial { hung_after = 0s }\n", ":1: hung_after"},
     {"keep 20\n", ":1: '=' behind the key, or '{' behind the title, expected"},

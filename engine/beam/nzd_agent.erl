@@ -11,6 +11,7 @@
 %%   nzd_agent_switch  the switch, its undo, what is purged
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
+%%   nzd_agent_probe   how the node does, for a soak
 %%   nzd_agent_text    texts, terms and files for all of them
 %%
 %% Two processes: the server, registered as `nzd`, talks to the one nzd
@@ -135,7 +136,7 @@ server_init(Guard, Saved) ->
             Epoch = persistent_term:get(?EPOCH, 0),
             loop(nzd_agent_switch:start_purger(#state{guard = Guard, epoch = Epoch, chores = Chores}));
         #state{} ->
-            Alone = Saved#state{guard = Guard, client = none, recalled = none},
+            Alone = unwatched(Saved#state{guard = Guard, client = none, recalled = none}),
             loop(orphaned(start_timer(Alone)))
     end.
 
@@ -164,7 +165,7 @@ loop(State) ->
         {nodedown, Node} when
             is_pid(State#state.client), node(State#state.client) =:= Node
         ->
-            loop(orphaned(State#state{client = none}));
+            loop(orphaned(unwatched(State#state{client = none})));
         retry_undo when State#state.client =:= none ->
             loop(orphaned(State));
         {Port, {exit_status, _}} when Port =:= State#state.recalled ->
@@ -173,6 +174,8 @@ loop(State) ->
             loop(recall(State));
         {timeout, Timer, deadline} when Timer =:= State#state.timer ->
             loop(expire(State));
+        {said, _, _} = Said ->
+            loop(State#state{watch = nzd_agent_probe:said(Said, State#state.watch)});
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
             loop(nzd_agent_switch:did(Chores, State));
         _Stale ->
@@ -185,7 +188,7 @@ attached(From, Ref, ?MODULE, State) ->
 attached(From, Ref, _Other, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= expired; Phase =:= undone
 ->
-    Stopped = nzd_agent_switch:stop_purger(nzd_agent_hook:stop_hook(State)),
+    Stopped = nzd_agent_switch:stop_purger(nzd_agent_hook:stop_hook(unwatched(State))),
     From ! {Ref, {replace, Stopped#state.chores}},
     unregister(?SERVER),
     exit(normal);
@@ -282,7 +285,7 @@ expire(#state{phase = trial} = State) ->
 
 -spec reset(#state{}) -> #state{}.
 reset(State0) ->
-    State = no_deadline(State0),
+    State = unwatched(no_deadline(State0)),
     State#state{
         phase = idle,
         begun = false,
@@ -298,6 +301,9 @@ reset(State0) ->
         ended = [],
         recall = none
     }.
+
+unwatched(State) ->
+    State#state{watch = nzd_agent_probe:stop(State#state.watch)}.
 
 answer(From, Ref, Fence, Request, State) ->
     try
@@ -470,6 +476,13 @@ act(switch, #state{phase = open} = State) ->
         {{ok, _, _} = Ok, Done} -> {Ok, save(Done)};
         {Error, Undone} -> {Error, save(Undone)}
     end;
+act(watch, State) ->
+    {ok, State#state{watch = nzd_agent_probe:start()}};
+act(unwatch, State) ->
+    {ok, unwatched(State)};
+act(readings, State) ->
+    {Read, Watch} = nzd_agent_probe:readings(State#state.watch),
+    {{readings, Read}, State#state{watch = Watch}};
 act(validate, State) ->
     {validate(State, 2000), State};
 %% Kept for so many milliseconds. Behind a takeover, from `idle`, what is left.

@@ -53,5 +53,7 @@
     timer = none :: none | reference(),
     %% nzd said that the trial is in its journal.
     begun = false :: boolean(),
-    purger = none :: none | pid()
+    purger = none :: none | pid(),
+    %% How the node does is watched.
+    watch = none :: nzd_agent_probe:watch()
 }).
