@@ -37,8 +37,7 @@ static bool passes(const struct nzd_reading *before, struct nzd_reading now,
                    bool ended, const char *why)
 {
     char said[512] = "";
-    bool good =
-        nzd_soak_judge(&limits, before, &now, ended, said, sizeof said);
+    bool good = nzd_soak_judge(&limits, before, &now, ended, said, sizeof said);
     if (!good)
         assert_contains(said, why);
     return good;
@@ -63,7 +62,8 @@ static void the_rate_before_is_allowed(void **state)
                         "processes crashed: 35 in 10 s, 2 in 1.0 s before"));
     now.crashes = 0;
     now.restarts = 1;
-    assert_false(passes(&before, now, false, "children of supervisors ended: 1 in"));
+    assert_false(
+        passes(&before, now, false, "children of supervisors ended: 1 in"));
 }
 
 static void what_is_sampled_is_judged_at_the_end(void **state)
@@ -73,9 +73,8 @@ static void what_is_sampled_is_judged_at_the_end(void **state)
     now.queue = 101;
     strcpy(now.queue_of, "counter_srv");
     assert_true(passes(&quiet, now, false, ""));
-    assert_false(
-        passes(&quiet, now, true,
-               "the longest queue, of counter_srv, is 101, 0 before"));
+    assert_false(passes(&quiet, now, true,
+                        "the longest queue, of counter_srv, is 101, 0 before"));
     now = quiet;
     now.memory = 1500000;
     assert_true(passes(&quiet, now, true, ""));
