@@ -5,6 +5,7 @@
 # make check       the tests, optimised;  check-asan: under ASan and UBSan
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
 # make bench-boot  how long nzd boot takes
+# make install     below PREFIX (/usr/local), DESTDIR before it
 # make format lint layers fuzz-replay fixtures deps demo clean
 
 SAN   ?=
@@ -13,6 +14,9 @@ BUILD ?= build$(if $(SAN),/asan)
 CC       ?= gcc
 OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
               -fsanitize=undefined -fno-sanitize-recover=all,-O2)
+# What reads bytes of others is hard to turn against the host.
+HARDEN   := $(if $(SAN),,-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE)
+HARDLINK := $(if $(SAN),,-pie -Wl,-z,relro,-z,now)
 # GCC's manual: the sanitizers make some warnings guess wrong.
 WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror \
             $(if $(SAN),-Wno-format-truncation -Wno-maybe-uninitialized)
@@ -44,7 +48,7 @@ FUZZERS  := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
 all: $(NZD) $(BUILD)/libnzd.a
 
 $(BUILD)/nzd: $(BUILD)/engine/main.o $(BUILD)/libnzd.a
-	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(OPTIMISE) $(HARDLINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/libnzd.a: $(OBJECTS)
 	@rm -f $@.new && ar rcs $@.new $^ && mv $@.new $@
@@ -54,11 +58,11 @@ $(BUILD)/libtests.a: $(SUPPORT:%.c=$(BUILD)/%.o)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
+	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
 
 # The agent goes into the node under names that hold its digest.
 $(BUILD)/agent.o: $(BUILD)/agent.c engine/agent.h engine/link.h
-	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
+	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
 
 $(BUILD)/agent.c: engine/beam/embed.sh $(AGENT)
 	engine/beam/embed.sh engine/beam $(BUILD)/agent $@
@@ -175,13 +179,28 @@ build/lint/cppcheck.ok: $(wildcard $(TRACKED))
 layers:
 	@tests/tools/layers.sh
 
+PREFIX  ?= /usr/local
+DESTDIR ?=
+TO       = $(DESTDIR)$(PREFIX)
+
+install: all
+	install -D -m 755 $(NZD) $(TO)/bin/nzd
+	for page in $(MANUALS); do \
+	  install -D -m 644 $$page $(TO)/share/man/man$${page##*.}/$${page##*/} || exit; \
+	done
+	install -D -m 644 engine/completion/nzd.bash $(TO)/share/bash-completion/completions/nzd
+	install -D -m 644 engine/completion/_nzd $(TO)/share/zsh/site-functions/_nzd
+	install -D -m 644 engine/systemd/10-nzd.conf $(TO)/share/doc/nzd/systemd/10-nzd.conf
+	install -D -m 644 engine/erlinit/erlinit.config $(TO)/share/doc/nzd/erlinit/erlinit.config
+	install -D -m 644 README.md $(TO)/share/doc/nzd/README.md
+
 deps:
 	@tests/tools/deps.sh
 
 clean:
 	rm -rf build
 
-.PHONY: all tests points crash check check-asan test fixtures demo fuzz-replay fuzzers format \
+.PHONY: all install tests points crash check check-asan test fixtures demo fuzz-replay fuzzers format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:
