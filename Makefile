@@ -4,6 +4,7 @@
 # make test        everything a change must pass; the last line sums it up
 # make check       the tests, optimised;  check-asan: under ASan and UBSan
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
+# make crash       the proofs of crash safety in full;  crash-boot: those of boots
 # make bench-boot  how long nzd boot takes
 # make install     below PREFIX (/usr/local), DESTDIR before it
 # make format lint layers fuzz-replay fixtures deps demo clean
@@ -60,6 +61,10 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
 
+# What `nzd --version` tells it was built with.
+$(BUILD)/engine/command.o: COMPILE += -DNZD_LIBRARIES='"$(call once,VERSIONS,$(shell \
+  for p in $(PACKAGES); do echo "$$p $$(pkg-config --modversion $$p)"; done))"'
+
 # The agent goes into the node under names that hold its digest.
 $(BUILD)/agent.o: $(BUILD)/agent.c engine/agent.h engine/link.h
 	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
@@ -106,8 +111,14 @@ $(BUILD)/record_writes.so: tests/tools/record_writes.c tests/recording.h
 	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -fPIC -shared -o $@ $< -ldl
 
 # The proofs of crash safety in full; `make check` takes a sample of each.
+CRASH      = $(sort $(filter $(BUILD)/tests/test_crash%,$(TESTS)))
+CRASH_BOOT = $(filter %_restart $(BUILD)/tests/test_crash_boot% %_cut_boot,$(CRASH))
+
 crash: tests fixtures
-	@tests/crash.sh
+	@tests/crash.sh $(filter-out $(CRASH_BOOT),$(CRASH))
+
+crash-boot: tests fixtures
+	@tests/crash.sh $(CRASH_BOOT)
 
 # The sweeps run the build with points, which has no sanitizers: in the ASan
 # build only those of them that feed nzd damage say something new.
@@ -200,7 +211,7 @@ deps:
 clean:
 	rm -rf build
 
-.PHONY: all install tests points crash check check-asan test fixtures demo fuzz-replay fuzzers format \
+.PHONY: all install tests points crash crash-boot check check-asan test fixtures demo fuzz-replay fuzzers format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include "../journal/meta.h"
+#include "agent.h"
 #include "boot.h"
 
 #include "interrupt.h"
@@ -207,11 +209,23 @@ static int print_help(const struct command *command)
     return print(&text);
 }
 
-static int print_version(void)
+#ifndef NZD_LIBRARIES /* "lmdb 0.9.24 libxxhash 0.8.1 ...", by the Makefile */
+#define NZD_LIBRARIES "unknown libraries"
+#endif
+
+static int print_version(bool json)
 {
     struct nzd_buf text = {0};
 
-    nzd_buf_text(&text, "nzd " NZD_VERSION "\n");
+    nzd_buf_printf(&text,
+                   json ? "{\"nzd\":1,\"version\":\"%s\","
+                          "\"journal_format\":%d,\"agent\":\"%s\","
+                          "\"backends\":[\"distribution\"],"
+                          "\"libraries\":\"%s\"}\n"
+                        : "nzd %s\njournal format %d\nagent %s\n"
+                          "backend distribution\nbuilt with %s\n",
+                   NZD_VERSION, NZD_JOURNAL_FORMAT, nzd_agent[0].name,
+                   NZD_LIBRARIES);
     return print(&text);
 }
 
@@ -318,7 +332,7 @@ static int run_help(const struct nzd_command_line *line,
                     const struct command *command)
 {
     if (!command && (line->seen & BIT(NZD_OPTION_VERSION)))
-        return print_version();
+        return print_version(line->options.json);
     if (!command || (line->seen & BIT(NZD_OPTION_HELP)))
         return print_help(command);
     return -1;

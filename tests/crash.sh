@@ -1,23 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# crash.sh [PROGRAM...]: the proofs of crash safety, in full, two at a time:
-# all of build/tests/test_crash*, or those that are named. Ends with a table of
-# points, runs and violations. See journal/nzd-journal.5 for what they prove.
+# crash.sh PROGRAM...: proofs of crash safety, in full, two at a time. Ends with
+# a table of points, runs and violations. See journal/nzd-journal.5 for what they
+# prove.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 report=$(mktemp) || exit 1
 trap 'rm -f "$report"' EXIT
 export NZD_CRASH=full NZD_CRASH_REPORT=$report TEST_TIMEOUT=${TEST_TIMEOUT:-3600}
-[ $# -gt 0 ] || set -- build/tests/test_crash build/tests/test_crash_*[!.]
-programs=()
-for program in "$@"; do
-    [ -x "$program" ] && [ "${program%.?}" = "$program" ] && programs+=("$program")
-done
 
 begin=$SECONDS
-tests/run.sh build "${programs[@]}"
+tests/run.sh build "$@"
 status=$?
 
 awk -F'\t' '

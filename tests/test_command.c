@@ -95,6 +95,13 @@ static void the_version_is_told(void **state)
 
     assert_status(run, 0);
     assert_matches(run.out, "^nzd [0-9]+\\.[0-9]+\\.[0-9]+");
+    assert_matches(run.out, "^journal format 1$");
+    assert_matches(run.out, "^agent nzd_agent_[0-9a-f]{12}$");
+    assert_matches(run.out, "^built with lmdb [0-9.]+ ");
+    run = harness_nzd(*state, NULL, "--version", "--json", NULL);
+    assert_status(run, 0);
+    assert_matches(run.out,
+                   "^\\{\"nzd\":1,\"version\":\".*\"journal_format\":1,");
 }
 
 struct mistake {

@@ -70,10 +70,10 @@ static void is_told(const char *manual, char *words)
 static void it_runs_where_it_is_put(void **state)
 {
     struct installed *place = *state;
-    assert_matches(printed(place, "$0/usr/bin/nzd --version"), "^nzd [0-9]+\\.");
-    assert_contains(
-        printed(place, "cd $0/usr/share && find . -type f | sort"),
-        "./man/man1/nzd.1\n");
+    assert_matches(printed(place, "$0/usr/bin/nzd --version"),
+                   "^nzd [0-9]+\\.");
+    assert_contains(printed(place, "cd $0/usr/share && find . -type f | sort"),
+                    "./man/man1/nzd.1\n");
 }
 
 static void the_manual_has_every_command_and_option(void **state)
@@ -81,9 +81,8 @@ static void the_manual_has_every_command_and_option(void **state)
     struct installed *place = *state;
     const char *manual = text_of(place, "/usr/share/man/man1/nzd.1");
     is_told(manual,
-            (char *)printed(place,
-                            "$0/usr/bin/nzd --help | sed -n "
-                            "'s/^  \\([a-z][a-z]*\\) .*/.It Cm \\1/p'"));
+            (char *)printed(place, "$0/usr/bin/nzd --help | sed -n "
+                                   "'s/^  \\([a-z][a-z]*\\) .*/.It Cm \\1/p'"));
     is_told(
         manual,
         (char *)printed(
