@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../journal/meta.h"
+#include "../journal/value.h"
 #include "answer.h"
 #include "fuse.h"
 #include "scene.h"
@@ -332,6 +334,50 @@ static void a_damaged_journal(void **state)
     assert_contains(beam_node_log(scene->node), "the base boots: ");
 }
 
+static int put_format(struct nzd_store_txn *txn, void *context,
+                      struct nzd_err *err)
+{
+    const uint32_t *format = context;
+    struct nzd_buf value = {0};
+    size_t begin = nzd_value_begin(&value, 1);
+    nzd_buf_u32(&value, *format);
+    int code = nzd_value_end(&value, begin, err);
+    if (!code)
+        code = nzd_store_put(txn, NZD_STORE_META, nzd_view_text("format"),
+                             nzd_buf_view(&value), err);
+    nzd_buf_clear(&value);
+    return code;
+}
+
+static void set_format(struct scene *scene, uint32_t format)
+{
+    const struct nzd_store_options options = {.max_bytes = 64 << 20};
+    struct nzd_store *store = NULL;
+    struct nzd_err err = NZD_ERR_INIT;
+    int code = nzd_store_open(scene->journal, &options, &store, &err);
+    if (!code)
+        code = nzd_store_write(store, false, put_format, &format, &err);
+    nzd_store_close(store);
+    if (code)
+        harness_fail("%s", err.message);
+}
+
+/* After a downgrade of nzd: its journal is whole, and stays where it is. */
+static void a_journal_of_a_newer_nzd(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    set_format(scene, 7);
+    reboot(scene);
+    assert_runs(scene, "0.1.0");
+    assert_contains(beam_node_log(scene->node), "the base boots: ");
+    assert_contains(beam_node_log(scene->node), "newer nzd (format 7");
+    set_format(scene, NZD_JOURNAL_FORMAT);
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
 static void a_truncated_journal(void **state)
 {
     struct scene *scene = *state;
@@ -457,6 +503,7 @@ int main(void)
         in(the_keeper_sees_it),
         in(a_damaged_journal),
         in(a_truncated_journal),
+        in(a_journal_of_a_newer_nzd),
         in(a_damaged_count),
         in(a_count_that_cannot_be_written),
         in(a_configuration_of_rubbish),
