@@ -39,9 +39,10 @@ struct nzd_module {
 
 struct nzd_app {
     const char *name;
-    const char *version;         /* "" unknown */
-    const struct nzd_term *spec; /* {application, Name, Keys} of its .app;
-                                    NULL: a release only names it */
+    const char *version;          /* "" unknown */
+    const struct nzd_term *spec;  /* {application, Name, Keys} of its .app;
+                                     NULL: a release only names it */
+    const struct nzd_term *appup; /* {Version, Ups, Downs}; NULL: none */
     bool in_script; /* the boot script (or the node) starts or loads it */
 };
 

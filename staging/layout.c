@@ -88,6 +88,8 @@ static bool in_application(const struct parts *parts, unsigned i,
         out->kind = NZD_LAYOUT_MODULE;
     else if (file && is(section, "ebin") && ends(parts->at[i + 2], ".app"))
         out->kind = NZD_LAYOUT_APPLICATION;
+    else if (file && is(section, "ebin") && ends(parts->at[i + 2], ".appup"))
+        out->kind = NZD_LAYOUT_APPUP;
     else if (file && is(section, "consolidated") &&
              ends(parts->at[i + 2], ".beam")) {
         out->kind = NZD_LAYOUT_CONSOLIDATED;

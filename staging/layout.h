@@ -14,6 +14,7 @@ enum nzd_layout_kind {
     NZD_LAYOUT_OTHER,
     NZD_LAYOUT_MODULE,       /* [lib/]APP/ebin/MODULE.beam */
     NZD_LAYOUT_APPLICATION,  /* [lib/]APP/ebin/NAME.app */
+    NZD_LAYOUT_APPUP,        /* [lib/]APP/ebin/NAME.appup */
     NZD_LAYOUT_PRIV,         /* [lib/]APP/priv/... */
     NZD_LAYOUT_CONSOLIDATED, /* releases/VSN/consolidated/MODULE.beam, or a
                                 build's [lib/]APP/consolidated and

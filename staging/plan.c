@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 
+#include "appup.h"
+
 #include "plan_gaps.h"
 #include "script.h"
 
@@ -354,6 +356,9 @@ int nzd_plan_judge(struct nzd_plan *plan, struct nzd_err *err)
     int code = nzd_settings_compare(plan->old, plan->new, &plan->arena,
                                     &plan->evidence, err);
 
+    if (code == 0)
+        code = nzd_appup_judge(plan->old, plan->new, &plan->arena,
+                               &plan->evidence, err);
     for (uint32_t i = 0; code == 0 && i < plan->step_count;) {
         code = check_details(&plan->steps[i], err);
         if (code < 0)

@@ -357,6 +357,8 @@ static int read_entry(struct release_reader *reader,
         return read_module(reader, &layout, entry->path, err);
     case NZD_LAYOUT_APPLICATION:
         return release_read_application(reader, &layout, entry->path, err);
+    case NZD_LAYOUT_APPUP:
+        return release_read_appup(reader, &layout, entry->path, err);
     case NZD_LAYOUT_PRIV:
         return read_priv(reader, &layout, entry, err);
     case NZD_LAYOUT_RELEASE:

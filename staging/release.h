@@ -18,6 +18,7 @@ struct release_folder {
     const char *app;
     const char *version; /* of the folder's name, "" when it has none */
     const struct nzd_term *spec;
+    const struct nzd_term *appup;
     bool chosen;
 };
 
@@ -97,6 +98,9 @@ int release_version_of(struct release_reader *reader, struct nzd_view name,
 int release_read_application(struct release_reader *reader,
                              const struct nzd_layout *layout, const char *path,
                              struct nzd_err *err);
+int release_read_appup(struct release_reader *reader,
+                       const struct nzd_layout *layout, const char *path,
+                       struct nzd_err *err);
 int release_read_file(struct release_reader *reader,
                       const struct nzd_layout *layout, const char *path,
                       struct nzd_err *err);

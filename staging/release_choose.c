@@ -328,8 +328,8 @@ folder_for(struct choice *choice, const struct named *named, const char **other)
 }
 
 static int add_app(struct choice *choice, const char *name, const char *version,
-                   const struct nzd_term *spec, bool in_script,
-                   struct nzd_err *err)
+                   const struct nzd_term *spec, const struct nzd_term *appup,
+                   bool in_script, struct nzd_err *err)
 {
     struct nzd_app *app = nzd_inventory_add_app(choice->out);
 
@@ -338,6 +338,7 @@ static int add_app(struct choice *choice, const char *name, const char *version,
     app->name = release_intern(choice->reader, name);
     app->version = release_intern(choice->reader, version);
     app->spec = spec;
+    app->appup = appup;
     app->in_script = in_script;
     return app->name && app->version ? 0 : nzd_err_memory(err);
 }
@@ -349,7 +350,7 @@ static int add_folder(struct choice *choice, struct release_folder *folder,
 
     folder->chosen = true;
     return add_app(choice, folder->app, version ? version : folder->version,
-                   folder->spec, in_script, err);
+                   folder->spec, folder->appup, in_script, err);
 }
 
 /* The applications that the release names; what else lies in lib/ is of
@@ -375,7 +376,7 @@ static int choose_release_apps(struct choice *choice, struct nzd_err *err)
                                bundle(choice), named->app, named->version,
                                other ? other : "none");
         else
-            code = add_app(choice, named->app, named->version, NULL,
+            code = add_app(choice, named->app, named->version, NULL, NULL,
                            named->in_script, err);
     }
     return code;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "appup.h"
 #include "limits.h"
 #include "release.h"
 
@@ -46,41 +47,69 @@ static int keep_text(struct release_reader *reader, const char *path,
     return 0;
 }
 
-static bool is_spec(const struct nzd_term *terms, const char *app)
+static bool is_spec(const struct nzd_term *spec, const char *app)
 {
-    const struct nzd_term *spec = nzd_term_at(terms, 0);
-
-    return nzd_term_length(terms) == 1 &&
-           nzd_term_is_tagged(spec, "application", 3) &&
+    return nzd_term_is_tagged(spec, "application", 3) &&
            nzd_term_is_atom(nzd_term_at(spec, 1), app) &&
-           (nzd_term_at(spec, 2)->kind == NZD_TERM_LIST);
+           nzd_term_at(spec, 2)->kind == NZD_TERM_LIST;
 }
 
-static int parse_spec(struct release_reader *reader,
-                      struct release_folder *folder, struct nzd_err *err)
+/* The only term of the current file, copied. */
+static int parse_one(struct release_reader *reader, const struct nzd_term **out,
+                     struct nzd_err *err)
 {
     struct nzd_arena scratch = {0};
     const struct nzd_term *terms = NULL;
     int code =
         nzd_term_parse(nzd_buf_view(&reader->bytes), &scratch, &terms, err);
 
-    if (code == 0 && !is_spec(terms, folder->app))
-        code =
-            nzd_err_set(err, NZD_EBUNDLE,
-                        "not one {application, %s, [...]} term", folder->app);
+    if (code == 0 && nzd_term_length(terms) != 1)
+        code = nzd_err_set(err, NZD_EBUNDLE, "not one term");
     if (code == 0) {
-        folder->spec =
-            release_copy_term(nzd_term_at(terms, 0), &reader->out->arena);
-        if (!folder->spec)
+        *out = release_copy_term(nzd_term_at(terms, 0), &reader->out->arena);
+        if (!*out)
             code = nzd_err_memory(err);
     }
     nzd_arena_clear(&scratch);
     return code;
 }
 
-int release_read_application(struct release_reader *reader,
-                             const struct nzd_layout *layout, const char *path,
-                             struct nzd_err *err)
+static int parse_spec(struct release_reader *reader,
+                      struct release_folder *folder, struct nzd_err *err)
+{
+    const struct nzd_term *spec = NULL;
+    int code = parse_one(reader, &spec, err);
+
+    if (code == 0 && !is_spec(spec, folder->app))
+        code =
+            nzd_err_set(err, NZD_EBUNDLE,
+                        "not one {application, %s, [...]} term", folder->app);
+    if (code == 0)
+        folder->spec = spec;
+    return code;
+}
+
+static int parse_appup(struct release_reader *reader,
+                       struct release_folder *folder, struct nzd_err *err)
+{
+    const struct nzd_term *appup = NULL;
+    int code = parse_one(reader, &appup, err);
+
+    if (code == 0 && !nzd_appup_is(appup))
+        code = nzd_err_set(err, NZD_EBUNDLE,
+                           "not one {Version, [...], [...]} term");
+    if (code == 0)
+        folder->appup = appup;
+    return code;
+}
+
+typedef int parse_fn(struct release_reader *reader,
+                     struct release_folder *folder, struct nzd_err *err);
+
+/* A file of the application's own name. */
+static int read_own(struct release_reader *reader,
+                    const struct nzd_layout *layout, const char *path,
+                    const char *suffix, parse_fn *parse, struct nzd_err *err)
 {
     struct nzd_view text;
     uint32_t from = RELEASE_NONE;
@@ -89,14 +118,28 @@ int release_read_application(struct release_reader *reader,
     if (code < 0)
         return release_blame(reader, path, code, err);
     /* Some ebin folders hold a second .app, which no one asks for. */
-    if (strlen(layout->rest) != layout->app.size + strlen(".app") ||
+    if (strlen(layout->rest) != layout->app.size + strlen(suffix) ||
         memcmp(layout->rest, layout->app.data, layout->app.size) != 0)
         return 0;
     code = keep_text(reader, path, &text, err);
     if (code < 0)
         return code;
-    code = parse_spec(reader, &reader->folders[from], err);
+    code = parse(reader, &reader->folders[from], err);
     return release_blame(reader, path, code, err);
+}
+
+int release_read_application(struct release_reader *reader,
+                             const struct nzd_layout *layout, const char *path,
+                             struct nzd_err *err)
+{
+    return read_own(reader, layout, path, ".app", parse_spec, err);
+}
+
+int release_read_appup(struct release_reader *reader,
+                       const struct nzd_layout *layout, const char *path,
+                       struct nzd_err *err)
+{
+    return read_own(reader, layout, path, ".appup", parse_appup, err);
 }
 
 /* --- files of a release --- */
