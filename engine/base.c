@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base.h"
 
-#include <elf.h>
-#include <string.h>
+#include "../staging/elf.h"
 
-/* Class, byte order and machine (elf(5)); none where it is no ELF file. */
-static struct nzd_view architecture(struct nzd_view elf, uint8_t out[4])
+/* None where it is no ELF file. */
+static struct nzd_view architecture(struct nzd_view elf,
+                                    uint8_t out[NZD_ELF_MACHINE])
 {
-    if (elf.size < NZD_BASE_ELF || memcmp(elf.data, ELFMAG, SELFMAG) != 0)
-        return nzd_view_of(NULL, 0);
-    out[0] = elf.data[EI_CLASS];
-    out[1] = elf.data[EI_DATA];
-    out[2] = elf.data[18];
-    out[3] = elf.data[19];
-    return nzd_view_of(out, 4);
+    return nzd_elf_machine(elf, out) ? nzd_view_of(out, NZD_ELF_MACHINE)
+                                     : nzd_view_of(NULL, 0);
 }
 
 struct nzd_digest nzd_base_identity(const struct nzd_base_parts *parts)
 {
     struct nzd_buf all = {0};
     struct nzd_digest digest = {{0}};
-    uint8_t machine[4];
+    uint8_t machine[NZD_ELF_MACHINE];
     nzd_buf_block(&all, nzd_view_text(parts->name));
     nzd_buf_block(&all, nzd_view_text(parts->version));
     nzd_buf_block(&all, parts->script);

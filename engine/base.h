@@ -10,7 +10,7 @@
 #include "../journal/bytes.h"
 #include "../journal/digest.h"
 
-#define NZD_BASE_ELF 20 /* bytes of an ELF header up to its machine */
+#define NZD_BASE_ELF 20 /* NZD_ELF_HEAD of staging/elf.h */
 
 struct nzd_base_parts {
     const char *name; /* of the boot script: "counter" */

@@ -10,6 +10,7 @@ void nzd_inventory_init(struct nzd_inventory *inventory)
     inventory->release = "";
     inventory->version = "";
     inventory->erts = "";
+    inventory->erts_lack = "";
 }
 
 void nzd_inventory_clear(struct nzd_inventory *inventory)
@@ -17,6 +18,7 @@ void nzd_inventory_clear(struct nzd_inventory *inventory)
     free(inventory->modules);
     free(inventory->apps);
     free(inventory->priv);
+    free(inventory->runtime);
     nzd_arena_clear(&inventory->arena);
     nzd_inventory_init(inventory);
 }
@@ -80,6 +82,18 @@ struct nzd_file *nzd_inventory_add_priv(struct nzd_inventory *inventory)
     return file;
 }
 
+struct nzd_file *nzd_inventory_add_runtime(struct nzd_inventory *inventory)
+{
+    void *items = inventory->runtime;
+    struct nzd_file *file = grow(&items, &inventory->runtime_count,
+                                 &inventory->runtime_capacity, sizeof(*file));
+
+    inventory->runtime = items;
+    if (file)
+        file->path = file->app = "";
+    return file;
+}
+
 static int by_module(const void *a, const void *b)
 {
     return strcmp(((const struct nzd_module *)a)->name,
@@ -90,6 +104,12 @@ static int by_app(const void *a, const void *b)
 {
     return strcmp(((const struct nzd_app *)a)->name,
                   ((const struct nzd_app *)b)->name);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct nzd_file *)a)->path,
+                  ((const struct nzd_file *)b)->path);
 }
 
 static int by_file(const void *a, const void *b)
@@ -119,6 +139,8 @@ int nzd_inventory_sort(struct nzd_inventory *inventory, struct nzd_err *err)
          by_app);
     sort(inventory->priv, inventory->priv_count, sizeof(*inventory->priv),
          by_file);
+    sort(inventory->runtime, inventory->runtime_count,
+         sizeof(*inventory->runtime), by_path);
     for (uint32_t i = 1; i < inventory->module_count; i++)
         if (strcmp(modules[i - 1].name, modules[i].name) == 0)
             return nzd_err_set(err, NZD_EBUNDLE, "module %s is in %s and in %s",
@@ -158,6 +180,17 @@ struct nzd_file *nzd_inventory_priv(const struct nzd_inventory *inventory,
         return NULL;
     return bsearch(&key, inventory->priv, inventory->priv_count, sizeof(key),
                    by_file);
+}
+
+struct nzd_file *nzd_inventory_runtime(const struct nzd_inventory *inventory,
+                                       const char *path)
+{
+    const struct nzd_file key = {.path = path};
+
+    if (inventory->runtime_count == 0)
+        return NULL;
+    return bsearch(&key, inventory->runtime, inventory->runtime_count,
+                   sizeof(key), by_path);
 }
 
 bool nzd_module_same(const struct nzd_module *a, const struct nzd_module *b)

@@ -11,6 +11,7 @@
  */
 
 #include "beam.h"
+#include "elf.h"
 #include "source.h"
 
 struct nzd_spool;
@@ -69,11 +70,18 @@ struct nzd_inventory {
     struct nzd_file *priv; /* regular files under lib/APP/priv */
     uint32_t priv_count;
     uint32_t priv_capacity;
+    struct nzd_file *runtime; /* of erts-VSN: "bin/beam.smp"; md5 is `content`,
+                                 `app` the version */
+    uint32_t runtime_count;
+    uint32_t runtime_capacity;
 
     bool is_release;     /* a full release, not only a lib/ */
     const char *release; /* "counter", "" unknown */
     const char *version;
-    const char *erts;                   /* "13.1.5", "" unknown */
+    const char *erts;      /* "13.1.5", "" unknown */
+    const char *erts_lack; /* "": it is at hand; else where its version was
+                              found, or "erts-13.2/ lacks bin/erlexec" */
+    uint8_t machine[NZD_ELF_MACHINE];   /* of the emulator; zeros: unknown */
     const struct nzd_term *boot_script; /* {script, {Name, Vsn}, List} */
     const struct nzd_term *sys_config;  /* the terms of sys.config, a LIST */
     struct nzd_view sys_config_text;    /* texts as they are; size 0: none */
@@ -92,7 +100,8 @@ void nzd_inventory_clear(struct nzd_inventory *inventory);
 struct nzd_module *nzd_inventory_add_module(struct nzd_inventory *inventory);
 struct nzd_app *nzd_inventory_add_app(struct nzd_inventory *inventory);
 struct nzd_file *nzd_inventory_add_priv(struct nzd_inventory *inventory);
-/* Sorts all three; a module name twice is NZD_EBUNDLE (both paths named). */
+struct nzd_file *nzd_inventory_add_runtime(struct nzd_inventory *inventory);
+/* Sorts all four; a module name twice is NZD_EBUNDLE (both paths named). */
 int nzd_inventory_sort(struct nzd_inventory *inventory, struct nzd_err *err);
 struct nzd_module *nzd_inventory_module(const struct nzd_inventory *inventory,
                                         const char *name);
@@ -100,6 +109,8 @@ struct nzd_app *nzd_inventory_app(const struct nzd_inventory *inventory,
                                   const char *name);
 struct nzd_file *nzd_inventory_priv(const struct nzd_inventory *inventory,
                                     const char *app, const char *path);
+struct nzd_file *nzd_inventory_runtime(const struct nzd_inventory *inventory,
+                                       const char *path);
 /* For each application, in the order of `apps`: is it really there (.app or
  * modules), or does a release only name it? NULL without memory. */
 const bool *nzd_inventory_held(const struct nzd_inventory *inventory,
@@ -112,7 +123,8 @@ bool nzd_module_same(const struct nzd_module *a, const struct nzd_module *b);
  * module with equal md5 and attributes there is listed but neither spooled
  * nor detailed. Everything else is detailed (NZD_BEAM_CALLS | NZD_BEAM_FUNS)
  * and, when `spool` is not NULL, its bytes are appended to the spool; so are
- * those of a priv file with another md5 there, up to the limits.
+ * those of a priv file with another md5 there, up to the limits, and the files
+ * of an ERTS of another version.
  */
 struct nzd_release_options {
     const struct nzd_inventory *known;

@@ -132,6 +132,7 @@ static bool anchored(const struct parts *parts, unsigned base,
     if (left >= 2 && is_erts(anchor)) {
         out->kind = NZD_LAYOUT_ERTS;
         out->version = nzd_view_of(anchor.data + 5, anchor.size - 5);
+        out->rest = (const char *)parts->at[base + 1].data;
         return true;
     }
     if (left == 2 && is(anchor, "nzd") &&

@@ -31,7 +31,8 @@ struct nzd_layout {
     struct nzd_view app;     /* "counter" */
     struct nzd_view folder;  /* "counter-0.2.0", as it stands in the path */
     struct nzd_view version; /* of the folder, of releases/ or of ERTS */
-    const char *rest;        /* the file's name; PRIV: "priv/..." */
+    const char *rest;        /* the file's name; PRIV: "priv/...", ERTS:
+                                "bin/..." */
 };
 
 /* All views borrow from `path`. */

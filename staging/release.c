@@ -259,13 +259,13 @@ static int spool_priv(struct release_reader *reader, struct nzd_file *file,
     int code;
 
     if ((there && nzd_digest_equal(&there->md5, &file->md5)) ||
-        reader->priv_spooled + view.size > NZD_LIMIT_PRIV_SPOOL)
+        reader->spooled + view.size > NZD_LIMIT_PRIV_SPOOL)
         return 0;
     code = nzd_spool_append(reader->options->spool, view, &file->spool_offset,
                             err);
     file->content = nzd_digest_of(view);
     file->spooled = code == 0;
-    reader->priv_spooled += view.size;
+    reader->spooled += view.size;
     return code;
 }
 
@@ -368,9 +368,7 @@ static int read_entry(struct release_reader *reader,
     case NZD_LAYOUT_HOOKS:
         return release_read_hooks(reader, entry->path, err);
     case NZD_LAYOUT_ERTS:
-        if (!reader->erts_folder)
-            reader->erts_folder = release_intern_view(reader, layout.version);
-        return reader->erts_folder ? 0 : nzd_err_memory(err);
+        return release_read_erts(reader, &layout, entry, err);
     case NZD_LAYOUT_OTHER:
         break;
     }

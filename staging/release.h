@@ -65,7 +65,7 @@ struct release_reader {
     uint32_t module_from_capacity;
     uint32_t *priv_from;
     uint32_t priv_from_capacity;
-    uint64_t priv_spooled; /* bytes */
+    uint64_t spooled; /* bytes of priv and of ERTS */
 
     const char **interned; /* open addressing, at most half full */
     uint32_t interned_count;
@@ -106,8 +106,16 @@ int release_read_file(struct release_reader *reader,
                       struct nzd_err *err);
 int release_read_start_erl(struct release_reader *reader, const char *path,
                            struct nzd_err *err);
+int release_read_erts(struct release_reader *reader,
+                      const struct nzd_layout *layout,
+                      const struct nzd_source_entry *entry,
+                      struct nzd_err *err);
 int release_read_hooks(struct release_reader *reader, const char *path,
                        struct nzd_err *err);
+
+/* Once it is known which ERTS counts: drops the files of others, and says what
+ * it lacks. */
+int release_choose_erts(struct release_reader *reader, struct nzd_err *err);
 
 /* Chooses, fills the inventory's release part, drops what does not count. */
 int release_choose(struct release_reader *reader, struct nzd_err *err);

@@ -485,6 +485,9 @@ int release_choose(struct release_reader *reader, struct nzd_err *err)
         return code;
     if (!*reader->out->erts && reader->erts_folder)
         reader->out->erts = reader->erts_folder;
+    code = release_choose_erts(reader, err);
+    if (code < 0)
+        return code;
     drop_others(&choice);
     apply_consolidation(reader->out);
     if (reader->out->module_count == 0)
