@@ -299,6 +299,7 @@ static void name_files(struct nzd_boot *boot, const struct nzd_overlay *overlay)
     name_file(boot->boot, overlay, overlay->has_boot, "start");
     name_file(boot->config, overlay, overlay->has_config, "sys.config");
     name_file(boot->vm_args, overlay, overlay->has_args, "vm.args");
+    snprintf(boot->erts, sizeof boot->erts, "%s", overlay->erts);
 }
 
 struct nzd_launch_files nzd_boot_files(const struct nzd_boot *boot)
@@ -306,7 +307,8 @@ struct nzd_launch_files nzd_boot_files(const struct nzd_boot *boot)
     return (struct nzd_launch_files){
         .boot = boot->boot,
         .config = boot->config[0] ? boot->config : NULL,
-        .vm_args = boot->vm_args[0] ? boot->vm_args : NULL};
+        .vm_args = boot->vm_args[0] ? boot->vm_args : NULL,
+        .erts = boot->erts[0] ? boot->erts : NULL};
 }
 
 /* Whether the command takes it all: what it does not take is not the fault of

@@ -25,6 +25,7 @@ struct nzd_boot {
     char boot[NZD_OVERLAY_PATH];    /* without ".boot" */
     char config[NZD_OVERLAY_PATH];  /* a sys.config; "": the release's own */
     char vm_args[NZD_OVERLAY_PATH]; /* "": the release's own */
+    char erts[NZD_OVERLAY_PATH];    /* the same; folder of an erlexec */
     char journal[PATH_MAX];         /* the journal's folder, "" where none is */
     char root[NZD_OVERLAY_PATH];    /* of the overlay; "" before it was told */
     struct nzd_digest base;

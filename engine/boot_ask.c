@@ -56,11 +56,14 @@ static void end_texts(struct nzd_boot_answer *answer)
     boot->boot[sizeof boot->boot - 1] = '\0';
     boot->config[sizeof boot->config - 1] = '\0';
     boot->vm_args[sizeof boot->vm_args - 1] = '\0';
+    boot->erts[sizeof boot->erts - 1] = '\0';
     boot->root[sizeof boot->root - 1] = '\0';
     boot->journal[sizeof boot->journal - 1] = '\0';
     launch->boot[sizeof launch->boot - 1] = '\0';
     launch->root[sizeof launch->root - 1] = '\0';
     launch->program[sizeof launch->program - 1] = '\0';
+    launch->emulator[sizeof launch->emulator - 1] = '\0';
+    launch->erts[sizeof launch->erts - 1] = '\0';
 }
 
 /* The parent will go by it. */
@@ -72,7 +75,8 @@ static bool is_sane(const struct nzd_boot_answer *answer)
         return true;
     return boot->boot[0] == '/' && launch->boot[0] == '/' &&
            (unsigned)launch->kind < NZD_LAUNCH_KINDS &&
-           (!boot->config[0] || strchr(boot->config, '.'));
+           (!boot->config[0] || strchr(boot->config, '.')) &&
+           (!boot->erts[0] || boot->erts[0] == '/');
 }
 
 static void say_why(const struct nzd_bounded_end *end, char *why, size_t size)

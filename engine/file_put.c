@@ -8,6 +8,11 @@
 const char *const nzd_file_put_names[NZD_FILE_PUT_NAMES] = {
     NZD_FILE_BOOT, NZD_FILE_RUNTIME, NZD_FILE_SYS_CONFIG, NZD_FILE_VM_ARGS};
 
+static bool is_version(const char *name)
+{
+    return strcmp(name, NZD_FILE_ERTS) == 0;
+}
+
 struct putting {
     struct nzd_inventory *to;
     const struct nzd_inventory *own;
@@ -211,6 +216,46 @@ static int put_priv(struct putting *p, const struct nzd_file_side *side,
     return 0;
 }
 
+/* --- ERTS ---------------------------------------------------------------- */
+
+static int put_version(struct putting *p, const struct nzd_file_side *side)
+{
+    struct nzd_view text;
+    struct nzd_digest own = nzd_digest_of(nzd_view_text(p->own->erts));
+    int code;
+    if (nzd_digest_is_zero(&side->blob)) {
+        p->to->erts = p->own->erts;
+        return nzd_digest_equal(&own, &side->md5) ? 0 : not_now(p, side->name);
+    }
+    code = content(p->journal, &side->blob, &p->to->arena, &text, p->err);
+    if (!code)
+        p->to->erts =
+            nzd_arena_text(&p->to->arena, (const char *)text.data, text.size);
+    if (!code && !p->to->erts)
+        code = nzd_err_memory(p->err);
+    return as_journal(code, side->name, p->err);
+}
+
+/* Before any is put there is none. */
+static int put_running(struct putting *p, const struct nzd_file_side *side)
+{
+    const char *path = side->name + strlen(NZD_FILE_RUNNING);
+    struct nzd_file *file;
+    if (nzd_digest_is_zero(&side->md5))
+        return 0;
+    file = nzd_inventory_add_runtime(p->to);
+    if (!file)
+        return nzd_err_memory(p->err);
+    fill_priv(file, side);
+    file->path = nzd_arena_text(&p->to->arena, path, strlen(path));
+    return file->path ? 0 : nzd_err_memory(p->err);
+}
+
+static bool is_running(const char *name)
+{
+    return strncmp(name, NZD_FILE_RUNNING, strlen(NZD_FILE_RUNNING)) == 0;
+}
+
 /* --- all ----------------------------------------------------------------- */
 
 static bool is_one_of_four(const char *name)
@@ -228,6 +273,10 @@ static int put_one(struct putting *p, const struct nzd_file_side *side)
         return put_spec(p, side, nzd_inventory_app(p->to, app));
     if (is_one_of_four(side->name))
         return put_file(p, side);
+    if (is_version(side->name))
+        return put_version(p, side);
+    if (is_running(side->name))
+        return put_running(p, side);
     return put_priv(p, side, p->to->priv_count, false);
 }
 
@@ -237,6 +286,7 @@ int nzd_file_put_all(struct nzd_inventory *to, const struct nzd_inventory *own,
 {
     struct putting p = {to, own, journal, err};
     int code = 0;
+    to->runtime_count = 0;
     for (uint32_t i = 0; i < set->count && !code; i++)
         code = put_one(&p, &set->items[i]);
     uint32_t sorted = to->priv_count;
@@ -254,7 +304,9 @@ int nzd_file_side_of(const struct nzd_inventory *from, const char *name,
     struct nzd_view view = nzd_view_of(NULL, 0);
     memset(out, 0, sizeof *out);
     out->name = name;
-    if (!is_script(name)) {
+    if (is_version(name)) {
+        view = nzd_view_text(from->erts);
+    } else if (!is_script(name)) {
         view = *text_of(&all, name);
     } else if (from->boot_script) {
         nzd_etf_version(&script);

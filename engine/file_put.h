@@ -14,7 +14,8 @@
 /*
  * `own` holds the base's own files, which a side without content stands for.
  * A specification is put where its application is there, and its version with
- * it. A boot script gives the release its name and version. NZD_EREFUSED: a
+ * it. A boot script gives the release its name and version. Of ERTS the
+ * inventory has then what the set has, and no other file. NZD_EREFUSED: a
  * side is the base's own but the base has another one now; NZD_EJOURNAL: a
  * content is not what its name says. The inventory is sorted afterwards.
  */
@@ -28,15 +29,15 @@ int nzd_file_term(struct nzd_journal *journal, const struct nzd_digest *blob,
                   struct nzd_err *err);
 
 /*
- * The side that an inventory has of /boot, /sys.config, /vm.args or
- * /runtime.exs; its content is appended to `bytes` (may be NULL), and blob and
+ * The side that an inventory has of /boot, /sys.config, /vm.args, /runtime.exs
+ * or /erts; its content is appended to `bytes` (may be NULL), and blob and
  * md5 are its digest. md5 zero: it has none.
  */
 int nzd_file_side_of(const struct nzd_inventory *from, const char *name,
                      struct nzd_buf *bytes, struct nzd_file_side *out,
                      struct nzd_err *err);
 
-/* All four, in the order of their names. */
+/* The first four, in the order of their names. */
 #define NZD_FILE_PUT_NAMES 4
 extern const char *const nzd_file_put_names[NZD_FILE_PUT_NAMES];
 

@@ -1,36 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "file_rows.h"
+#include "file_rows_internal.h"
 
 #include "../journal/file_row.h"
 #include "../staging/script.h"
-#include "file_put.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/*
- * Of each file: what is in force, what the node has before and after, and what
- * the base has. A row is due where before and after differ, or where what is
- * in force is not what the node will have.
- */
-struct making {
-    struct nzd_transaction *t;
-    struct nzd_file_set in_force;
-    struct nzd_file_set of_base; /* what the base has of them */
-    struct nzd_file_set done;    /* by their names: they have their row, or
-                                    need none */
-    bool runs;                   /* the node has what is in force */
-    bool restarts;               /* into the new side */
-    struct nzd_buf scratch;
-    struct nzd_err *err;
-};
-
-struct sides {
-    const char *name;
-    const char *app;
-    const struct nzd_file_side *in_force; /* NULL: what the base has */
-    struct nzd_file_side base, before, after;
-};
 
 bool nzd_file_rows_restarts(const struct nzd_plan *plan)
 {
@@ -81,7 +56,7 @@ static int append(struct making *m, const struct sides *sides)
                : nzd_err_memory(m->err);
 }
 
-static int add_row(struct making *m, const struct sides *sides)
+int nzd_file_rows_put(struct making *m, const struct sides *sides)
 {
     const struct nzd_file_side named = {.name = sides->name};
     const struct nzd_file_side *in_force =
@@ -136,7 +111,7 @@ static int add_spec(struct making *m, const char *app,
     /* One that nobody could read is none of ours. */
     bool known = !nzd_digest_is_zero(&sides.before.md5) || !old;
     if (!code && known)
-        code = add_row(m, &sides);
+        code = nzd_file_rows_put(m, &sides);
     nzd_buf_clear(&name);
     return code;
 }
@@ -234,7 +209,7 @@ static int add_setting(struct making *m, const char *name)
     memset(&sides.base.blob, 0, sizeof sides.base.blob);
     sides.before = sides.in_force && m->runs ? *sides.in_force : sides.base;
     settle_after(&sides);
-    return is_exchanged(m, &sides) ? add_row(m, &sides) : 0;
+    return is_exchanged(m, &sides) ? nzd_file_rows_put(m, &sides) : 0;
 }
 
 static int add_settings(struct making *m)
@@ -298,7 +273,7 @@ static int add_file(struct making *m, const char *name, const char *app,
     if (!same(&sides.after, &sides.base) &&
         new &&nzd_digest_is_zero(&sides.after.blob))
         return too_large(m, new);
-    return add_row(m, &sides);
+    return nzd_file_rows_put(m, &sides);
 }
 
 /* The application is there, and not only named. */
@@ -381,7 +356,7 @@ static int restate(struct making *m)
         sides.app = spec                                        ? spec
                     : nzd_file_rows_priv(live->name, app, path) ? app
                                                                 : "";
-        code = add_row(m, &sides);
+        code = nzd_file_rows_put(m, &sides);
     }
     return code;
 }
@@ -399,6 +374,8 @@ int nzd_file_rows_add(struct nzd_transaction *t, struct nzd_err *err)
     if (!code)
         code = add_settings(&m);
     if (!code)
+        code = nzd_file_rows_add_erts(&m);
+    if (!code)
         code = add_priv(&m);
     if (!code)
         code = restate(&m);
@@ -411,6 +388,17 @@ int nzd_file_rows_add(struct nzd_transaction *t, struct nzd_err *err)
 
 /* --- blobs --------------------------------------------------------------- */
 
+static int read_spooled(const struct nzd_question *q,
+                        const struct nzd_file *file, struct nzd_buf *bytes,
+                        struct nzd_err *err)
+{
+    if (!file->spooled)
+        return 0;
+    int code = nzd_spool_read(q->spool, file->spool_offset, file->size,
+                              &file->content, bytes, err);
+    return code ? code : 1;
+}
+
 static int read_priv(const struct nzd_question *q, const char *name,
                      struct nzd_buf *bytes, struct nzd_err *err)
 {
@@ -418,23 +406,23 @@ static int read_priv(const struct nzd_question *q, const char *name,
     const struct nzd_file *file = nzd_file_rows_priv(name, app, path)
                                       ? nzd_inventory_priv(&q->new, app, path)
                                       : NULL;
-    if (!file || !file->spooled)
-        return 0;
-    int code = nzd_spool_read(q->spool, file->spool_offset, file->size,
-                              &file->content, bytes, err);
-    return code ? code : 1;
+    return file ? read_spooled(q, file, bytes, err) : 0;
 }
 
 static int read_setting(const struct nzd_question *q, const char *name,
                         struct nzd_buf *bytes, struct nzd_err *err)
 {
     struct nzd_file_side side;
-    for (size_t i = 0; i < NZD_FILE_PUT_NAMES; i++)
-        if (strcmp(name, nzd_file_put_names[i]) == 0) {
-            int code = nzd_file_side_of(&q->new, name, bytes, &side, err);
-            return code ? code : 1;
-        }
-    return read_priv(q, name, bytes, err);
+    bool known = strcmp(name, NZD_FILE_ERTS) == 0;
+    for (size_t i = 0; i < NZD_FILE_PUT_NAMES && !known; i++)
+        known = strcmp(name, nzd_file_put_names[i]) == 0;
+    if (known) {
+        int code = nzd_file_side_of(&q->new, name, bytes, &side, err);
+        return code ? code : 1;
+    }
+    const struct nzd_file *file = nzd_file_rows_running(&q->new, name);
+    return file ? read_spooled(q, file, bytes, err)
+                : read_priv(q, name, bytes, err);
 }
 
 int nzd_file_rows_bytes(const struct nzd_transaction *t,

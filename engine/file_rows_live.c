@@ -18,6 +18,7 @@ static int know_own(struct nzd_question *q, struct nzd_err *err)
     q->own.modules = NULL;
     q->own.apps = NULL;
     q->own.module_count = q->own.app_count = 0;
+    q->own.erts = q->base.erts;
     q->own.priv = nzd_arena_alloc(&q->old.arena, size + 1);
     if (!q->own.priv)
         return nzd_err_memory(err);
@@ -33,9 +34,12 @@ int nzd_file_rows_live(struct nzd_question *q, struct nzd_journal *journal,
     int code = know_own(q, err);
     if (code || !journal || !nzd_question_runs_in_force(q, journal))
         return code;
+    const char *runs = q->old.erts;
     code = nzd_file_set_read(journal, &q->base.identity, &in_force, NULL, err);
     if (!code)
         code = nzd_file_put_all(&q->old, &q->own, journal, &in_force, err);
+    /* It keeps its emulator where it was restarted in place. */
+    q->old.erts = runs;
     nzd_file_set_clear(&in_force);
     return code;
 }

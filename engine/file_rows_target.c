@@ -18,6 +18,7 @@ int nzd_file_rows_keep(struct nzd_question *q, struct nzd_err *err)
     new->release = old->release;
     new->version = old->version;
     new->erts = old->erts;
+    memcpy(new->machine, old->machine, sizeof new->machine);
     new->boot_script = old->boot_script;
     new->sys_config = old->sys_config;
     new->sys_config_text = old->sys_config_text;

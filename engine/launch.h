@@ -16,6 +16,9 @@
  *                   console_boot and daemon_boot, RELX_CONFIG_PATH and
  *                   VMARGS_PATH
  *
+ * An ERTS of the generation's own is started around all of them
+ * (launch_erts.h).
+ *
  * A flag for all VMs (ERL_AFLAGS) is no way: the scripts start helpers, too.
  */
 
@@ -42,6 +45,8 @@ struct nzd_launch_files {
     const char *boot;    /* absolute, without ".boot" */
     const char *config;  /* absolute, ".../sys.config"; NULL: the release's */
     const char *vm_args; /* absolute; NULL: the release's */
+    const char *erts; /* folder of another erlexec, absolute; NULL: the base's
+                         is started */
 };
 
 /* What nzd_launch_instead() may change of the environment; NZD_... is what the
@@ -50,7 +55,8 @@ struct nzd_launch_files {
     "ERL_ZFLAGS", "RELEASE_BOOT_SCRIPT", "NZD_RELEASE_BOOT_SCRIPT",            \
         "RELEASE_SYS_CONFIG", "NZD_RELEASE_SYS_CONFIG", "RELEASE_VM_ARGS",     \
         "NZD_RELEASE_VM_ARGS", "RELX_CONFIG_PATH", "NZD_RELX_CONFIG_PATH",     \
-        "VMARGS_PATH", "NZD_VMARGS_PATH"
+        "VMARGS_PATH", "NZD_VMARGS_PATH", "BINDIR", "NZD_BINDIR", "ROOTDIR",   \
+        "EMU", "PROGNAME", "NZD_BASE_ERTS", "NZD_START"
 
 /*
  * Takes back what an earlier one changed, and a VM that it started has handed

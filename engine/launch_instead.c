@@ -2,6 +2,7 @@
 #include "launch.h"
 
 #include "host.h"
+#include "launch_erts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,7 @@ void nzd_launch_forget(void)
     forget("RELX_CONFIG_PATH");
     forget("VMARGS_PATH");
     forget_foreground_flags();
+    nzd_launch_forget_erts();
 }
 
 /* --- erl and erlexec ----------------------------------------------------- */
@@ -419,6 +421,9 @@ int nzd_launch_instead(const struct nzd_launch *launch, char *const argv[],
                          .err = err};
     *out = NULL;
     int code = ways[launch->kind](&in);
+    if (!code && files->erts)
+        code = nzd_launch_with_erts(launch, files->erts, arena, in.argv,
+                                    &in.argv, err);
     if (!code)
         *out = (char **)(uintptr_t)in.argv;
     return code;

@@ -129,6 +129,7 @@ struct nzd_base {
     char boot_file[1024]; /* "": none was found */
     char name[128];
     char version[128];
+    char erts[32]; /* its own, whichever one runs */
 };
 int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
                   struct nzd_inventory *out, struct nzd_base *base,

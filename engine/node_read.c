@@ -349,15 +349,23 @@ static void name_base(const struct nzd_hello *hello,
              read ? version : hello->script_version);
 }
 
-static int identify(const struct nzd_hello *hello, const struct nzd_term *files,
-                    const struct nzd_base *base, struct nzd_digest *out,
-                    struct nzd_err *err)
+/* An overlay's emulator runs for the same machine in its place. */
+static void name_erts(const struct nzd_hello *hello,
+                      const struct nzd_term *files, struct nzd_base *base)
+{
+    copy_text(base->erts, sizeof base->erts, nzd_term_get(files, "erts"));
+    if (!base->erts[0])
+        snprintf(base->erts, sizeof base->erts, "%s", hello->erts);
+}
+
+static int identify(const struct nzd_term *files, const struct nzd_base *base,
+                    struct nzd_digest *out, struct nzd_err *err)
 {
     struct nzd_base_parts parts = {
         .name = base->name,
         .version = base->version,
         .script = bytes_of(files, "boot"),
-        .erts = hello->erts,
+        .erts = base->erts,
         .elf = bytes_of(files, "elf"),
     };
     *out = nzd_base_identity(&parts);
@@ -397,7 +405,9 @@ int nzd_node_base(struct nzd_node *node, const struct nzd_hello *hello,
     out->boot_script = decode_kept(out, nzd_term_get(files, "boot"));
     out->is_release = out->boot_script != NULL;
     name_base(hello, out, base);
-    code = identify(hello, files, base, &base->identity, err);
+    name_erts(hello, files, base);
+    nzd_elf_machine(bytes_of(files, "elf"), out->machine);
+    code = identify(files, base, &base->identity, err);
     copy_text(base->path, sizeof base->path, nzd_term_get(files, "root"));
     copy_text(base->boot_file, sizeof base->boot_file,
               nzd_term_get(files, "boot_path"));

@@ -93,6 +93,8 @@ static int lay_out(struct nzd_laying *all)
     if (!code)
         code = nzd_overlay_lay_config(all);
     if (!code)
+        code = nzd_overlay_lay_erts(all);
+    if (!code)
         code = nzd_overlay_lay_boot(all);
     nzd_point("an overlay beside its place");
     if (!code && put_in_place(fresh, folder) != 0)
@@ -115,6 +117,22 @@ static void name_native(struct nzd_journal *journal, struct nzd_overlay *out)
         snprintf(out->native, sizeof out->native, "%s/native/%s/", real, uuid);
     if (size < 0 || (size_t)size >= sizeof out->native)
         out->native[0] = '\0';
+}
+
+int nzd_overlay_make_erts(struct nzd_journal *journal, const char *version,
+                          const struct nzd_overlay_program *programs,
+                          uint32_t count, char folder[NZD_OVERLAY_PATH],
+                          struct nzd_err *err)
+{
+    struct nzd_overlay out = {.folder_count = 0};
+    struct nzd_laying all = {.journal = journal, .out = &out, .err = err};
+    all.plan.programs = (struct nzd_overlay_program *)(uintptr_t)programs;
+    all.plan.program_count = count;
+    name_native(journal, &out);
+    int code = nzd_overlay_lay_programs(&all, version);
+    if (!code)
+        snprintf(folder, NZD_OVERLAY_PATH, "%s", out.erts);
+    return code;
 }
 
 bool nzd_overlay_has_base(const struct nzd_laying *all)
@@ -234,8 +252,24 @@ int nzd_overlay_set_current(const struct nzd_overlay *overlay,
 
 /* --- what is no longer used ---------------------------------------------- */
 
+/* The ERTS of this name is that of the generation, whose overlay says so. */
+static bool runs_on(const char *overlays, const char *generation,
+                    const char *name)
+{
+    char path[NZD_OVERLAY_PATH + 40], target[PATH_MAX], part[300];
+    snprintf(path, sizeof path, "%s%s/erts", overlays, generation);
+    ssize_t size =
+        generation[0] ? readlink(path, target, sizeof target - 1) : -1;
+    if (size < 0)
+        return false;
+    target[size] = '\0';
+    snprintf(part, sizeof part, "/%s/", name);
+    return strstr(target, part) != NULL;
+}
+
 /* Everything in the folder but what is of these generations. */
-static void sweep(const char *root, const char *keep, const char *current)
+static void sweep(const char *root, const char *overlays, const char *keep,
+                  const char *current)
 {
     char path[NZD_OVERLAY_PATH + 300];
     DIR *folder = root[0] ? opendir(root) : NULL;
@@ -243,7 +277,8 @@ static void sweep(const char *root, const char *keep, const char *current)
     while (folder && (entry = readdir(folder))) {
         const char *name = entry->d_name;
         if (name[0] == '.' || !strcmp(name, keep) || !strcmp(name, current) ||
-            !strcmp(name, "current") || !strcmp(name, "booted"))
+            !strcmp(name, "current") || !strcmp(name, "booted") ||
+            runs_on(overlays, keep, name) || runs_on(overlays, current, name))
             continue;
         snprintf(path, sizeof path, "%s%s", root, name);
         nzd_overlay_remove(path);
@@ -281,8 +316,8 @@ void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation)
     snprintf(path, sizeof path, "%scurrent", overlay->root);
     if (readlink(path, current, sizeof current - 1) < 0)
         current[0] = '\0';
-    sweep(overlay->root, keep, current);
-    sweep(overlay->native, keep, current);
+    sweep(overlay->root, overlay->root, keep, current);
+    sweep(overlay->native, overlay->root, keep, current);
     if (overlay->native[0])
         sweep_others(overlay->native);
 }

@@ -21,6 +21,8 @@
  *     base                               the path of the base's boot script
  *     sys.config  vm.args  runtime.exs   the generation's, else links to those
  *                                        of the base that has them
+ *     erts                               a link to the ERTS, where it has one
+ *                                        of its own
  *   /run/nzd/overlay/UUID/current        a link to the last N that a VM was
  *                                        told to boot
  *   /run/nzd/overlay/UUID/booted         "N PID START": what nzd boot has
@@ -34,6 +36,10 @@
  *                                        so that nothing in it can be. Each is
  *                                        compared whenever it is laid out, so
  *                                        a cut leaves nothing false behind.
+ *   DATA/native/UUID/vm-DIGEST/erts-13.2/bin/beam.smp
+ *                                        an ERTS, the same. By its content:
+ *                                        one generation after the other runs
+ *                                        on it, and it is large.
  *
  * Whoever starts a VM names what it boots by `current`: a boot script and a
  * sys.config that are read again, by init:restart/0 or a VM that this one
@@ -68,9 +74,10 @@ struct nzd_overlay {
     char folder[NZD_OVERLAY_PATH]; /* root and N; "": nothing differs */
     struct nzd_overlay_folder *folders;
     uint32_t folder_count;
-    bool has_boot;   /* start.boot is there */
-    bool has_config; /* sys.config is not the base's */
-    bool has_args;   /* vm.args is not the base's */
+    bool has_boot;               /* start.boot is there */
+    bool has_config;             /* sys.config is not the base's */
+    bool has_args;               /* vm.args is not the base's */
+    char erts[NZD_OVERLAY_PATH]; /* ".../erts-13.2/bin"; "": the base's */
 };
 
 /*
@@ -85,6 +92,20 @@ int nzd_overlay_make(struct nzd_journal *journal,
                      const struct nzd_overlay_base *base, uint64_t generation,
                      struct nzd_overlay *out, struct nzd_err *err);
 void nzd_overlay_clear(struct nzd_overlay *overlay);
+
+/* A file of an ERTS. */
+struct nzd_overlay_program {
+    const char *path; /* below erts-VSN: "bin/beam.smp" */
+    struct nzd_digest blob;
+};
+
+/* Lays an ERTS out alone, to be tried before any overlay names it; `folder` is
+ * that of its programs then. Sorted by path. Fails as above. Where nothing
+ * comes to name it, the next sweep removes it. */
+int nzd_overlay_make_erts(struct nzd_journal *journal, const char *version,
+                          const struct nzd_overlay_program *programs,
+                          uint32_t count, char folder[NZD_OVERLAY_PATH],
+                          struct nzd_err *err);
 
 /* Has `current` name its folder, or nothing: at one instant. */
 int nzd_overlay_set_current(const struct nzd_overlay *overlay,

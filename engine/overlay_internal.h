@@ -64,6 +64,13 @@ int nzd_overlay_lay_priv(struct nzd_laying *all, uint32_t index,
  * its path below the overlay; `path` where it is then. */
 int nzd_overlay_put_native(struct nzd_laying *all, const char *within,
                            struct nzd_view bytes, char path[PATH_MAX]);
+/* The same of a file by its whole path, which is not a generation's own. */
+int nzd_overlay_put_program(struct nzd_laying *all, const char *path,
+                            struct nzd_view bytes);
+/* erts, and where it leads; nothing where the base's is to run. */
+int nzd_overlay_lay_erts(struct nzd_laying *all);
+/* plan.programs as the ERTS of this version: out->erts. */
+int nzd_overlay_lay_programs(struct nzd_laying *all, const char *version);
 /* start.boot and base; nothing where no script is known. */
 int nzd_overlay_lay_boot(struct nzd_laying *all);
 /* sys.config, vm.args and runtime.exs. */

@@ -81,5 +81,11 @@ int nzd_overlay_put_native(struct nzd_laying *all, const char *within,
     if (!all->out->native[0] || size < 0 || size >= PATH_MAX)
         return nzd_err_set(all->err, NZD_EINTERNAL,
                            "overlay: there is no folder for %.200s", within);
+    return nzd_overlay_put_program(all, path, bytes);
+}
+
+int nzd_overlay_put_program(struct nzd_laying *all, const char *path,
+                            struct nzd_view bytes)
+{
     return is_there(path, bytes) ? 0 : replace(path, bytes, all->err);
 }

@@ -91,13 +91,37 @@ static int note_priv(struct planning *p, const char *name,
     return file->app && file->path ? 0 : nzd_err_memory(p->err);
 }
 
+/* One that is removed has no content. */
+static int note_program(struct planning *p, const char *path,
+                        const struct nzd_live_row *row)
+{
+    struct nzd_overlay_plan *plan = p->plan;
+    if (!path[0] || !is_plain(path))
+        return nzd_err_set(p->err, NZD_EJOURNAL, "%.200s is no file of ERTS",
+                           row->module);
+    if (nzd_digest_is_zero(&row->blob))
+        return 0;
+    void *programs =
+        nzd_overlay_plan_grow(plan->programs, plan->program_count,
+                              &plan->program_capacity, sizeof *plan->programs);
+    if (!programs)
+        return nzd_err_memory(p->err);
+    plan->programs = programs;
+    struct nzd_overlay_program *program = &plan->programs[plan->program_count];
+    program->path = keep(p, path, strlen(path));
+    program->blob = row->blob;
+    plan->program_count++;
+    return program->path ? 0 : nzd_err_memory(p->err);
+}
+
 static int note_text(struct planning *p, const struct nzd_live_row *row)
 {
     static const char *const names[NZD_OVERLAY_TEXTS] = {
         [NZD_OVERLAY_SCRIPT] = "/boot",
         [NZD_OVERLAY_SYS_CONFIG] = "/sys.config",
         [NZD_OVERLAY_VM_ARGS] = "/vm.args",
-        [NZD_OVERLAY_RUNTIME] = "/runtime.exs"};
+        [NZD_OVERLAY_RUNTIME] = "/runtime.exs",
+        [NZD_OVERLAY_ERTS] = "/erts"};
     for (int i = 0; i < NZD_OVERLAY_TEXTS; i++)
         if (strcmp(row->module, names[i]) == 0) {
             p->plan->texts[i] =
@@ -115,6 +139,9 @@ static int note_file(void *context, const struct nzd_live_row *row)
     p->plan->differs = true;
     if (name)
         return note_app(p, name, row);
+    name = behind(row->module, NZD_FILE_RUNNING);
+    if (name)
+        return note_program(p, name, row);
     name = behind(row->module, PRIV);
     return name ? note_priv(p, name, row) : note_text(p, row);
 }
@@ -291,6 +318,7 @@ void nzd_overlay_plan_clear(struct nzd_overlay_plan *plan)
 {
     free(plan->modules);
     free(plan->files);
+    free(plan->programs);
     free(plan->places);
     free(plan->apps);
     nzd_arena_clear(&plan->arena);

@@ -48,9 +48,10 @@ enum nzd_overlay_text {
     NZD_OVERLAY_SCRIPT,
     NZD_OVERLAY_SYS_CONFIG,
     NZD_OVERLAY_VM_ARGS,
-    NZD_OVERLAY_RUNTIME
+    NZD_OVERLAY_RUNTIME,
+    NZD_OVERLAY_ERTS /* its version */
 };
-#define NZD_OVERLAY_TEXTS 4
+#define NZD_OVERLAY_TEXTS 5
 
 struct nzd_overlay_own {
     bool differs;           /* from the base's */
@@ -66,6 +67,9 @@ struct nzd_overlay_plan {
     struct nzd_overlay_file *files;
     uint32_t file_count;
     uint32_t file_capacity;
+    struct nzd_overlay_program *programs; /* in the order of their paths */
+    uint32_t program_count;
+    uint32_t program_capacity;
     struct nzd_overlay_place *places;
     uint32_t place_count;
     uint32_t place_capacity;

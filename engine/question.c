@@ -190,6 +190,8 @@ static int forget_removed(void *context, const struct nzd_live_row *row)
 int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
                       struct nzd_err *err)
 {
+    if (strcmp(q->new.erts, q->own.erts) == 0)
+        q->new.erts_lack = "";
     int code = nzd_plan_diff(&q->old, &q->new, &q->plan, err);
     q->planned = code == 0;
     if (!code)

@@ -115,6 +115,10 @@ static void add_files(struct nzd_digester *digester,
         add_name(digester, new->priv[i].path);
         add_digest(digester, &new->priv[i].md5);
     }
+    for (uint32_t i = 0; i < new->runtime_count; i++) {
+        add_name(digester, new->runtime[i].path);
+        add_digest(digester, &new->runtime[i].content);
+    }
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const struct nzd_digest digest = nzd_digest_of(texts[i]);
         add_digest(digester, &digest);

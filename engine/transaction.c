@@ -4,6 +4,7 @@
 #include "../journal/attempts.h"
 #include "check.h"
 #include "code_path.h"
+#include "erts_try.h"
 #include "hook.h"
 #include "interrupt.h"
 #include "restarting.h"
@@ -226,6 +227,8 @@ static int prepare(struct nzd_transaction *t, struct nzd_err *err)
     int code = nzd_snapshot_rows(t, err);
     if (!code)
         code = t->way ? nzd_snapshot_store(t, err) : prepare_code(t, err);
+    if (!code)
+        code = nzd_erts_try(t, err);
     if (code)
         return code;
     uint64_t took = nzd_clock_us() - begin_us;

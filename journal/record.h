@@ -132,7 +132,11 @@ enum nzd_module_change {
 #define NZD_FILE_SYS_CONFIG "/sys.config"  /* the bytes of the file; so do: */
 #define NZD_FILE_VM_ARGS    "/vm.args"     /* all that follow */
 #define NZD_FILE_RUNTIME    "/runtime.exs" /* of a Mix release */
-#define NZD_FILE_PRIV       "/priv/" /* + counter/static/app.js: of lib/APP/priv */
+#define NZD_FILE_ERTS       "/erts"        /* the version that runs: 13.2 */
+#define NZD_FILE_RUNNING                                                       \
+    "/erts/"                   /* + bin/beam.smp: of erts-VSN; what the        \
+                                  base has of it is no row's concern */
+#define NZD_FILE_PRIV "/priv/" /* + counter/static/app.js: of lib/APP/priv */
 
 /*
  * One module of a transaction, or one file of the release. A zero md5: no such

@@ -116,14 +116,33 @@ bool settings_is_secret(const char *text)
 
 /* --- ERTS, release --- */
 
+static bool is_other_machine(const struct nzd_inventory *old,
+                             const struct nzd_inventory *new)
+{
+    static const uint8_t unknown[NZD_ELF_MACHINE];
+    size_t size = sizeof(unknown);
+
+    return memcmp(old->machine, unknown, size) != 0 &&
+           memcmp(new->machine, unknown, size) != 0 &&
+           memcmp(old->machine, new->machine, size) != 0;
+}
+
+/* One that a full release brings along is started in place of the base's. */
 static void compare_erts(struct settings_compare *compare)
 {
     const char *old = compare->old->erts;
     const char *new = compare->new->erts;
+    const char *flaw = compare->new->erts_lack;
 
-    if (strcmp(old, new) != 0 && *old && *new)
-        settings_say(compare, NZD_NEED_BASE, "erts", old, new,
-                     "releases/start_erl.data");
+    if (strcmp(old, new) == 0 || !*old || !*new)
+        return;
+    if (!*flaw && is_other_machine(compare->old, compare->new))
+        flaw = "the emulator is one for another machine";
+    if (*flaw || !compare->both)
+        settings_say(compare, NZD_NEED_BASE, "erts", old, new, flaw);
+    else
+        settings_say(compare, NZD_NEED_START, "erts", old, new,
+                     "emulator and programs");
     settings_end(compare, "erts");
 }
 

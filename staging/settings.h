@@ -16,13 +16,14 @@
 /*
  * What a change needs of the node to be in force. An overlay carries what a
  * boot of the VM reads: boot script, applications, sys.config, runtime.exs,
- * vm.args, priv; it cannot carry what stands before that.
+ * vm.args, priv, and an ERTS that the bundle holds; it cannot carry what stands
+ * before that.
  */
 enum nzd_need {
     NZD_NEED_SWITCH,  /* in the node: everything below restart-vm */
     NZD_NEED_RESTART, /* another boot of the VM: init:restart/0 is enough */
-    NZD_NEED_START,   /* another process of the system: vm.args */
-    NZD_NEED_BASE     /* another base: ERTS, env.sh, the emulator's modules */
+    NZD_NEED_START,   /* another process of the system: vm.args, ERTS */
+    NZD_NEED_BASE     /* another base: env.sh, the emulator's modules */
 };
 /* "switch", "restart", "start", "base". */
 const char *nzd_need_name(enum nzd_need need);

@@ -330,6 +330,7 @@ static void counts_settings_in(void **state)
     make_releases(fixture);
     fixture->old.erts = "13.1";
     fixture->new.erts = "13.2";
+    fixture->new.erts_lack = "releases/start_erl.data";
     make_plan(fixture);
     expect_steps(fixture, "");
     expect_evidence(fixture, "erts", "releases/start_erl.data");
@@ -486,6 +487,7 @@ static void a_restart_leaves_nobody_in_flight(void **state)
     expect_gaps(fixture, "");
     /* Of another base nothing of this is known. */
     fixture->new.erts = "13.2";
+    fixture->new.erts_lack = "releases/start_erl.data";
     fixture->old.erts = "13.1";
     make_plan(fixture);
     expect_gaps(fixture, "same>text:bye/0 http>text:bye/0?");

@@ -252,7 +252,15 @@ static void sees_another_erts(void **state)
     struct fixture *fixture = *state;
 
     fixture->new.erts = "13.2";
+    fixture->new.erts_lack = "releases/start_erl.data";
     expect_line(fixture, "erts|13.1.5|13.2|releases/start_erl.data");
+    fixture->new.erts_lack = "";
+    expect_line(fixture, "erts|13.1.5|13.2|emulator and programs");
+    fixture->old.machine[0] = 2;
+    expect_line(fixture, "erts|13.1.5|13.2|emulator and programs");
+    fixture->new.machine[0] = 1;
+    expect_line(fixture, "erts|13.1.5|13.2|the emulator is one for another "
+                         "machine");
 }
 
 static void sees_keys_of_an_application(void **state)
@@ -625,6 +633,12 @@ static void some_need_another_base(void **state)
     expect_need(fixture, NZD_NEED_BASE);
     fixture->new.env_script = fixture->old.env_script;
     fixture->new.erts = "13.2";
+    fixture->new.erts_lack = "releases/start_erl.data";
+    expect_need(fixture, NZD_NEED_BASE);
+    fixture->new.erts_lack = "";
+    expect_need(fixture, NZD_NEED_START);
+    memcpy(fixture->old.machine, "\2\1\76\0", 4);
+    memcpy(fixture->new.machine, "\1\1\50\0", 4);
     expect_need(fixture, NZD_NEED_BASE);
     fixture->new.erts = fixture->old.erts;
     fixture->new.release = "meter";

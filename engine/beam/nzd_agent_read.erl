@@ -288,6 +288,7 @@ base_files() ->
     #{
         boot => nzd_agent_text:read(Boot),
         elf => emulator(),
+        erts => base_erts(),
         boot_path => path_text(Boot),
         root => path_text(Root),
         version => nzd_agent_text:printed(Version),
@@ -316,6 +317,18 @@ emulator() ->
                 _ -> <<>>
             end;
         {error, _} ->
+            <<>>
+    end.
+
+%% nzd boot has put another emulator in the place of the base's: "13.1.5 BINDIR".
+base_erts() ->
+    case string:split(os:getenv("NZD_BASE_ERTS", ""), " ") of
+        [Version, Folder] ->
+            case os:getenv("BINDIR") of
+                Folder -> nzd_agent_text:text(Version);
+                _ -> <<>>
+            end;
+        _ ->
             <<>>
     end.
 
