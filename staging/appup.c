@@ -25,8 +25,7 @@ static void translate(const char *pattern, struct nzd_buf *out)
     static const struct {
         char letter;
         const char *is;
-    } classes[] = {
-        {'d', "[0-9]"}, {'w', "[[:alnum:]_]"}, {'s', "[[:space:]]"}};
+    } classes[] = {{'d', "[0-9]"}, {'w', "[[:alnum:]_]"}, {'s', "[[:space:]]"}};
 
     nzd_buf_text(out, "^(");
     for (; *pattern; pattern++) {
@@ -85,9 +84,9 @@ static bool is_for(const struct nzd_term *from, const char *version)
 {
     struct nzd_arena scratch = {0};
     const char *text = nzd_term_text(from, &scratch);
-    bool found = text && (from->kind == NZD_TERM_BINARY
-                              ? matches(text, version)
-                              : strcmp(text, version) == 0);
+    bool found =
+        text && (from->kind == NZD_TERM_BINARY ? matches(text, version)
+                                               : strcmp(text, version) == 0);
 
     nzd_arena_clear(&scratch);
     return found;
@@ -115,18 +114,12 @@ const struct nzd_term *nzd_appup_find(const struct nzd_term *appup,
 
 /* What nzd does anyway, or does in a way of its own. */
 static const char *const done[] = {
-    "update",
-    "load_module",
-    "add_module",
-    "delete_module",
-    "add_application",
-    "remove_application",
-    "load_object_code",
-    "load",
-    "remove",
-    "purge",
-    "suspend",
-    "resume",
+    "update",           "load_module",
+    "add_module",       "delete_module",
+    "add_application",  "remove_application",
+    "load_object_code", "load",
+    "remove",           "purge",
+    "suspend",          "resume",
     "code_change",
 };
 

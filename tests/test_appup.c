@@ -72,8 +72,8 @@ static void the_version_is_found(void **state)
 
 static void what_is_no_appup_is_told(void **state)
 {
-    static const char *const others[] = {
-        "[].", "{\"1\", []}.", "{1, [], []}.", "{\"1\", [], none}.", "up."};
+    static const char *const others[] = {"[].", "{\"1\", []}.", "{1, [], []}.",
+                                         "{\"1\", [], none}.", "up."};
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_false(nzd_appup_is(parse(fixture, others[i])));
@@ -200,7 +200,7 @@ static int read_bundle(struct fixture *fixture, const char *appup)
     struct nzd_release_options options = {.known = NULL};
     tree_open(&tree);
     tree_text(&tree, "counter-0.2.0/ebin/counter.app",
-               "{application, counter, [{vsn, \"0.2.0\"}]}.\n");
+              "{application, counter, [{vsn, \"0.2.0\"}]}.\n");
     tree_text(&tree, "counter-0.2.0/ebin/counter.appup", appup);
     int code = nzd_source_open(tree.root, &source, &fixture->err);
     if (!code)
@@ -226,12 +226,9 @@ static void a_damaged_one_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in(the_version_is_found),
-        in(what_is_no_appup_is_told),
-        in(what_nzd_does_raises_nothing),
-        in(what_it_cannot_is_a_reason),
-        in(extra_is_found_in_each_form),
-        in(extra_of_the_way_down),
+        in(the_version_is_found),         in(what_is_no_appup_is_told),
+        in(what_nzd_does_raises_nothing), in(what_it_cannot_is_a_reason),
+        in(extra_is_found_in_each_form),  in(extra_of_the_way_down),
         in(a_damaged_one_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
