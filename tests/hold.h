@@ -20,16 +20,20 @@ void hold_continue(struct harness_job *job);
 
 /* The number of the journal's last transaction; 0: there is none. */
 unsigned claim_last(struct sweep *sweep);
+/* The number of the one before that which the operation is about. */
+unsigned claim_before(struct sweep *sweep, const struct operation *operation);
 /* The state of that one: "committed", or "none". */
 const char *claim_state(struct sweep *sweep, unsigned id);
 
 /*
  * What the run says by its exit status is what the journal says of the
- * transaction behind `last`: 0 committed, 6 rolled back, 10 open, 4 and 5 not
- * begun; and it said why, and came to its end within the limit. A run that is
- * not true fails the test and names `after`.
+ * transaction behind `last`: 0 committed or on trial, 6 rolled back, 10 open, 4
+ * and 5 not begun, or on trial as it was before; and it said why, and came to
+ * its end within the limit. A run that is not true fails the test and names
+ * `after`.
  */
-void claim_check(struct sweep *sweep, unsigned last, struct harness_run run,
-                 int limit_ms, const char *after);
+void claim_check(struct sweep *sweep, const struct operation *operation,
+                 unsigned last, struct harness_run run, int limit_ms,
+                 const char *after);
 
 #endif

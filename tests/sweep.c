@@ -28,6 +28,11 @@ const struct operation sweep_failing = {
     "failing apply", "0.2.0", {"apply"}, "0.3.0", 6};
 const struct operation sweep_recover = {
     "recover", NULL, {"recover", "--wait", "20s"}, NULL, 0};
+const struct operation sweep_trial = {
+    "apply on trial", BASE, {"apply", "--confirm", "1h"}, "0.2.0", 0};
+const struct operation sweep_confirm = {"confirm", BASE, {"confirm"}, NULL, 0};
+const struct operation sweep_ended = {
+    "rollback of a trial", BASE, {"rollback"}, NULL, 0};
 
 /* --- setting up ---------------------------------------------------------- */
 
@@ -180,7 +185,7 @@ unsigned sweep_count_here(struct sweep *sweep,
 
 unsigned sweep_count(struct sweep *sweep, const struct operation *operation)
 {
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     unsigned count = sweep_count_here(sweep, operation);
     if (count < POINTS_MIN)
         harness_fail("%s passed only %u points", operation->name, count);
@@ -319,10 +324,28 @@ static void expect_next_works(struct sweep *sweep, const char *after,
     expect_exactly(sweep, version, after);
 }
 
+/* By either of its ends, which must be the one that was asked for. */
+static void end_trial(struct sweep *sweep, const char *after)
+{
+    struct harness_run open =
+        harness_nzd(sweep->harness, sweep->node, "confirm", "--dry-run", NULL);
+    if (open.status != 0)
+        return;
+    bool confirms = sweep_choose(sweep, 2);
+    const char *before = sweep_in_force(sweep);
+    must(sweep, after, 0,
+         harness_nzd(sweep->harness, sweep->node,
+                     confirms ? "confirm" : "rollback", "--wait", "20s", NULL));
+    if (strcmp(sweep_in_force(sweep), before) == 0 ? confirms : !confirms)
+        harness_fail("after %s, a trial that was %s has %s in force", after,
+                     confirms ? "confirmed" : "ended", sweep_in_force(sweep));
+}
+
 static void settle(struct sweep *sweep, const char *after)
 {
     sweep->tally->runs++;
     must(sweep, after, 0, sweep_run(sweep, &sweep_recover, 0, NULL));
+    end_trial(sweep, after);
     expect_no_nzd(sweep, after);
 }
 
@@ -393,12 +416,39 @@ void sweep_verify_restarted(struct sweep *sweep, const char *format, ...)
     expect_next_works(sweep, after, version);
 }
 
+/* The agent may have called a recovery that is still at work. */
+static struct harness_run apply(struct sweep *sweep, const char *version)
+{
+    return harness_nzd(sweep->harness, sweep->node, "apply",
+                       bundle_of(sweep, version), "--retry", "--wait", "20s",
+                       NULL);
+}
+
 void sweep_bring_to(struct sweep *sweep, const char *version)
 {
-    /* The agent may have called a recovery that is still at work. */
-    struct harness_run there = harness_nzd(sweep->harness, sweep->node, "apply",
-                                           bundle_of(sweep, version), "--retry",
-                                           "--wait", "20s", NULL);
+    struct harness_run there = apply(sweep, version);
+    if (there.status == 5 && strstr(there.err, " is on trial ")) {
+        struct harness_run ended = harness_nzd(
+            sweep->harness, sweep->node, "rollback", "--wait", "20s", NULL);
+        assert_status(ended, 0);
+        there = apply(sweep, version);
+    }
     assert_status(there, 0);
     expect_exactly(sweep, version, "an apply");
+}
+
+bool sweep_is_of_trial(const struct operation *operation)
+{
+    return strcmp(operation->words[0], "confirm") == 0 ||
+           (strcmp(operation->words[0], "rollback") == 0 &&
+            !operation->words[1]);
+}
+
+void sweep_prepare(struct sweep *sweep, const struct operation *operation)
+{
+    sweep_bring_to(sweep, operation->before);
+    if (!sweep_is_of_trial(operation))
+        return;
+    struct harness_run begun = sweep_run(sweep, &sweep_trial, 0, NULL);
+    assert_status(begun, 0);
 }

@@ -52,6 +52,9 @@ extern const struct operation sweep_apply;    /* 0.1.0 -> 0.2.0 */
 extern const struct operation sweep_rollback; /* 0.2.0 -> 0.1.0 */
 extern const struct operation sweep_failing;  /* 0.2.0 -> 0.3.0 fails, 6 */
 extern const struct operation sweep_recover;  /* waits for the lock */
+extern const struct operation sweep_trial;    /* 0.1.0 -> 0.2.0, on trial */
+extern const struct operation sweep_confirm;  /* of that */
+extern const struct operation sweep_ended;    /* the rollback of that */
 
 /* Its whole command line with the build that has points. */
 const char *const *sweep_argv(struct sweep *sweep,
@@ -77,13 +80,18 @@ unsigned sweep_next(struct sweep *sweep, unsigned count, unsigned sample,
 
 /* Has the node run this version by an apply that must succeed. */
 void sweep_bring_to(struct sweep *sweep, const char *version);
+/* As the operation finds it: the version before it, and 0.2.0 on trial where
+ * it is of a trial: a confirmation, or a rollback that says not where to. */
+void sweep_prepare(struct sweep *sweep, const struct operation *operation);
+bool sweep_is_of_trial(const struct operation *operation);
 /* The version that the journal says is in force. */
 const char *sweep_in_force(struct sweep *sweep);
 /* Whether the node runs exactly this version; waits for it a while. */
 bool sweep_runs_exactly(struct sweep *sweep, const char *version);
 
 /*
- * Counts a run, settles what it left and checks: the node runs exactly the
+ * Counts a run, settles what it left, ends what is on trial then by a
+ * confirmation or a rollback, and checks: the node runs exactly the
  * code that the journal names, by md5 and attributes of every module; the
  * journal is whole; nobody is suspended and no old code stays; no process of
  * nzd is left; the next apply and the next rollback work. What fails names

@@ -20,7 +20,7 @@
 static void kill_at(struct sweep *sweep, const struct operation *operation,
                     unsigned at)
 {
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     struct harness_run killed = sweep_run(sweep, operation, at, NULL);
     assert_status(killed, 128 + SIGKILL);
 }
@@ -88,6 +88,21 @@ static void nzd_killed_in_failing_apply(void **state)
     sweep_kills(*state, "nzd killed in failing apply", &sweep_failing);
 }
 
+static void nzd_killed_in_trial(void **state)
+{
+    sweep_kills(*state, "nzd killed in apply on trial", &sweep_trial);
+}
+
+static void nzd_killed_in_confirm(void **state)
+{
+    sweep_kills(*state, "nzd killed in confirm", &sweep_confirm);
+}
+
+static void nzd_killed_in_end(void **state)
+{
+    sweep_kills(*state, "nzd killed in rollback of a trial", &sweep_ended);
+}
+
 static int setup_interactive(void **state)
 {
     const struct beam_node_options options = {.interactive = true};
@@ -136,6 +151,12 @@ int main(void)
                                         sweep_teardown),
         cmocka_unit_test_setup_teardown(nzd_killed_in_failing_apply,
                                         sweep_setup, sweep_teardown),
+        cmocka_unit_test_setup_teardown(nzd_killed_in_trial, sweep_setup,
+                                        sweep_teardown),
+        cmocka_unit_test_setup_teardown(nzd_killed_in_confirm, sweep_setup,
+                                        sweep_teardown),
+        cmocka_unit_test_setup_teardown(nzd_killed_in_end, sweep_setup,
+                                        sweep_teardown),
         cmocka_unit_test_setup_teardown(nzd_killed_interactive,
                                         setup_interactive, sweep_teardown),
         cmocka_unit_test_setup_teardown(nzd_killed_in_first_apply, sweep_setup,

@@ -26,6 +26,15 @@ static const struct operation quick_rollback = {
 static const struct operation quick_failing = {
     "failing apply", "0.2.0", {"apply", "--timeout", "2s"}, "0.3.0", 6};
 
+static const struct operation quick_trial = {
+    "apply on trial",
+    "0.1.0",
+    {"apply", "--confirm=1h", "--timeout", "2s"},
+    "0.2.0",
+    0};
+static const struct operation quick_confirm = {
+    "confirm", "0.1.0", {"confirm", "--timeout", "2s"}, NULL, 0};
+
 /* Who dies, and in which order. */
 struct victims {
     const char *name;
@@ -51,15 +60,15 @@ static const struct victims all_victims[] = {
 static void kill_agent(struct sweep *sweep, const struct operation *operation,
                        unsigned at, const struct victims *victims)
 {
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     const char *after =
         harness_text(sweep->harness, "%s at point %u of %s, %s", victims->name,
                      at, operation->name, sweep_point(sweep, at));
-    unsigned last = claim_last(sweep);
+    unsigned last = claim_before(sweep, operation);
     struct harness_job *job = hold_at(sweep, operation, at);
     beam_node_eval(sweep->node, "%s", victims->expression);
     struct harness_run run = hold_release(sweep, job);
-    claim_check(sweep, last, run, LIMIT_MS, after);
+    claim_check(sweep, operation, last, run, LIMIT_MS, after);
     sweep_verify(sweep, "%s", after);
 }
 
@@ -97,15 +106,25 @@ static void agent_killed_in_failing_apply(void **state)
     sweep_agent(*state, "agent killed in failing apply", &quick_failing);
 }
 
+static void agent_killed_in_trial(void **state)
+{
+    sweep_agent(*state, "agent killed in apply on trial", &quick_trial);
+}
+
+static void agent_killed_in_confirm(void **state)
+{
+    sweep_agent(*state, "agent killed in confirm", &quick_confirm);
+}
+
 #define real(test)                                                             \
     cmocka_unit_test_setup_teardown(test, sweep_setup, sweep_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        real(agent_killed_in_apply),
-        real(agent_killed_in_rollback),
-        real(agent_killed_in_failing_apply),
+        real(agent_killed_in_apply),         real(agent_killed_in_rollback),
+        real(agent_killed_in_failing_apply), real(agent_killed_in_trial),
+        real(agent_killed_in_confirm),
     };
     int status = lanes_run(LANES);
     if (status >= 0)

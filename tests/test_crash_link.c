@@ -122,7 +122,7 @@ static void cut_for_a_moment(struct link_test *test,
 {
     struct sweep *sweep = test->sweep;
     struct operation own = limited(operation, LONG_WAIT);
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     struct harness_job *job = hold_at(sweep, &own, at);
     network_cut(test->network, how);
     hold_continue(job);
@@ -153,8 +153,8 @@ static void cut_for_long(struct link_test *test,
 {
     struct sweep *sweep = test->sweep;
     struct operation own = limited(operation, SHORT_WAIT);
-    sweep_bring_to(sweep, operation->before);
-    unsigned last = claim_last(sweep);
+    sweep_prepare(sweep, operation);
+    unsigned last = claim_before(sweep, operation);
     const char *after = harness_text(
         sweep->harness, "the network was cut (%s) at point %u of %s, %s",
         name_of(how), at, operation->name, sweep_point(sweep, at));
@@ -163,7 +163,7 @@ static void cut_for_long(struct link_test *test,
     network_cut(test->network, how);
     hold_continue(job);
     struct harness_run run = harness_end(sweep->harness, job, HARNESS_LIMIT_MS);
-    claim_check(sweep, last, run, END_MS, after);
+    claim_check(sweep, operation, last, run, END_MS, after);
     if (run.status == 6 && !known)
         harness_fail("after %s: nobody could tell, but it says\n%s%s", after,
                      run.out, run.err);
@@ -177,8 +177,8 @@ static void reset_at(struct link_test *test, const struct operation *operation,
 {
     struct sweep *sweep = test->sweep;
     (void)how;
-    sweep_bring_to(sweep, operation->before);
-    unsigned last = claim_last(sweep);
+    sweep_prepare(sweep, operation);
+    unsigned last = claim_before(sweep, operation);
     const char *after =
         harness_text(sweep->harness, "a reset at point %u of %s, %s", at,
                      operation->name, sweep_point(sweep, at));
@@ -190,7 +190,7 @@ static void reset_at(struct link_test *test, const struct operation *operation,
         sweep_end(sweep);
         skip();
     }
-    claim_check(sweep, last, run, END_MS, after);
+    claim_check(sweep, operation, last, run, END_MS, after);
     sweep_verify(sweep, "%s", after);
 }
 
@@ -340,7 +340,7 @@ static void the_agent_undoes_by_itself(void **state)
     network_cut(test->network, NETWORK_BOTH);
     struct harness_run run = hold_release(sweep, job);
     assert_status(run, 10);
-    claim_check(sweep, last, run, END_MS, "the network was cut");
+    claim_check(sweep, &sweep_apply, last, run, END_MS, "the network was cut");
     beam_node_wait_for(sweep->node, "counter_text:version()", "\"0.1.0\"",
                        NODE_MS);
     network_heal(test->network);

@@ -58,6 +58,25 @@ static void roll_back_and_sweep(struct film *film, const char *row)
     film_sweep(film, &thorough);
 }
 
+/* One that is confirmed, and one that is ended. */
+static void try_and_sweep(struct film *film)
+{
+    const char *const words[] = {"apply", "0.2.0", "--confirm", "1h", NULL};
+    const char *const confirm[] = {"confirm", NULL};
+    const char *const end[] = {"rollback", NULL};
+    film_begin(film, "power cut in apply on trial");
+    film_run(film, words, 0, NULL);
+    film_sweep(film, &thorough);
+    film_begin(film, "power cut in confirm");
+    film_run(film, confirm, 0, NULL);
+    film_sweep(film, &thorough);
+    roll_back_and_sweep(film, "power cut in rollback");
+    film_run(film, words, 0, NULL);
+    film_begin(film, "power cut in rollback of a trial");
+    film_run(film, end, 0, NULL);
+    film_sweep(film, &thorough);
+}
+
 /* Few are kept: each commit drops a transaction and collects its blobs. */
 static void drop_and_sweep(struct film *film)
 {
@@ -118,6 +137,7 @@ static void power_cut_in_commands(void **state)
     roll_back_and_sweep(film, "power cut in rollback");
     for (unsigned i = 0; i < (film->sweep->full ? 3 : 1); i++)
         kill_and_sweep(film, armed + i);
+    try_and_sweep(film);
     drop_and_sweep(film);
     if (film_can(film, "gc"))
         gc_and_sweep(film);

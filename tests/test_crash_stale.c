@@ -50,7 +50,7 @@ static const char *script_without_agent(void)
 static void run_killed(struct sweep *sweep, const struct operation *operation,
                        unsigned count, unsigned from_end)
 {
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     sweep_run(sweep, operation, count - from_end, NULL);
 }
 
@@ -75,6 +75,10 @@ static void record(struct sweep *sweep)
     sweep_bring_to(sweep, sweep_failing.before);
     must_end(sweep, &sweep_failing);
     must_end(sweep, &sweep_rollback);
+    sweep_prepare(sweep, &sweep_ended);
+    must_end(sweep, &sweep_ended);
+    sweep_prepare(sweep, &sweep_confirm);
+    must_end(sweep, &sweep_confirm);
     unsigned count = sweep_count(sweep, &sweep_apply);
     for (unsigned i = 0; i < 16; i += 5) {
         run_killed(sweep, &sweep_apply, count, i);
@@ -85,9 +89,9 @@ static void record(struct sweep *sweep)
     beam_node_eval(sweep->node, "nzd_test_stale:stop()");
     const char *tags = beam_node_eval(sweep->node, "nzd_test_stale:tags()");
     static const char *const wanted[] = {
-        "open",     "old,",       "new",  "sets",  "switch",
-        "validate", "keep",       "done", "undo",  "resume_undo",
-        "takeover", "allow_kill", "call", "forget"};
+        "open", "old,",   "new",   "sets",        "switch",   "validate",
+        "keep", "done",   "undo",  "resume_undo", "takeover", "allow_kill",
+        "call", "forget", "trial", "begun",       "confirm"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         assert_contains(tags, wanted[i]);
 }
@@ -98,13 +102,13 @@ static void late_at(struct sweep *sweep, const struct operation *operation,
     const char *after =
         harness_text(sweep->harness, "late messages at point %u of %s, %s", at,
                      operation->name, sweep_point(sweep, at));
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     replay(sweep, "an apply");
-    unsigned last = claim_last(sweep);
+    unsigned last = claim_before(sweep, operation);
     struct harness_job *job = hold_at(sweep, operation, at);
     replay(sweep, after);
     struct harness_run run = hold_release(sweep, job);
-    claim_check(sweep, last, run, LIMIT_MS, after);
+    claim_check(sweep, operation, last, run, LIMIT_MS, after);
     assert_status(run, operation->status);
     replay(sweep, after);
     sweep_verify(sweep, "%s", after);
@@ -136,6 +140,16 @@ static void late_in_failing_apply(void **state)
     sweep_late(*state, "late messages in failing apply", &sweep_failing);
 }
 
+static void late_in_trial(void **state)
+{
+    sweep_late(*state, "late messages in apply on trial", &sweep_trial);
+}
+
+static void late_in_confirm(void **state)
+{
+    sweep_late(*state, "late messages in confirm", &sweep_confirm);
+}
+
 /* The agent's own code, pushed by several at once or late. */
 static void late_pushes(void **state)
 {
@@ -162,10 +176,9 @@ static void late_pushes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        real(late_in_apply),
-        real(late_in_rollback),
-        real(late_in_failing_apply),
-        real(late_pushes),
+        real(late_in_apply),         real(late_in_rollback),
+        real(late_in_failing_apply), real(late_in_trial),
+        real(late_in_confirm),       real(late_pushes),
     };
     return tally_report(cmocka_run_group_tests(tests, NULL, NULL));
 }

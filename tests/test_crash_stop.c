@@ -27,15 +27,24 @@ static const struct operation quick_rollback = {
 static const struct operation quick_failing = {
     "failing apply", "0.2.0", {"apply", "--timeout", "2s"}, "0.3.0", 6};
 
+static const struct operation quick_trial = {
+    "apply on trial",
+    "0.1.0",
+    {"apply", "--confirm=1h", "--timeout", "2s"},
+    "0.2.0",
+    0};
+static const struct operation quick_confirm = {
+    "confirm", "0.1.0", {"confirm", "--timeout", "2s"}, NULL, 0};
+
 static void stop_vm(struct sweep *sweep, const struct operation *operation,
                     unsigned at, bool continued)
 {
-    sweep_bring_to(sweep, operation->before);
+    sweep_prepare(sweep, operation);
     const char *after =
         harness_text(sweep->harness, "VM stopped%s at point %u of %s, %s",
                      continued ? " and continued" : "", at, operation->name,
                      sweep_point(sweep, at));
-    unsigned last = claim_last(sweep);
+    unsigned last = claim_before(sweep, operation);
     struct harness_job *job = hold_at(sweep, operation, at);
     beam_node_freeze(sweep->node);
     hold_continue(job);
@@ -45,7 +54,7 @@ static void stop_vm(struct sweep *sweep, const struct operation *operation,
     }
     struct harness_run run = harness_end(sweep->harness, job, 2 * LIMIT_MS);
     beam_node_thaw(sweep->node);
-    claim_check(sweep, last, run, LIMIT_MS, after);
+    claim_check(sweep, operation, last, run, LIMIT_MS, after);
     if (continued)
         assert_status(run, operation->status);
     sweep_verify(sweep, "%s", after);
@@ -98,6 +107,28 @@ static void vm_stopped_in_failing_apply(void **state)
     sweep_stops(*state, "VM stopped in failing apply", &quick_failing, false);
 }
 
+static void vm_continued_in_trial(void **state)
+{
+    sweep_stops(*state, "VM stopped and continued in apply on trial",
+                &sweep_trial, true);
+}
+
+static void vm_continued_in_confirm(void **state)
+{
+    sweep_stops(*state, "VM stopped and continued in confirm", &sweep_confirm,
+                true);
+}
+
+static void vm_stopped_in_trial(void **state)
+{
+    sweep_stops(*state, "VM stopped in apply on trial", &quick_trial, false);
+}
+
+static void vm_stopped_in_confirm(void **state)
+{
+    sweep_stops(*state, "VM stopped in confirm", &quick_confirm, false);
+}
+
 #define real(test)                                                             \
     cmocka_unit_test_setup_teardown(test, sweep_setup, sweep_teardown)
 
@@ -107,6 +138,8 @@ int main(void)
         real(vm_continued_in_apply),         real(vm_continued_in_rollback),
         real(vm_continued_in_failing_apply), real(vm_stopped_in_apply),
         real(vm_stopped_in_rollback),        real(vm_stopped_in_failing_apply),
+        real(vm_continued_in_trial),         real(vm_continued_in_confirm),
+        real(vm_stopped_in_trial),           real(vm_stopped_in_confirm),
     };
     int status = lanes_run(LANES);
     if (status >= 0)

@@ -37,7 +37,7 @@ static void settle_without(struct sweep *sweep, unsigned last,
     struct harness_run run = sweep_run(sweep, &sweep_recover, 0, NULL);
     const char *state = claim_state(sweep, last + 1);
     if (run.status != 0 || run.ms > LIMIT_MS || strcmp(state, "armed") == 0 ||
-        strcmp(state, "undoing") == 0)
+        strcmp(state, "undoing") == 0 || strcmp(state, "trial") == 0)
         harness_fail("after %s, recover without the node: %d, %s\n%s%s", after,
                      run.status, state, run.out, run.err);
     run = harness_nzd(sweep->harness, sweep->node, "journal", "verify", NULL);
@@ -49,8 +49,8 @@ static void kill_vm(struct sweep *sweep, const struct operation *operation,
 {
     const char *after = story_of(sweep, operation, at,
                                  both ? "VM and nzd killed" : "VM killed");
-    sweep_bring_to(sweep, operation->before);
-    unsigned last = claim_last(sweep);
+    sweep_prepare(sweep, operation);
+    unsigned last = claim_before(sweep, operation);
     struct harness_run run =
         sweep_run(sweep, operation, at,
                   harness_text(sweep->harness, "signal %d %d%s",
@@ -60,7 +60,7 @@ static void kill_vm(struct sweep *sweep, const struct operation *operation,
     if (both)
         assert_status(run, 128 + SIGKILL);
     else
-        claim_check(sweep, last, run, LIMIT_MS, after);
+        claim_check(sweep, operation, last, run, LIMIT_MS, after);
     if (fate == AWAY)
         settle_without(sweep, last, after);
     beam_node_start_again(sweep->node);
@@ -95,6 +95,26 @@ static void vm_killed_in_rollback(void **state)
 static void vm_killed_in_failing_apply(void **state)
 {
     sweep_vm(*state, "VM killed in failing apply", &sweep_failing, false);
+}
+
+static void vm_killed_in_trial(void **state)
+{
+    sweep_vm(*state, "VM killed in apply on trial", &sweep_trial, false);
+}
+
+static void vm_killed_in_confirm(void **state)
+{
+    sweep_vm(*state, "VM killed in confirm", &sweep_confirm, false);
+}
+
+static void both_killed_in_trial(void **state)
+{
+    sweep_vm(*state, "VM and nzd killed in apply on trial", &sweep_trial, true);
+}
+
+static void both_killed_in_confirm(void **state)
+{
+    sweep_vm(*state, "VM and nzd killed in confirm", &sweep_confirm, true);
 }
 
 static void both_killed_in_apply(void **state)
@@ -158,8 +178,8 @@ static void restart_vm(struct sweep *sweep, const struct operation *operation,
                        unsigned at, bool wait)
 {
     const char *after = story_of(sweep, operation, at, "VM restarted in place");
-    sweep_bring_to(sweep, operation->before);
-    unsigned last = claim_last(sweep);
+    sweep_prepare(sweep, operation);
+    unsigned last = claim_before(sweep, operation);
     pid_t pid = beam_node_pid(sweep->node);
     struct harness_job *job = hold_at(sweep, operation, at);
     beam_node_eval(sweep->node, "init:restart()");
@@ -169,7 +189,7 @@ static void restart_vm(struct sweep *sweep, const struct operation *operation,
     if (!wait)
         beam_node_wait_restart(sweep->node, 20000);
     assert_int_equal(beam_node_pid(sweep->node), pid);
-    claim_check(sweep, last, run, 3 * LIMIT_MS, after);
+    claim_check(sweep, operation, last, run, 3 * LIMIT_MS, after);
     verify_booted(sweep, after);
 }
 
@@ -200,6 +220,17 @@ static void vm_restarted_in_failing_apply(void **state)
                    &sweep_failing);
 }
 
+static void vm_restarted_in_trial(void **state)
+{
+    sweep_restarts(*state, "VM restarted in place in apply on trial",
+                   &sweep_trial);
+}
+
+static void vm_restarted_in_confirm(void **state)
+{
+    sweep_restarts(*state, "VM restarted in place in confirm", &sweep_confirm);
+}
+
 #define real(test)                                                             \
     cmocka_unit_test_setup_teardown(test, sweep_setup, sweep_teardown)
 
@@ -215,6 +246,12 @@ int main(void)
         real(vm_restarted_in_apply),
         real(vm_restarted_in_rollback),
         real(vm_restarted_in_failing_apply),
+        real(vm_killed_in_trial),
+        real(vm_killed_in_confirm),
+        real(both_killed_in_trial),
+        real(both_killed_in_confirm),
+        real(vm_restarted_in_trial),
+        real(vm_restarted_in_confirm),
     };
     return tally_report(cmocka_run_group_tests(tests, NULL, NULL));
 }
