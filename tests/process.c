@@ -237,6 +237,34 @@ void process_kill_marked(const char *mark)
         process_sleep_ms(5);
 }
 
+static bool has_words(pid_t pid, const char *word, const char *other)
+{
+    char path[64], words[4096];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    size_t size = fread(words, 1, sizeof words, file);
+    fclose(file);
+    return memmem(words, size, word, strlen(word) + 1) &&
+           memmem(words, size, other, strlen(other) + 1);
+}
+
+pid_t process_with_words(const char *word, const char *other)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    pid_t found = 0;
+    while (proc && !found && (entry = readdir(proc))) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid > 1 && has_words(pid, word, other))
+            found = pid;
+    }
+    if (proc)
+        closedir(proc);
+    return found;
+}
+
 unsigned process_count_marked(const char *mark, const char *program)
 {
     return each_marked(mark, program, NULL, NULL);

@@ -54,6 +54,9 @@ unsigned process_count_marked(const char *mark, const char *program);
 void process_list_marked(const char *mark, const char *program, char *out,
                          size_t size);
 
+/* A process whose command line has both of these words; 0: there is none. */
+pid_t process_with_words(const char *word, const char *other);
+
 /* Milliseconds of the monotonic clock, and a rest. */
 double process_now_ms(void);
 void process_sleep_ms(double ms);

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -141,6 +143,23 @@ static void bring_armed(struct sweep *sweep, const struct operation *operation)
     assert_status(killed, 128 + SIGKILL);
 }
 
+/* A keeper would stay as long as the trial, and strace with it: whoever attends
+ * it is ended as soon as it is there. Ends with us. */
+static pid_t end_keepers(struct sweep *sweep)
+{
+    const char *journal = harness_journal(sweep->harness);
+    pid_t us = getpid(), child = fork();
+    while (child == 0 && getppid() == us) {
+        pid_t keeper = process_with_words("--attend", journal);
+        if (keeper)
+            kill(keeper, SIGKILL);
+        process_sleep_ms(20);
+    }
+    if (child == 0)
+        _exit(0);
+    return child;
+}
+
 static const struct operation recover = {
     "recover", "0.1.0", {"recover", "--wait", "20s"}, NULL, 0};
 
@@ -151,6 +170,8 @@ static const struct subject subjects[] = {
     {"system call fails in recover", &recover, bring_armed, "0.1.0"},
     {"system call fails in the first apply", &sweep_apply, bring_fresh,
      "0.2.0"},
+    {"system call fails in apply on trial", &sweep_trial, bring, "0.2.0"},
+    {"system call fails in confirm", &sweep_confirm, sweep_prepare, "0.2.0"},
 };
 
 /* --- what was said ------------------------------------------------------- */
@@ -206,7 +227,8 @@ struct story {
     const struct fault *fault;
     unsigned at;
     uint64_t last;      /* transaction before */
-    const char *before; /* version that ran */
+    const char *before; /* version that ran, and is in force */
+    const char *ran;    /* the same, or the one on trial */
     struct harness_run run;
 };
 
@@ -249,7 +271,7 @@ static void must_be_untouched(const struct story *story)
     if (number_of(txn) > story->last &&
         strcmp(answer_text(txn, "state"), "aborted") != 0)
         fail_story(story, "a transaction is there");
-    must_run(story, story->before);
+    must_run(story, story->ran);
 }
 
 static void must_have_ended(const struct story *story, const char *state,
@@ -258,7 +280,8 @@ static void must_have_ended(const struct story *story, const char *state,
     json_t *txn = newest(story->sweep);
     if (!txn || strcmp(answer_text(txn, "state"), state) != 0)
         fail_story(story, "the journal says another thing");
-    if (strcmp(sweep_in_force(story->sweep), version) != 0)
+    if (strcmp(sweep_in_force(story->sweep),
+               strcmp(state, "trial") == 0 ? story->before : version) != 0)
         fail_story(story, "another version is in force");
     must_run(story, version);
 }
@@ -294,6 +317,8 @@ static void judge(const struct story *story)
         must_have_ended(story, "rolled_back", "0.1.0");
     else if (status == 0 && !story->subject->after)
         fail_story(story, "it cannot have succeeded");
+    else if (status == 0 && story->subject->operation == &sweep_trial)
+        must_have_ended(story, "trial", story->subject->after);
     else if (status == 0)
         must_have_ended(story, "committed", story->subject->after);
     else if (status == 6)
@@ -329,7 +354,10 @@ static bool fails_at(struct sweep *sweep, const struct subject *subject,
                           .subject = subject,
                           .fault = fault,
                           .at = at,
-                          .before = subject->operation->before};
+                          .before = subject->operation->before,
+                          .ran = sweep_is_of_trial(subject->operation)
+                                     ? "0.2.0"
+                                     : subject->operation->before};
     bool hit = false;
     subject->prepare(sweep, subject->operation);
     story.last = number_of(newest(sweep));
@@ -445,6 +473,19 @@ static void calls_fail_in_first_apply(void **state)
     calls_fail(*state, &subjects[4]);
 }
 
+static void calls_fail_in_trial(void **state)
+{
+    pid_t watcher = end_keepers(*state);
+    calls_fail(*state, &subjects[5]);
+    kill(watcher, SIGKILL);
+    waitpid(watcher, NULL, 0);
+}
+
+static void calls_fail_in_confirm(void **state)
+{
+    calls_fail(*state, &subjects[6]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +494,8 @@ int main(void)
         cmocka_unit_test(calls_fail_in_failing_apply),
         cmocka_unit_test(calls_fail_in_recover),
         cmocka_unit_test(calls_fail_in_first_apply),
+        cmocka_unit_test(calls_fail_in_trial),
+        cmocka_unit_test(calls_fail_in_confirm),
     };
     return tally_report(
         cmocka_run_group_tests(tests, sweep_setup, sweep_teardown));

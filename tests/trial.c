@@ -3,14 +3,11 @@
 
 #include "answer.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -71,24 +68,7 @@ void trial_wait_alone(struct scene *scene)
 
 pid_t trial_keeper(struct scene *scene)
 {
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-    pid_t found = 0;
-    while (proc && !found && (entry = readdir(proc))) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        char path[64], words[4096];
-        snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
-        FILE *file = pid > 1 ? fopen(path, "r") : NULL;
-        size_t size = file ? fread(words, 1, sizeof words, file) : 0;
-        if (file)
-            fclose(file);
-        if (memmem(words, size, "--attend", 9) &&
-            memmem(words, size, scene->journal, strlen(scene->journal) + 1))
-            found = pid;
-    }
-    if (proc)
-        closedir(proc);
-    return found;
+    return process_with_words("--attend", scene->journal);
 }
 
 void trial_kill_keeper(struct scene *scene)
