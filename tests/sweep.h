@@ -88,6 +88,9 @@ bool sweep_is_of_trial(const struct operation *operation);
 const char *sweep_in_force(struct sweep *sweep);
 /* Whether the node runs exactly this version; waits for it a while. */
 bool sweep_runs_exactly(struct sweep *sweep, const char *version);
+/* Whether 0.2.0 or a later one runs on trial: exactly it, but for the module
+ * that it removes, which goes with the commit. */
+bool sweep_tries(struct sweep *sweep, const char *version);
 
 /*
  * Counts a run, settles what it left, ends what is on trial then by a

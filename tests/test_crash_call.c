@@ -227,8 +227,8 @@ struct story {
     const struct fault *fault;
     unsigned at;
     uint64_t last;      /* transaction before */
-    const char *before; /* version that ran, and is in force */
-    const char *ran;    /* the same, or the one on trial */
+    const char *before; /* version that is in force */
+    const char *tried;  /* the one that is on trial there; NULL: none is */
     struct harness_run run;
 };
 
@@ -265,13 +265,23 @@ static void must_run(const struct story *story, const char *version)
                                        "the node does not run %s", version));
 }
 
+static void must_try(const struct story *story, const char *version)
+{
+    if (!sweep_tries(story->sweep, version))
+        fail_story(story, harness_text(story->sweep->harness,
+                                       "the node does not try %s", version));
+}
+
 static void must_be_untouched(const struct story *story)
 {
     json_t *txn = newest(story->sweep);
     if (number_of(txn) > story->last &&
         strcmp(answer_text(txn, "state"), "aborted") != 0)
         fail_story(story, "a transaction is there");
-    must_run(story, story->ran);
+    if (story->tried)
+        must_try(story, story->tried);
+    else
+        must_run(story, story->before);
 }
 
 static void must_have_ended(const struct story *story, const char *state,
@@ -280,10 +290,14 @@ static void must_have_ended(const struct story *story, const char *state,
     json_t *txn = newest(story->sweep);
     if (!txn || strcmp(answer_text(txn, "state"), state) != 0)
         fail_story(story, "the journal says another thing");
-    if (strcmp(sweep_in_force(story->sweep),
-               strcmp(state, "trial") == 0 ? story->before : version) != 0)
+    bool tries = strcmp(state, "trial") == 0;
+    if (strcmp(sweep_in_force(story->sweep), tries ? story->before : version) !=
+        0)
         fail_story(story, "another version is in force");
-    must_run(story, version);
+    if (tries)
+        must_try(story, version);
+    else
+        must_run(story, version);
 }
 
 /* A call that failed is neither our bug, but for memory, nor damage, nor
@@ -355,9 +369,9 @@ static bool fails_at(struct sweep *sweep, const struct subject *subject,
                           .fault = fault,
                           .at = at,
                           .before = subject->operation->before,
-                          .ran = sweep_is_of_trial(subject->operation)
-                                     ? "0.2.0"
-                                     : subject->operation->before};
+                          .tried = sweep_is_of_trial(subject->operation)
+                                       ? sweep_trial.bundle
+                                       : NULL};
     bool hit = false;
     subject->prepare(sweep, subject->operation);
     story.last = number_of(newest(sweep));
