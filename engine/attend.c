@@ -171,7 +171,8 @@ static void pause_a_while(struct attending *a)
 /* --- at the deadline ----------------------------------------------------- */
 
 /* Another process: what a damaged journal or a bug of ours does to it is
- * not done to us. How it ended the journal tells. */
+ * not done to us. How it ended the journal tells. A keeper that it leaves is
+ * ended with it (program.h): we are one. */
 static void recover(struct attending *a)
 {
     struct nzd_program_result result = {.end = NZD_PROGRAM_NOT_STARTED};

@@ -115,6 +115,13 @@ unsigned sweep_choose(struct sweep *sweep, unsigned below)
     return (unsigned)((sweep->random * 2685821657736338717u) >> 33) % below;
 }
 
+bool sweep_takes(struct sweep *sweep, unsigned row, unsigned count)
+{
+    if (row == 0)
+        sweep->drawn = sweep_choose(sweep, count);
+    return sweep->full || sweep->drawn == row;
+}
+
 /* --- one run of nzd ------------------------------------------------------ */
 
 static const char *bundle_of(struct sweep *sweep, const char *version)

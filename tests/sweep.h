@@ -22,6 +22,7 @@ struct sweep {
     const char *config; /* with a post hook that 0.3.0 fails */
     bool full;
     uint64_t random;
+    unsigned drawn;      /* of sweep_takes() */
     const char *points;  /* the last ones counted, "N NAME" lines */
     struct tally *tally; /* of the proof that runs; sweep_begin() */
 };
@@ -39,6 +40,10 @@ void sweep_begin(struct sweep *sweep, const char *row);
 void sweep_end(struct sweep *sweep);
 /* 0 to below - 1, from the seed. */
 unsigned sweep_choose(struct sweep *sweep, unsigned below);
+
+/* Of `count` rows that resemble each other a sample takes one, by the seed, a
+ * full sweep each. Asked for each `row` from 0 on. */
+bool sweep_takes(struct sweep *sweep, unsigned row, unsigned count);
 
 /* A command of nzd. */
 struct operation {

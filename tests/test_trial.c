@@ -2,7 +2,6 @@
 #include "answer.h"
 #include "trial.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -292,40 +291,6 @@ static void a_rollback_is_on_trial(void **state)
 
 /* --- who attends it ------------------------------------------------------ */
 
-/* A file that it holds; NULL: none. */
-static const char *file_held(struct scene *scene, pid_t pid)
-{
-    const char *held = NULL;
-    const char *folder = harness_text(scene->harness, "/proc/%d/fd", (int)pid);
-    DIR *files = opendir(folder);
-    struct dirent *entry;
-    assert_non_null(files);
-    while (!held && (entry = readdir(files))) {
-        char to[4096] = "";
-        const char *path =
-            harness_text(scene->harness, "%s/%s", folder, entry->d_name);
-        ssize_t size = readlink(path, to, sizeof to - 1);
-        if (size > 0 && strcmp(to, "/dev/null") != 0 &&
-            strncmp(to, "anon_inode:", 11) != 0)
-            held = harness_text(scene->harness, "%s", to);
-    }
-    closedir(files);
-    return held;
-}
-
-/* Once it has looked into the journal, which a child of it does first. */
-static void wait_until_it_sleeps(struct scene *scene, pid_t pid)
-{
-    double until = process_now_ms() + TRIAL_SOON_MS;
-    const char *held;
-    process_sleep_ms(300);
-    while ((held = file_held(scene, pid)) || trial_processes(scene) != 1) {
-        if (process_now_ms() > until)
-            harness_fail("the keeper holds %s", held ? held : "another");
-        process_sleep_ms(20);
-    }
-}
-
 /* Of the command that left it, it needs nothing, and of its terminal neither.
  */
 static void the_keeper_stays_alone(void **state)
@@ -335,7 +300,7 @@ static void the_keeper_stays_alone(void **state)
     trial_begin(scene, "0.2.0", "1h");
     pid_t pid = trial_keeper(scene);
     assert_true(pid > 1);
-    wait_until_it_sleeps(scene, pid);
+    trial_wait_asleep(scene, pid);
     assert_int_not_equal(getsid(pid), getsid(0));
     assert_int_not_equal(getpgid(pid), getpgid(0));
     assert_int_equal(

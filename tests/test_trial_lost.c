@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "trial.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -229,6 +230,31 @@ static void another_host_is_confirmed(void **state)
     scene_settled(scene);
 }
 
+#define EPOCH "persistent_term:get({nzd, epoch})"
+
+/* The keeper has a new agent told, and stays the only one. */
+static void the_keeper_finds_that_the_agent_was_lost(void **state)
+{
+    struct scene *scene = *state;
+    start_elsewhere(scene);
+    scene_load_hooks(scene);
+    trial_begin(scene, "0.2.0", "1h");
+    pid_t keeper = trial_keeper(scene);
+    trial_wait_asleep(scene, keeper);
+    const char *epoch = beam_node_eval(scene->node, EPOCH);
+    kill_the_agent(scene);
+    /* As whoever has written into the journal does. */
+    close(open(harness_text(scene->harness, "%s/lock", scene->journal),
+               O_WRONLY | O_CLOEXEC));
+    beam_node_wait_for(scene->node,
+                       harness_text(scene->harness, EPOCH " > %s", epoch),
+                       "true", TRIAL_SOON_MS);
+    trial_wait_asleep(scene, keeper);
+    struct harness_run run = scene_nzd(scene, "confirm");
+    assert_status(run, 0);
+    trial_wait_alone(scene);
+}
+
 /* A keeper that is held before it asks for the clock. */
 static pid_t begin_and_hold_keeper(struct scene *scene)
 {
@@ -420,6 +446,7 @@ int main(void)
         in(the_old_generation_boots),
         in(another_host_has_the_deadline),
         in(another_host_is_confirmed),
+        in(the_keeper_finds_that_the_agent_was_lost),
         in(the_agent_dies_before_it_answers_the_keeper),
         in(its_undo_is_blocked),
         in(the_agent_is_killed),

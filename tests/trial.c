@@ -3,11 +3,13 @@
 
 #include "answer.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -77,6 +79,39 @@ void trial_kill_keeper(struct scene *scene)
     assert_true(pid > 1);
     kill(pid, SIGKILL);
     trial_wait_alone(scene);
+}
+
+/* A file that it holds; NULL: none. */
+static const char *file_held(struct scene *scene, pid_t pid)
+{
+    const char *held = NULL;
+    const char *folder = harness_text(scene->harness, "/proc/%d/fd", (int)pid);
+    DIR *files = opendir(folder);
+    struct dirent *entry;
+    assert_non_null(files);
+    while (!held && (entry = readdir(files))) {
+        char to[4096] = "";
+        const char *path =
+            harness_text(scene->harness, "%s/%s", folder, entry->d_name);
+        ssize_t size = readlink(path, to, sizeof to - 1);
+        if (size > 0 && strcmp(to, "/dev/null") != 0 &&
+            strncmp(to, "anon_inode:", 11) != 0)
+            held = harness_text(scene->harness, "%s", to);
+    }
+    closedir(files);
+    return held;
+}
+
+void trial_wait_asleep(struct scene *scene, pid_t pid)
+{
+    double until = process_now_ms() + TRIAL_SOON_MS;
+    const char *held;
+    process_sleep_ms(300);
+    while ((held = file_held(scene, pid)) || trial_processes(scene) != 1) {
+        if (process_now_ms() > until)
+            harness_fail("the keeper holds %s", held ? held : "another");
+        process_sleep_ms(20);
+    }
 }
 
 static const char *trial_state(struct scene *scene, unsigned id)

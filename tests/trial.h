@@ -27,6 +27,9 @@ const char *trial_points_program(void);
 /* The one that attends this scene's journal; 0: none. */
 pid_t trial_keeper(struct scene *scene);
 void trial_kill_keeper(struct scene *scene);
+/* Until this one has no file open and nothing else of nzd runs: it first looks
+ * into the journal, and a child of it before. */
+void trial_wait_asleep(struct scene *scene, pid_t keeper);
 
 void trial_wait_state(struct scene *scene, unsigned id, const char *state);
 void trial_check_why(struct scene *scene, unsigned id, const char *why);
