@@ -93,12 +93,21 @@ static bool is_ours(const char *value)
     return strstr(value, "/nzd/overlay/") || ends_with(value, ".runtime");
 }
 
-static void forget(const char *name)
+/* What the agent has given it, so that init:restart/0 reads it: of a VM that
+ * was started with the base, or not by us. */
+static bool is_of_restart(const char *value)
+{
+    const char *name = strrchr(value, '/');
+    return strstr(value, "/nzd/overlay/") ||
+           (name && !strncmp(name, "/nzd-", 5) && ends_with(value, ".runtime"));
+}
+
+static void forget(const char *name, bool is(const char *value))
 {
     char kept[64];
     snprintf(kept, sizeof kept, "NZD_%s", name);
     const char *own = getenv(kept), *value = getenv(name);
-    if (value && is_ours(value)) {
+    if (value && is(value)) {
         if (own && own[0])
             setenv(name, own, 1);
         else
@@ -122,13 +131,15 @@ static void forget_foreground_flags(void)
 void nzd_launch_forget(void)
 {
     const char *generation = getenv("NZD_BOOT");
-    if (!generation || strcmp(generation, "0") == 0)
+    if (!generation || strcmp(generation, "0") == 0) {
+        forget("RELEASE_SYS_CONFIG", is_of_restart);
         return;
-    forget("RELEASE_BOOT_SCRIPT");
-    forget("RELEASE_SYS_CONFIG");
-    forget("RELEASE_VM_ARGS");
-    forget("RELX_CONFIG_PATH");
-    forget("VMARGS_PATH");
+    }
+    forget("RELEASE_BOOT_SCRIPT", is_ours);
+    forget("RELEASE_SYS_CONFIG", is_ours);
+    forget("RELEASE_VM_ARGS", is_ours);
+    forget("RELX_CONFIG_PATH", is_ours);
+    forget("VMARGS_PATH", is_ours);
     forget_foreground_flags();
     nzd_launch_forget_erts();
 }

@@ -153,6 +153,27 @@ static void what_was_set_for_the_last_vm(void **state)
     unsetenv("ERL_ZFLAGS");
 }
 
+/* That VM had booted the base, and then a generation in place. */
+static void what_the_agent_set(void **state)
+{
+    static const char *const values[][2] = {
+        {"/run/nzd/overlay/0123/current/sys", NULL},
+        {"/srv/tmp/nzd-71.runtime", NULL},
+        {"/srv/tmp/greeter-0.1.0-2023.runtime",
+         "/srv/tmp/greeter-0.1.0-2023.runtime"},
+        {"/srv/releases/0.1.0/sys", "/srv/releases/0.1.0/sys"}};
+    (void)state;
+    setenv("NZD_BOOT", "0", 1);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        setenv("RELEASE_SYS_CONFIG", values[i][0], 1);
+        nzd_launch_forget();
+        const char *now = getenv("RELEASE_SYS_CONFIG");
+        assert_string_equal(now ? now : "", values[i][1] ? values[i][1] : "");
+    }
+    unsetenv("RELEASE_SYS_CONFIG");
+    unsetenv("NZD_BOOT");
+}
+
 /* --- what is understood -------------------------------------------------- */
 
 static void what_is_none(void **state)
@@ -178,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in(script_of_rebar3), in(script_of_mix),
-        cmocka_unit_test(what_was_set_for_the_last_vm), in(what_is_none)};
+        cmocka_unit_test(what_was_set_for_the_last_vm),
+        cmocka_unit_test(what_the_agent_set), in(what_is_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
