@@ -6,6 +6,7 @@
 #include "../journal/lock.h"
 #include "base.h"
 #include "boot_fallback.h"
+#include "health_vm.h"
 #include "host.h"
 #include "log.h"
 #include "restarting.h"
@@ -228,7 +229,7 @@ static int read_attempts(struct deciding *d)
         return 0;
     uint64_t last_healthy = 0;
     if (nzd_digest_equal(&a->base, &d->out->base))
-        last_healthy = a->healthy ? a->generation : a->last_healthy;
+        last_healthy = nzd_health_vm_last(d->journal, a);
     begin_attempts(d, last_healthy);
     return 0;
 }

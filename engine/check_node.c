@@ -74,7 +74,7 @@ static void check_agent(struct nzd_checking *c)
         nzd_check_fail(&c->list, "agent", &err);
     } else if (hello->left_us) {
         nzd_check_ok(&c->list, "agent",
-                     "undoes transaction %" PRIu64 " at its deadline",
+                     "holds the deadline of transaction %" PRIu64,
                      hello->txn);
     } else if (strcmp(hello->phase, "idle") != 0 &&
                strcmp(hello->phase, "undone") != 0) {
@@ -140,11 +140,11 @@ void nzd_check_boot(struct nzd_checking *c)
                                  "--alternate-exec, systemd's ExecStart)");
     } else if (booted) {
         nzd_check_ok(&c->list, "boot",
-                     "nzd boot started the VM, with generation %" PRIu64,
-                     booted);
+                     "nzd boot started the VM%s generation %" PRIu64,
+                     c->connected ? ", which has booted" : " with", booted);
     } else {
-        nzd_check_ok(&c->list, "boot",
-                     "nzd boot started the VM, with the base");
+        nzd_check_ok(&c->list, "boot", "nzd boot started the VM%s the base",
+                     c->connected ? ", which has booted" : " with");
     }
 }
 

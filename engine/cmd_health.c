@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../journal/attempts.h"
-#include "overlay.h"
+#include "health_vm.h"
 #include "run.h"
 
 #include <inttypes.h>
@@ -10,6 +10,7 @@ struct health {
     struct nzd_context *context;
     struct nzd_journal *journal;
     uint64_t generation;
+    struct nzd_health_vm vm;
 };
 
 static int open_journal(struct health *h, enum nzd_journal_mode mode,
@@ -26,44 +27,52 @@ static int open_journal(struct health *h, enum nzd_journal_mode mode,
 
 /* --- ok, bad ------------------------------------------------------------- */
 
-static int find_booted(struct health *h, struct nzd_err *err)
+/* Of another one that is counted: what has booted in place was not. */
+static int find_count(struct health *h, struct nzd_attempts *out,
+                      struct nzd_err *err)
 {
-    char root[NZD_OVERLAY_PATH];
-    int code = open_journal(h, NZD_JOURNAL_READ, err);
-    if (!code)
-        code = nzd_overlay_root(h->journal, root, err);
-    if (code)
+    const struct nzd_health_vm *vm = &h->vm;
+    int code = nzd_attempts_read(nzd_journal_directory(h->journal), out, err);
+    if (code || (out->generation == vm->generation &&
+                 nzd_digest_equal(&out->base, &vm->base)))
         return code;
-    h->generation = nzd_overlay_booted(root);
-    if (h->generation)
-        return 0;
-    nzd_err_set(err, NZD_EREFUSED,
-                "the base runs, or the VM was not started by nzd boot: there "
-                "is no generation to speak of");
-    return NZD_EREFUSED;
-}
-
-static int speak(struct health *h, bool good, struct nzd_err *err)
-{
-    struct nzd_attempts attempts;
-    const char *directory;
-    int code = find_booted(h, err);
-    if (code)
-        return code;
-    directory = nzd_journal_directory(h->journal);
-    code = nzd_attempts_read(directory, &attempts, err);
-    if (!code && attempts.generation != h->generation)
+    if (!vm->in_force)
         return nzd_err_set(err, NZD_EREFUSED,
                            "generation %" PRIu64 " was booted, but boots of "
                            "%" PRIu64 " are counted",
-                           h->generation, attempts.generation);
-    attempts.tries = good ? 0 : UINT32_MAX;
+                           vm->generation, out->generation);
+    bool same = nzd_digest_equal(&out->base, &vm->base);
+    *out = (struct nzd_attempts){
+        .base = vm->base,
+        .generation = vm->generation,
+        .last_healthy = same ? nzd_health_vm_last(h->journal, out) : 0};
+    return 0;
+}
+
+/* What is not committed yet stays spent, so that it is not booted once more,
+ * and nothing falls back to it. */
+static int speak(struct health *h, bool good, struct nzd_err *err)
+{
+    struct nzd_attempts attempts;
+    int code = open_journal(h, NZD_JOURNAL_READ, err);
+    if (!code)
+        code = nzd_health_vm_find(h->context, h->journal, &h->vm, err);
+    h->generation = h->vm.generation;
+    if (!code)
+        code = find_count(h, &attempts, err);
+    if (code)
+        return code;
+    if (!good)
+        attempts.tries = UINT32_MAX;
+    else if (!h->vm.open)
+        attempts.tries = 0;
     attempts.healthy = good;
-    if (good)
+    if (good && !h->vm.open)
         attempts.last_healthy = h->generation;
-    else if (attempts.last_healthy == h->generation)
+    else if (!good && attempts.last_healthy == h->generation)
         attempts.last_healthy = 0;
-    return code ? code : nzd_attempts_write(directory, &attempts, err);
+    return nzd_attempts_write(nzd_journal_directory(h->journal), &attempts,
+                              err);
 }
 
 /* --- lift ---------------------------------------------------------------- */
@@ -111,18 +120,20 @@ static int carry_out(struct health *h, const char *what, struct nzd_err *err)
 static void answer(const struct health *h, const char *what)
 {
     struct nzd_output *output = &h->context->output;
-    const char *state = strcmp(what, "ok") == 0    ? "healthy"
-                        : strcmp(what, "bad") == 0 ? "bad"
-                                                   : "lifted";
+    bool bad = strcmp(what, "bad") == 0;
+    const char *state = bad                       ? "bad"
+                        : strcmp(what, "ok") == 0 ? "healthy"
+                                                  : "lifted";
+    const char *then = h->vm.open ? "; it is not committed yet"
+                       : bad      ? "; the next boot takes the one before"
+                                  : "";
     if (output->json)
         nzd_output_json(output,
                         json_pack("{s:I, s:s}", "generation",
                                   (json_int_t)h->generation, "health", state));
     else
-        nzd_output_line(
-            output, "generation %" PRIu64 ": %s%s", h->generation, state,
-            strcmp(what, "bad") == 0 ? "; the next boot takes the one before"
-                                     : "");
+        nzd_output_line(output, "generation %" PRIu64 ": %s%s", h->generation,
+                        state, then);
 }
 
 int nzd_cmd_health(struct nzd_context *context)

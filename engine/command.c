@@ -111,11 +111,13 @@ static const struct command commands[] = {
      "transaction is not settled.\n",
      EVERYWHERE | ON_A_NODE, 0, 0, nzd_cmd_check},
     {"health", "ok | bad | lift N", "what this boot booted is good, or not",
-     "`ok` and `bad` speak of the generation that nzd boot started last; "
-     "after\n"
-     "`bad` the next boot takes the one before. `lift N` ends a quarantine: N\n"
-     "may be put in force again by `nzd rollback --to N`.\n",
-     EVERYWHERE | BIT(NZD_OPTION_WAIT), 1, 2, nzd_cmd_health},
+     "`ok` and `bad` speak of the generation that the VM says it has booted, "
+     "be it\n"
+     "by nzd boot or by init:restart/0 since; after `bad` the next boot takes "
+     "the\n"
+     "one before. `lift N` ends a quarantine: N may be put in force again by\n"
+     "`nzd rollback --to N`.\n",
+     EVERYWHERE | ON_A_NODE | BIT(NZD_OPTION_WAIT), 1, 2, nzd_cmd_health},
     {"journal", "show [N]|verify|export [FILE]|import FILE|gc",
      "what was done; prove it, carry it over, tidy it",
      "`show` lists the transactions, `show N` tells one of them in full,\n"

@@ -22,6 +22,10 @@ static void read_health(const struct nzd_question *q,
     out->counted = attempts.generation == generation && generation &&
                    nzd_digest_equal(&attempts.base, &q->base.identity);
     out->healthy = out->counted && attempts.healthy;
+    /* Boots of another are counted meanwhile, as of what is on trial. */
+    if (!out->counted && generation && attempts.last_healthy == generation &&
+        nzd_digest_equal(&attempts.base, &q->base.identity))
+        out->healthy = true;
     out->tries = out->counted ? attempts.tries : 0;
     out->tries_max = nzd_attempts_limit(out->healthy, boot_tries);
 }

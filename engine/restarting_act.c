@@ -3,6 +3,7 @@
 
 #include "../journal/attempts.h"
 #include "../journal/point.h"
+#include "health_vm.h"
 #include "interrupt.h"
 #include "overlay.h"
 #include "program.h"
@@ -54,8 +55,7 @@ static int count_attempt(struct nzd_going *g, struct nzd_err *err)
     struct nzd_attempts attempts = {.generation = 0};
     struct nzd_err ignored = NZD_ERR_INIT;
     nzd_attempts_read(directory, &attempts, &ignored);
-    uint64_t healthy =
-        attempts.healthy ? attempts.generation : attempts.last_healthy;
+    uint64_t healthy = nzd_health_vm_last(g->s->journal, &attempts);
     if (!nzd_digest_equal(&attempts.base, &g->s->txn->base))
         healthy = 0;
     attempts = (struct nzd_attempts){.base = g->s->txn->base,

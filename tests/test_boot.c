@@ -291,6 +291,79 @@ static void health_of_the_base(void **state)
     assert_contains(run.err, "there is no generation to speak of");
 }
 
+static void wait_restarted(struct scene *scene, const char *generation)
+{
+    beam_node_eval(scene->node, "init:restart()");
+    beam_node_wait_for(scene->node,
+                       "{persistent_term:get({nzd, booted}, 0), "
+                       "init:get_status(), whereis(nzd)}",
+                       harness_text(scene->harness,
+                                    "{%s,{started,started},undefined}",
+                                    generation),
+                       20000);
+}
+
+/* The process is the one that nzd boot has started with another generation;
+ * what it has booted since the VM says itself. */
+static void health_of_what_was_restarted(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    apply(scene, "0.3.0");
+    struct harness_run run = scene_nzd(scene, "health", "ok");
+    assert_status(run, 0);
+    assert_contains(run.out, "generation 1: healthy");
+    wait_restarted(scene, "2");
+    run = scene_nzd(scene, "health", "ok");
+    assert_status(run, 0);
+    assert_contains(run.out, "generation 2: healthy");
+    run = scene_nzd(scene, "status");
+    assert_matches(run.out, "^boot +healthy, 0 of 12 tries used$");
+    run = scene_nzd(scene, "check");
+    assert_contains(run.out, "nzd boot started the VM, which has booted "
+                             "generation 2");
+    run = scene_nzd(scene, "health", "bad");
+    assert_status(run, 0);
+    assert_contains(run.out, "generation 2: bad");
+    reboot(scene);
+    assert_runs(scene, "0.2.0");
+    assert_eval(scene->node, "persistent_term:get({nzd, booted})", "3");
+}
+
+/* Back at the base in place: of what it was started with nobody speaks. */
+static void health_of_the_base_in_place(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    struct harness_run run = scene_nzd(scene, "rollback");
+    assert_status(run, 0);
+    wait_restarted(scene, "0");
+    run = scene_nzd(scene, "health", "ok");
+    assert_status(run, 5);
+    assert_contains(run.err, "there is no generation to speak of");
+}
+
+/* What nzd boot noted down holds where nothing else can have booted since. */
+static void health_of_a_vm_that_hides(void **state)
+{
+    struct scene *scene = *state;
+    apply(scene, "0.2.0");
+    reboot(scene);
+    const char *const *ok = harness_argv(scene->harness, NULL, "health", "ok",
+                                         "--node", "nobody@localhost", NULL);
+    struct harness_run run = scene_run(scene, ok);
+    assert_status(run, 0);
+    assert_contains(run.out, "generation 1: healthy");
+    apply(scene, "0.3.0");
+    run = scene_run(scene, ok);
+    assert_status(run, 5);
+    assert_contains(run.err, "nzd boot started the VM with generation 1; "
+                             "whether it has booted another one since");
+    assert_contains(run.err, "--node NAME");
+}
+
 /* A VM that stays up is healthy. */
 static void the_keeper_sees_it(void **state)
 {
@@ -500,6 +573,9 @@ int main(void)
         in(never_back_to_the_bad_one),
         in(back_from_the_base),
         in(health_of_the_base),
+        in(health_of_what_was_restarted),
+        in(health_of_the_base_in_place),
+        in(health_of_a_vm_that_hides),
         in(the_keeper_sees_it),
         in(a_damaged_journal),
         in(a_truncated_journal),

@@ -57,13 +57,14 @@ static void started_by_nzd_boot(void **state)
     assert_status(run, 0);
     run = check(scene, 0);
     assert_lacks(run.out, " warn ");
-    assert_contains(run.out, "nzd boot started the VM, with the base");
+    assert_contains(run.out, "nzd boot started the VM, which has booted the "
+                             "base");
     assert_matches(run.out, "^journal        ok    /.*, 1 transaction, ");
     assert_matches(run.out, "^transaction    ok    none is open$");
     assert_matches(run.out, "^agent          ok    ");
     booted_reboot(scene);
     run = check(scene, 0);
-    assert_contains(run.out, "nzd boot started the VM, with generation 1");
+    assert_contains(run.out, "which has booted generation 1");
     assert_contains(run.out, "generation 1: not found healthy yet, 1 of 2 ");
     booted_reboot(scene);
     run = check(scene, 0);

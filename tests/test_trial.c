@@ -109,7 +109,7 @@ static void others_wait(void **state)
     run = scene_nzd(scene, "check");
     assert_status(run, 0);
     assert_matches(run.out, "transaction .*1 is on trial until ");
-    assert_matches(run.out, "agent .*undoes transaction 1 at its deadline");
+    assert_matches(run.out, "agent .*holds the deadline of transaction 1");
     scene_record(scene, 1, "trial");
     assert_eval(scene->node, "counter_text:version()", "\"0.2.0\"");
     run = scene_nzd(scene, "rollback");
