@@ -186,6 +186,8 @@ json_t *nzd_json_txn(const struct nzd_txn *txn, bool in_force)
     set_text(object, "options", txn->options);
     if (txn->trial.us)
         set(object, "trial", trial_of(&txn->trial));
+    if (txn->hooks && txn->hooks[0])
+        set_text(object, "hooks", txn->hooks);
     return object;
 }
 

@@ -130,6 +130,7 @@ static void add_exact_texts(json_t *object, const struct nzd_txn *txn)
     if (txn->trial.us)
         set_exact(json_object_get(object, "trial"), "boot_id",
                   txn->trial.boot_id);
+    set_exact(object, "hooks", txn->hooks);
 }
 
 static void add_txn(json_t *object, const struct nzd_txn *txn)

@@ -303,6 +303,8 @@ static void take_txn(const struct taking *from, struct nzd_txn *out)
     out->why = take_long(from, "why");
     out->options = take_long(from, "options");
     take_trial(from, &out->trial);
+    if (json_object_get(from->object, "hooks"))
+        out->hooks = take_text(from, "hooks", NZD_RECORD_HOOKS_MAX);
 }
 
 static void take_module(const struct taking *from, struct nzd_module_row *out)

@@ -9,6 +9,8 @@
 #define RECORD_VERSION 1
 /* Of a transaction that is, or was, on trial. */
 #define TRIAL_VERSION 2
+/* The same, on trial or not, that keeps hooks of its bundle. */
+#define HOOKS_VERSION 3
 
 /*
  * One walk over the fields of a record serves both directions, so that what
@@ -194,13 +196,21 @@ static void walk_txn_numbers(struct codec *codec, struct nzd_txn *txn)
     txn->events = code_u64(codec, txn->events);
 }
 
-static void walk_trial(struct codec *codec, struct nzd_trial *trial)
+static void walk_trial(struct codec *codec, struct nzd_trial *trial,
+                       int version)
 {
     trial->us = code_u64(codec, trial->us);
     trial->deadline_us = code_u64(codec, trial->deadline_us);
     code_boot_id(codec, trial->boot_id);
     /* It would not have been written in this version. */
-    codec->in.failed = codec->in.failed || trial->us == 0;
+    if (version == TRIAL_VERSION)
+        codec->in.failed = codec->in.failed || trial->us == 0;
+}
+
+static void walk_hooks(struct codec *codec, char **hooks)
+{
+    code_text(codec, hooks, NZD_RECORD_HOOKS_MAX);
+    codec->in.failed = codec->in.failed || (*hooks && !(*hooks)[0]);
 }
 
 static void walk_txn(struct codec *codec, struct nzd_txn *txn, int version)
@@ -217,7 +227,9 @@ static void walk_txn(struct codec *codec, struct nzd_txn *txn, int version)
     code_text(codec, &txn->why, NZD_RECORD_TEXT_MAX);
     code_text(codec, &txn->options, NZD_RECORD_TEXT_MAX);
     if (version >= TRIAL_VERSION)
-        walk_trial(codec, &txn->trial);
+        walk_trial(codec, &txn->trial, version);
+    if (version >= HOOKS_VERSION)
+        walk_hooks(codec, &txn->hooks);
 }
 
 void nzd_txn_clear(struct nzd_txn *txn)
@@ -232,7 +244,15 @@ void nzd_txn_clear(struct nzd_txn *txn)
     free(txn->operator_name);
     free(txn->why);
     free(txn->options);
+    free(txn->hooks);
     memset(txn, 0, sizeof(*txn));
+}
+
+static uint8_t version_of(const struct nzd_txn *txn)
+{
+    if (txn->hooks && txn->hooks[0])
+        return HOOKS_VERSION;
+    return txn->trial.us ? TRIAL_VERSION : RECORD_VERSION;
 }
 
 int nzd_txn_encode(const struct nzd_txn *txn, struct nzd_buf *out,
@@ -240,7 +260,7 @@ int nzd_txn_encode(const struct nzd_txn *txn, struct nzd_buf *out,
 {
     struct nzd_txn copy = *txn;
     struct codec codec = {.writing = true, .out = out};
-    uint8_t version = txn->trial.us ? TRIAL_VERSION : RECORD_VERSION;
+    uint8_t version = version_of(txn);
     size_t begin = nzd_value_begin(out, version);
 
     walk_txn(&codec, &copy, version);
@@ -255,7 +275,7 @@ int nzd_txn_decode(struct nzd_view value, struct nzd_txn *out,
     int rc;
 
     memset(out, 0, sizeof(*out));
-    rc = nzd_value_open(value, TRIAL_VERSION, what, &codec.in, err);
+    rc = nzd_value_open(value, HOOKS_VERSION, what, &codec.in, err);
     if (rc)
         return rc;
     walk_txn(&codec, out, value.data[0]);

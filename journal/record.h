@@ -11,7 +11,8 @@
  *
  * A version above ours is NZD_EJOURNAL with a message that says so; a version
  * below ours is read. A record is written in the lowest version that holds all
- * of it: what never was on trial is read by an nzd that knows none.
+ * of it: what never was on trial is read by an nzd that knows none, and so is
+ * what keeps no hooks.
  */
 
 #include "bytes.h"
@@ -22,6 +23,7 @@
  * encoding at a UTF-8 boundary, refused on decoding. */
 #define NZD_RECORD_TEXT_MAX   4096
 #define NZD_RECORD_MODULE_MAX (255 * 4) /* an atom: 255 characters of UTF-8 */
+#define NZD_RECORD_HOOKS_MAX  (64u << 10) /* of what a bundle may bring */
 
 enum nzd_txn_kind { NZD_TXN_APPLY = 1, NZD_TXN_ROLLBACK = 2 };
 
@@ -101,6 +103,8 @@ struct nzd_txn {
     char *why;           /* of a failure: one line */
     char *options; /* what recovery must know: kill list and such, or "" */
     struct nzd_trial trial;
+    char *hooks; /* nzd/hooks.conf of the bundle, where another nzd may have to
+                    run them; NULL or "": none */
 };
 
 void nzd_txn_clear(struct nzd_txn *txn);

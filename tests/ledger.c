@@ -333,7 +333,7 @@ static void move_full(struct ledger *ledger, enum nzd_state state)
     memcpy(txn->trial.boot_id, txn->vm.boot_id, sizeof(txn->trial.boot_id));
     txn->release = txn->from_version = txn->to_version = text;
     txn->base_version = txn->base_path = txn->node = txn->source = text;
-    txn->operator_name = txn->why = txn->options = text;
+    txn->operator_name = txn->why = txn->options = txn->hooks = text;
     ledger_ok(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err));
 }
 

@@ -212,6 +212,29 @@ static void test_fields(void **state)
     nzd_buf_clear(&value);
 }
 
+/* On trial or not. */
+static void test_hooks(void **state)
+{
+    static char text[] = "hook \"own\" {\n call = \"a:b\"\n}\n";
+    struct nzd_txn txn = sample_txn(), read;
+    struct nzd_buf value = {0};
+
+    (void)state;
+    txn.hooks = text;
+    for (int i = 0; i < 2; i++) {
+        nzd_buf_reset(&value);
+        assert_int_equal(nzd_txn_encode(&txn, &value, NULL), NZD_OK);
+        assert_int_equal(value.data[0], 3);
+        assert_int_equal(nzd_txn_decode(nzd_buf_view(&value), &read, NULL),
+                         NZD_OK);
+        assert_string_equal(read.hooks, text);
+        assert_memory_equal(&read.trial, &txn.trial, sizeof(txn.trial));
+        nzd_txn_clear(&read);
+        memset(&txn.trial, 0, sizeof(txn.trial));
+    }
+    nzd_buf_clear(&value);
+}
+
 /* As an nzd writes it that knows no trials: it is read by both, and what was
  * on none is written so. */
 static void test_older_version(void **state)
@@ -317,7 +340,7 @@ static void test_newer_version(void **state)
         struct nzd_err err = NZD_ERR_INIT;
 
         encode(kind, &value);
-        value.data[0] = kind == 0 ? 3 : 2;
+        value.data[0] = kind == 0 ? 4 : 2;
         reseal(&value, value.size - 8);
         assert_int_equal(decode(kind, nzd_buf_view(&value), NULL, &err),
                          NZD_EJOURNAL);
@@ -414,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_older_version),
+        cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_sealed_damage),
         cmocka_unit_test(test_newer_version),
