@@ -49,7 +49,7 @@ void nzd_attend_leave(struct nzd_context *context,
     if (sys)
         nzd_output_warn(&context->output,
                         "no keeper stays with the trial (%s): at the deadline "
-                        "the node ends it by itself, if it does not hang",
+                        "the node sees to its end, if it does not hang",
                         strerror(sys));
 }
 

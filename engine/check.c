@@ -67,16 +67,6 @@ static int refuse_restart(struct nzd_transaction *t, struct nzd_err *err)
     return NZD_EREFUSED;
 }
 
-/* A trial ends with its VM. */
-static int refuse_trial(struct nzd_err *err)
-{
-    nzd_err_set(err, NZD_EREFUSED,
-                "a change that goes through a restart cannot be on trial");
-    nzd_err_untouched(err, "nothing was touched");
-    nzd_err_next(err, "--confirm 0 commits it when its hooks have passed");
-    return NZD_EREFUSED;
-}
-
 /* What is read before the restart says nothing of the VM behind it. */
 static int refuse_soak(struct nzd_err *err)
 {
@@ -108,8 +98,6 @@ static int check_verdict(struct nzd_transaction *t, struct nzd_err *err)
         return 0;
     if (plan->verdict == NZD_LEVEL_RESTART_VM) {
         t->way = nzd_restart_way(t->context, t->q);
-        if (t->way && t->trial_us)
-            return refuse_trial(err);
         if (t->way && t->soak.us)
             return refuse_soak(err);
         return t->way ? 0 : refuse_restart(t, err);

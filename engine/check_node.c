@@ -74,8 +74,7 @@ static void check_agent(struct nzd_checking *c)
         nzd_check_fail(&c->list, "agent", &err);
     } else if (hello->left_us) {
         nzd_check_ok(&c->list, "agent",
-                     "holds the deadline of transaction %" PRIu64,
-                     hello->txn);
+                     "holds the deadline of transaction %" PRIu64, hello->txn);
     } else if (strcmp(hello->phase, "idle") != 0 &&
                strcmp(hello->phase, "undone") != 0) {
         nzd_check_warn(&c->list, "agent", "transaction %" PRIu64 " is %s in it",

@@ -121,6 +121,8 @@ static void tell_node(struct confirming *c)
     };
     nzd_timeline_open(&timeline);
     nzd_err_clear(&err);
+    nzd_hooks_recall(&c->context->config, &c->txn, &err);
+    nzd_err_clear(&err);
     nzd_hooks_run(&run, NZD_HOOK_OUTCOME, &err);
     nzd_timeline_clear(&timeline);
 }

@@ -3,6 +3,7 @@
 #include "interrupt.h"
 #include "proof.h"
 #include "restart.h"
+#include "restarting.h"
 #include "run.h"
 #include "trial.h"
 
@@ -24,6 +25,7 @@ struct status {
     struct nzd_txn open;     /* id 0: none */
     struct nzd_restart restart;
     bool on_trial;    /* `open` is, and its code runs */
+    bool booted;      /* `open` is or was, and its VM runs on */
     uint64_t left_us; /* then */
 };
 
@@ -68,14 +70,26 @@ static int read_journal(struct status *status, struct nzd_err *err)
     return code;
 }
 
+/* Its VM runs on: what was booted there is there until another boot. */
+static bool is_booted(const struct status *status)
+{
+    const struct nzd_hello *hello = &status->q.hello;
+    return status->open.state == NZD_STATE_TRIAL &&
+           nzd_restarting_is(&status->open) && hello->has_token &&
+           memcmp(hello->token, status->open.vm.token, 16) == 0;
+}
+
 /* By the agent, which may have ended it, and by the journal's deadline. */
 static void read_trial(struct status *status)
 {
     const struct nzd_hello *hello = &status->q.hello;
+    bool held = hello->txn == status->open.id && hello->left_us;
     uint64_t left = nzd_trial_left(&status->open);
-    status->on_trial = status->open.state == NZD_STATE_TRIAL && left &&
-                       hello->left_us && hello->txn == status->open.id;
-    status->left_us = left < hello->left_us ? left : hello->left_us;
+    status->booted = is_booted(status);
+    status->on_trial =
+        status->open.state == NZD_STATE_TRIAL && left &&
+        (held || (status->booted && strcmp(hello->phase, "expired") != 0));
+    status->left_us = held && hello->left_us < left ? hello->left_us : left;
 }
 
 static int gather(struct status *status, struct nzd_err *err)
@@ -101,9 +115,10 @@ static int gather(struct status *status, struct nzd_err *err)
     if (!code)
         read_trial(status);
     if (!code)
-        code = nzd_proof_make(q, status->journal,
-                              status->on_trial ? status->open.id : 0,
-                              &status->proof, err);
+        code = nzd_proof_make(
+            q, status->journal,
+            status->on_trial || status->booted ? status->open.id : 0,
+            &status->proof, err);
     nzd_restart_read(q, status->journal, &status->in_force,
                      context->config.boot_tries, &status->restart);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
@@ -168,13 +183,15 @@ static bool show_trial_running(struct status *status)
 {
     struct nzd_output *output = &status->context->output;
     const struct nzd_proof *proof = &status->proof;
-    if (!status->on_trial || differing(proof))
+    bool tried = status->on_trial || status->booted;
+    if (!tried || differing(proof))
         return false;
     nzd_output_line(output,
-                    "running    %s%s %s%s, on trial   proved: %" PRIu32
-                    " of %" PRIu32 " module md5s",
+                    "running    %s%s %s%s, %s   proved: %" PRIu32 " of %" PRIu32
+                    " module md5s",
                     nzd_color(output, 'y'), status->open.release,
-                    status->open.to_version, nzd_color(output, '0'), proof->ok,
+                    status->open.to_version, nzd_color(output, '0'),
+                    status->on_trial ? "on trial" : "not confirmed", proof->ok,
                     proof->total - proof->removed_count);
     show_drift(status);
     return true;
@@ -202,7 +219,7 @@ static void show_running(struct status *status)
         return;
     }
     char what[48] = "what is on trial";
-    if (!status->on_trial)
+    if (!status->on_trial && !status->booted)
         snprintf(what, sizeof what, "generation %" PRIu64, generation);
     nzd_output_line(
         output,
@@ -239,6 +256,13 @@ static void show_open(struct status *status)
     struct nzd_output *output = &status->context->output;
     if (status->on_trial)
         show_trial(status);
+    else if (status->booted)
+        nzd_output_line(output,
+                        "trial      %s%" PRIu64 " is over%s: it was not "
+                        "confirmed; nzd recover has the generation before "
+                        "booted",
+                        nzd_color(output, 'y'), status->open.id,
+                        nzd_color(output, '0'));
     else if (status->open.state == NZD_STATE_TRIAL)
         nzd_output_line(output,
                         "trial      %s%" PRIu64 " is over%s: it was not "

@@ -151,3 +151,14 @@ int nzd_hooks_run(const struct nzd_hook_run *run, enum nzd_hook_phase phase,
     }
     return 0;
 }
+
+int nzd_hooks_recall(struct nzd_config *config, const struct nzd_txn *txn,
+                     struct nzd_err *err)
+{
+    if (!txn->hooks || !txn->hooks[0])
+        return 0;
+    for (unsigned i = 0; i < config->hook_count; i++)
+        if (config->hooks[i].from_bundle)
+            return 0;
+    return nzd_config_add_bundle_hooks(config, nzd_view_text(txn->hooks), err);
+}

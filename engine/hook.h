@@ -29,4 +29,12 @@ struct nzd_hook_run {
 int nzd_hooks_run(const struct nzd_hook_run *run, enum nzd_hook_phase phase,
                   struct nzd_err *err);
 
+/*
+ * Those that the record keeps of its bundle, for an nzd that was not given it;
+ * none are added where the configuration has a bundle's. NZD_EBUNDLE: they do
+ * not fit to the configuration that is there now.
+ */
+int nzd_hooks_recall(struct nzd_config *config, const struct nzd_txn *txn,
+                     struct nzd_err *err);
+
 #endif

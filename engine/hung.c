@@ -5,6 +5,7 @@
 #include "host.h"
 #include "interrupt.h"
 #include "node.h"
+#include "restarting.h"
 #include "run.h"
 #include "timeline.h"
 #include "trial.h"
@@ -89,8 +90,10 @@ static int write_down(struct nzd_context *context,
         code = nzd_err_set(err, NZD_EBUSY, "another transaction is open");
     if (!code) {
         nzd_timeline_add(&timeline, NZD_EVENT_KILL, "ended", 0, "%s", why);
-        nzd_timeline_add(&timeline, NZD_EVENT_MOVE, "UNDOING", 0, "%s", "");
-        txn.state = NZD_STATE_UNDOING;
+        bool booted = nzd_restarting_is(&txn);
+        nzd_timeline_add(&timeline, NZD_EVENT_MOVE,
+                         booted ? "REBOOT PENDING" : "UNDOING", 0, "%s", "");
+        txn.state = booted ? NZD_STATE_REBOOT_PENDING : NZD_STATE_UNDOING;
         free(txn.why);
         txn.why = strdup(why);
         struct nzd_move move = {.txn = &txn,

@@ -315,6 +315,12 @@ int nzd_node_restart(struct nzd_node *node, const char *boot,
  * itself. Until `begun` it has nzd called when this link is lost. Behind a
  * takeover it begins again; a trial that runs is left as it is. */
 int nzd_node_try_out(struct nzd_node *node, uint64_t us, struct nzd_err *err);
+/* The same of code that was booted, behind a new session: from here on
+ * init:restart/0 boots `boot` (without ".boot"), the code before. At the
+ * deadline the agent has nzd called; `alone`: where nobody comes, it restarts
+ * the VM. */
+int nzd_node_try_boot(struct nzd_node *node, uint64_t us, const char *boot,
+                      bool alone, struct nzd_err *err);
 
 /* Takes the deadline away for good: from here on the agent waits to be told
  * that it is committed. NZD_EROLLEDBACK: the deadline was first. Once it is 0

@@ -288,6 +288,18 @@ int nzd_node_try_out(struct nzd_node *node, uint64_t us, struct nzd_err *err)
     return asked_ok(node, "trial", err);
 }
 
+int nzd_node_try_boot(struct nzd_node *node, uint64_t us, const char *boot,
+                      bool alone, struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 4);
+    nzd_etf_atom(request, "trial");
+    nzd_etf_unsigned(request, us / 1000 + (us % 1000 > 0));
+    nzd_etf_binary(request, nzd_view_text(boot));
+    nzd_etf_atom(request, alone ? "true" : "false");
+    return asked_ok(node, "trial", err);
+}
+
 int nzd_node_confirm(struct nzd_node *node, struct nzd_err *err)
 {
     const struct nzd_term *answer = NULL;

@@ -64,6 +64,13 @@ static bool is_tried(const struct proving *all, const char *module)
     return false;
 }
 
+/* From an overlay: what was booted, or put on the code path. */
+static bool is_loaded_when_called(const struct proving *all)
+{
+    const struct nzd_hello *hello = &all->q->hello;
+    return !hello->embedded && (hello->overlay || hello->nzd_booted);
+}
+
 /* A row that is on trial against the node. What is removed stays until it is
  * confirmed. */
 static int judge_trial(void *context, const struct nzd_module_row *row)
@@ -74,7 +81,8 @@ static int judge_trial(void *context, const struct nzd_module_row *row)
     int code = note_tried(all, row->module);
     if (runs)
         all->done[runs - all->q->old.modules] = true;
-    if (code || row->change == NZD_MODULE_REMOVED)
+    if (code || row->change == NZD_MODULE_REMOVED ||
+        (!runs && all->q->hello.nzd_booted && is_loaded_when_called(all)))
         return code;
     all->proof->total++;
     if (runs && nzd_digest_equal(&runs->md5, &row->new_md5) &&
@@ -97,7 +105,7 @@ static int judge_live(void *context, const struct nzd_live_row *row)
     if (is_tried(all, row->module))
         return 0;
     /* Loaded when it is called, from the overlay. */
-    if (!runs && !all->q->hello.embedded && all->q->hello.overlay)
+    if (!runs && is_loaded_when_called(all))
         return 0;
     all->proof->in_force++;
     if (runs)

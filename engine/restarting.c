@@ -8,6 +8,7 @@
 #include "overlay.h"
 #include "restart.h"
 #include "restarting_internal.h"
+#include "trial.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -48,7 +49,8 @@ bool nzd_restarting_is(const struct nzd_txn *txn)
 /* --- moves --------------------------------------------------------------- */
 
 /* Nothing was restarted, or what was before has booted again. */
-static int roll_back(struct nzd_going *g, const char *why, struct nzd_err *err)
+int nzd_restarting_roll_back(struct nzd_going *g, const char *why,
+                             struct nzd_err *err)
 {
     if (why && !g->s->why)
         g->s->why = why;
@@ -99,6 +101,11 @@ static int check_alive(struct nzd_going *g, struct nzd_err *err)
 
 static int validate(struct nzd_going *g, struct nzd_err *err)
 {
+    /* What is not validated by all of them does not stay. */
+    if (g->unheard.code)
+        return nzd_err_set(err, NZD_EROLLEDBACK,
+                           "the hooks of its bundle cannot be run: %.300s",
+                           g->unheard.message);
     int code = nzd_restarting_speak(g, err);
     if (!code)
         code = nzd_rows_prove_new(g->q.node, g->s->journal, g->s->txn->id, err);
@@ -129,7 +136,7 @@ static int commit(struct nzd_going *g, struct nzd_err *err)
 }
 
 /* What goes back to the base boots no overlay. */
-static bool has_booted_it(const struct nzd_going *g)
+bool nzd_restarting_has_booted_it(const struct nzd_going *g)
 {
     const struct nzd_txn *txn = g->s->txn;
     uint64_t expected = txn->new_set.count ? txn->id : 0;
@@ -151,10 +158,13 @@ static int judge(struct nzd_going *g, struct nzd_err *err)
                      "generation %" PRIu64, g->q.hello.nzd_booted);
     nzd_output_step(&s->context->output, "booted", s->txn->pause_us, NULL,
                     "generation %" PRIu64, g->q.hello.nzd_booted);
-    if (!has_booted_it(g))
-        return roll_back(g, "the VM booted the generation before", err);
+    if (!nzd_restarting_has_booted_it(g))
+        return nzd_restarting_roll_back(
+            g, "the VM booted the generation before", err);
     code = validate(g, err);
-    return code ? code : commit(g, err);
+    if (code)
+        return code;
+    return s->txn->trial.us ? nzd_restarting_try_out(g, err) : commit(g, err);
 }
 
 static bool waits_for_nobody(const struct nzd_going *g)
@@ -162,8 +172,8 @@ static bool waits_for_nobody(const struct nzd_going *g)
     return !g->down_us && !nzd_settle_is_gone(&g->s->txn->vm);
 }
 
-static int unsettled(struct nzd_going *g, const struct nzd_err *why,
-                     struct nzd_err *err)
+int nzd_restarting_unsettled(struct nzd_going *g, const struct nzd_err *why,
+                             struct nzd_err *err)
 {
     const struct nzd_txn *txn = g->s->txn;
     nzd_err_set(err, NZD_EUNSETTLED,
@@ -198,7 +208,7 @@ static int back_out(struct nzd_going *g, struct nzd_err *err)
     struct nzd_err unwritten = NZD_ERR_INIT;
     char why[NZD_ERR_MESSAGE];
     memcpy(why, err->message, sizeof why);
-    int code = roll_back(g, why, &unwritten);
+    int code = nzd_restarting_roll_back(g, why, &unwritten);
     g->s->why = NULL;
     if (!code)
         return 0;
@@ -239,7 +249,7 @@ static int forward(struct nzd_going *g, struct nzd_err *err)
     if (found == NZD_FOUND_SIGNAL && nzd_interrupt_pending() != SIGINT)
         return pending(g, "a signal ended nzd while it waited", err);
     if (found == NZD_FOUND_NONE && waits_for_nobody(g))
-        return unsettled(g, &why, err);
+        return nzd_restarting_unsettled(g, &why, err);
     return nzd_err_set(err, NZD_EROLLEDBACK, "%s",
                        found == NZD_FOUND_SIGNAL ? "interrupted by a signal"
                                                  : why.message);
@@ -256,7 +266,7 @@ static int turn_back(struct nzd_going *g, struct nzd_err *err)
     return nzd_settle_move(g->s, NZD_STATE_REBOOT_PENDING, err);
 }
 
-static int proven_back(struct nzd_going *g, struct nzd_err *err)
+int nzd_restarting_proven_back(struct nzd_going *g, struct nzd_err *err)
 {
     struct nzd_err why = NZD_ERR_INIT;
     struct nzd_settle *s = g->s;
@@ -269,7 +279,7 @@ static int proven_back(struct nzd_going *g, struct nzd_err *err)
         nzd_timeline_add(s->timeline, NZD_EVENT_CHECK, "check", 0,
                          "generation %" PRIu64 " booted, md5s match",
                          g->q.hello.nzd_booted);
-    return roll_back(g, NULL, err);
+    return nzd_restarting_roll_back(g, NULL, err);
 }
 
 static int back(struct nzd_going *g, struct nzd_err *err)
@@ -283,8 +293,8 @@ static int back(struct nzd_going *g, struct nzd_err *err)
         int code = found == NZD_FOUND_NONE || found == NZD_FOUND_SIGNAL
                        ? NZD_ENODE
                        : nzd_restarting_know_base(g, &away);
-        if (!code && !has_booted_it(g))
-            return proven_back(g, err);
+        if (!code && !nzd_restarting_has_booted_it(g))
+            return nzd_restarting_proven_back(g, err);
         if (asked == BACK_MOST || found == NZD_FOUND_SIGNAL)
             return pending(g, away.code ? away.message : "it runs on", err);
         if (nzd_restarting_act(g, false, &why))
@@ -294,6 +304,11 @@ static int back(struct nzd_going *g, struct nzd_err *err)
 
 /* --- both ---------------------------------------------------------------- */
 
+static bool is_on_its_way_back(enum nzd_state state)
+{
+    return state == NZD_STATE_REBOOT_PENDING || state == NZD_STATE_UNDOING;
+}
+
 static int go(struct nzd_going *g, struct nzd_err *err)
 {
     struct nzd_settle *s = g->s;
@@ -301,15 +316,17 @@ static int go(struct nzd_going *g, struct nzd_err *err)
     int code = 0;
     if (s->txn->state == NZD_STATE_RESTARTING)
         code = forward(g, err);
-    if (!code && s->txn->state != NZD_STATE_REBOOT_PENDING)
+    if (!code && s->txn->state == NZD_STATE_TRIAL)
+        code = nzd_restarting_on_trial(g, err);
+    if (!code && !is_on_its_way_back(s->txn->state))
         return 0;
     if (code && (code == NZD_EPENDING || code == NZD_EUNSETTLED ||
                  code == NZD_EJOURNAL || code == NZD_EBUSY))
         return code;
-    if (code) {
+    if (code || s->txn->state == NZD_STATE_UNDOING) {
         memcpy(why, err->message, sizeof why);
         nzd_err_clear(err);
-        s->why = why;
+        s->why = why[0] ? why : NULL;
         code = turn_back(g, err);
     }
     if (!code)
@@ -318,17 +335,35 @@ static int go(struct nzd_going *g, struct nzd_err *err)
     return code;
 }
 
+/* Of a confirmation the rest is said by who asked for it. */
+static void keep_session(struct nzd_going *g)
+{
+    struct nzd_settle *s = g->s;
+    if (s->wish != NZD_TRIAL_CONFIRM || s->txn->state != NZD_STATE_COMMITTED)
+        return;
+    s->kept = g->q.node;
+    g->q.node = NULL;
+}
+
 int nzd_restarting_settle(struct nzd_settle *s, struct nzd_err *err)
 {
     struct nzd_going g = {.s = s, .way = way_of(s->txn)};
     if (s->txn->state == NZD_STATE_ARMED)
-        return roll_back(&g, "nzd ended before the restart", err);
+        return nzd_restarting_roll_back(&g, "nzd ended before the restart",
+                                        err);
     g.q.target = *s->target;
     g.q.node = s->node;
     s->node = NULL;
+    bool tried = s->txn->state == NZD_STATE_TRIAL;
+    unsigned hooks = s->context->config.hook_count;
+    nzd_hooks_recall(&s->context->config, s->txn, &g.unheard);
     int code = go(&g, err);
-    if (!code)
+    bool committed = s->txn->state == NZD_STATE_COMMITTED;
+    if (!code && s->txn->state != NZD_STATE_TRIAL && !(tried && committed))
         tell_outcome(&g);
+    /* A later bundle may bring others. */
+    s->context->config.hook_count = hooks;
+    keep_session(&g);
     nzd_question_clear(&g.q);
     return code;
 }
@@ -337,5 +372,7 @@ int nzd_restarting_gone(struct nzd_settle *s, struct nzd_err *err)
 {
     struct nzd_going g = {.s = s};
     s->restarted = true;
-    return roll_back(&g, NULL, err);
+    if (s->txn->state == NZD_STATE_TRIAL)
+        s->why = NZD_TRIAL_RESTARTED;
+    return nzd_restarting_roll_back(&g, NULL, err);
 }

@@ -86,6 +86,23 @@ static int lay_out(struct nzd_going *g, uint64_t generation,
     return code;
 }
 
+int nzd_restarting_way_back(struct nzd_going *g, char boot[NZD_OVERLAY_PATH],
+                            struct nzd_err *err)
+{
+    uint64_t generation = 0;
+    int code = nzd_restarting_know_base(g, err);
+    if (!code)
+        code = generation_of(g, false, &generation, err);
+    if (code)
+        return code;
+    base_boot(g, boot);
+    if (generation)
+        return lay_out(g, generation, boot, err);
+    return boot[0] ? 0
+                   : nzd_err_set(err, NZD_EREFUSED,
+                                 "the boot script of the base is not known");
+}
+
 /* It was not restarted: what init:restart/0 boots is what was in force. */
 static void lay_back(struct nzd_going *g)
 {

@@ -2,16 +2,18 @@
 #ifndef NZD_ENGINE_RESTARTING_INTERNAL_H
 #define NZD_ENGINE_RESTARTING_INTERNAL_H
 
-/* Inside the room of restarts: which VM answers now, and having another one
- * boot. */
+/* Inside the room of restarts: which VM answers now, having another one boot,
+ * and its trial. */
 
+#include "overlay.h"
 #include "restarting.h"
 
 struct nzd_going {
     struct nzd_settle *s;
     struct nzd_question q; /* the session of the VM that answers, its base */
     enum nzd_restart_way way;
-    uint64_t down_us; /* when the restart was asked for */
+    uint64_t down_us;       /* when the restart was asked for */
+    struct nzd_err unheard; /* why hooks of its bundle cannot be run */
 };
 
 enum nzd_found {
@@ -32,6 +34,8 @@ int nzd_restarting_speak(struct nzd_going *g, struct nzd_err *err);
 void nzd_restarting_take_vm(struct nzd_going *g);
 /* The base that lies below what the VM has booted. */
 int nzd_restarting_know_base(struct nzd_going *g, struct nzd_err *err);
+/* Whether it has booted the transaction's new side. */
+bool nzd_restarting_has_booted_it(const struct nzd_going *g);
 
 /*
  * Has another boot begin, of the transaction's new side or of what was in
@@ -39,5 +43,33 @@ int nzd_restarting_know_base(struct nzd_going *g, struct nzd_err *err);
  * not, and the VM runs on.
  */
 int nzd_restarting_act(struct nzd_going *g, bool forward, struct nzd_err *err);
+/* Lays out what was in force before, so that `boot` (without ".boot") boots
+ * it. What runs is left alone. */
+int nzd_restarting_way_back(struct nzd_going *g, char boot[NZD_OVERLAY_PATH],
+                            struct nzd_err *err);
+
+/* Nothing was restarted, or what was before has booted: ROLLED_BACK. `why`
+ * counts where the record has none. */
+int nzd_restarting_roll_back(struct nzd_going *g, const char *why,
+                             struct nzd_err *err);
+/* The same behind a look at what the VM has booted instead. */
+int nzd_restarting_proven_back(struct nzd_going *g, struct nzd_err *err);
+/* Nobody can be asked. NZD_EUNSETTLED. */
+int nzd_restarting_unsettled(struct nzd_going *g, const struct nzd_err *why,
+                             struct nzd_err *err);
+
+/*
+ * Behind the validation, where a trial is wanted: what boots from now on is the
+ * old side, the agent has the deadline, TRIAL. NZD_EJOURNAL: the move failed.
+ * Any other failure: the target is not to stay.
+ */
+int nzd_restarting_try_out(struct nzd_going *g, struct nzd_err *err);
+/*
+ * Goes on from TRIAL as g->s->wish has it. 0: it is on trial still, or
+ * committed, or rolled_back because the old side has booted. NZD_EROLLEDBACK:
+ * it is over, for the reason in `err`, and the VM is to be restarted.
+ * NZD_EUNSETTLED and others: it stays on trial.
+ */
+int nzd_restarting_on_trial(struct nzd_going *g, struct nzd_err *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "restarting_internal.h"
 
 #include "interrupt.h"
+#include "recall.h"
 
 #include <string.h>
 #include <time.h>
@@ -76,6 +77,13 @@ static enum nzd_found look(struct nzd_going *g, struct nzd_err *err)
     return NZD_FOUND_NONE;
 }
 
+/* What was on trial ends with its VM: nobody else is waited for. */
+static bool is_over(const struct nzd_going *g)
+{
+    return g->s->txn->state == NZD_STATE_TRIAL &&
+           nzd_settle_is_gone(&g->s->txn->vm);
+}
+
 enum nzd_found nzd_restarting_find(struct nzd_going *g, bool other,
                                    uint64_t limit_us, struct nzd_err *err)
 {
@@ -85,12 +93,15 @@ enum nzd_found nzd_restarting_find(struct nzd_going *g, bool other,
         enum nzd_found found = look(g, &why);
         if (found == NZD_FOUND_NONE && !told)
             nzd_output_step(&g->s->context->output, "waiting", 0, NULL,
-                            "for %s to boot", g->s->target->node);
+                            g->s->txn->state == NZD_STATE_TRIAL
+                                ? "for %s to answer"
+                                : "for %s to boot",
+                            g->s->target->node);
         if (found == NZD_FOUND_OTHER || (found == NZD_FOUND_SAME && !other))
             return found;
         if (nzd_interrupt_pending())
             return NZD_FOUND_SIGNAL;
-        if (nzd_clock_left(deadline) == 0) {
+        if (nzd_clock_left(deadline) == 0 || is_over(g)) {
             if (!why.code)
                 nzd_err_set(&why, NZD_ENODE, "the VM runs on");
             *err = why;
@@ -108,14 +119,34 @@ static bool speaks(const struct nzd_going *g)
     return nzd_node_fence(g->q.node)->epoch != 0;
 }
 
+/* An agent that holds the trial keeps it. */
+static bool holds_trial(const struct nzd_going *g)
+{
+    const struct nzd_hello *hello = &g->q.hello;
+    return hello->txn == g->s->txn->id &&
+           (!strcmp(hello->phase, "trial") || !strcmp(hello->phase, "keeping"));
+}
+
+static int take_over(struct nzd_going *g, struct nzd_err *err)
+{
+    char phase[16];
+    g->s->agent_epoch = g->q.hello.epoch;
+    memcpy(g->s->txn->vm.token, g->q.hello.token, 16);
+    return nzd_settle_take_over(g->s, g->q.node, phase, err);
+}
+
 int nzd_restarting_speak(struct nzd_going *g, struct nzd_err *err)
 {
     struct nzd_txn *txn = g->s->txn;
-    struct nzd_recall recall = {.count = 0};
+    struct nzd_recall recall;
     const struct nzd_node_begin begin = {
         .uuid = nzd_journal_uuid(g->s->journal), .recall = &recall};
     if (speaks(g))
         return 0;
+    if (holds_trial(g))
+        return take_over(g, err);
+    nzd_recall_make(g->s->context, &g->q.target,
+                    nzd_journal_directory(g->s->journal), &recall);
     if (g->q.hello.epoch > txn->epoch)
         txn->epoch = g->q.hello.epoch;
     txn->epoch++;

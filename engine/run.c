@@ -129,12 +129,13 @@ static void show_trial(struct nzd_context *context,
                     "%son trial %" PRIu64 "%s: %s %s runs on %s (%s, paused "
                     "%s)",
                     nzd_color(output, 'y'), t->txn.id, nzd_color(output, '0'),
-                    t->txn.release, t->txn.to_version,
-                    nzd_node_name(t->q->node), took, pause);
+                    t->txn.release, t->txn.to_version, t->txn.node, took,
+                    pause);
     nzd_output_line(output,
-                    "  until %s, then %s comes back; so it does when "
-                    "the VM restarts",
-                    until + strlen("until "), t->txn.from_version);
+                    "  until %s, then %s %s; so it does when the VM "
+                    "restarts",
+                    until + strlen("until "), t->txn.from_version,
+                    t->way ? "boots again" : "comes back");
     nzd_output_line(output, "  next  nzd confirm keeps it, nzd rollback ends "
                             "it");
 }

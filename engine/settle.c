@@ -503,9 +503,13 @@ static int tell_committed(struct nzd_context *context,
                           const struct nzd_txn *txn, bool forgot,
                           struct nzd_err *err)
 {
-    /* The VM has booted it: no code was replaced in it. */
-    if (nzd_restarting_is(txn))
-        return nzd_node_act(q->node, "forget", err);
+    /* The VM has booted it: no code was replaced in it. Since a trial began
+     * init:restart/0 boots what was before. */
+    if (nzd_restarting_is(txn)) {
+        if (txn->trial.us)
+            nzd_code_path_put(context, journal, q, txn);
+        return nzd_node_act(q->node, forgot ? "forget" : "done", err);
+    }
     int code = forgot ? nzd_rows_resend(q->node, journal, txn->id, err) : 0;
     if (!code && forgot)
         code = nzd_node_act(q->node, "resume_keep", err);
@@ -533,6 +537,9 @@ static int tell_agent(struct nzd_context *context, struct nzd_journal *journal,
     if (txn->state == NZD_STATE_COMMITTED)
         return tell_committed(context, journal, q, txn, !strcmp(phase, "idle"),
                               err);
+    /* Another boot has undone it. */
+    if (nzd_restarting_is(txn))
+        return 0;
     code = nzd_node_act(q->node, "resume_undo", err);
     if (!code)
         code = nzd_node_undo(q->node, &took, &left, &arena, &blockers, err);

@@ -20,6 +20,7 @@
  * of at most some KiB, and one live row for each module row. */
 #define RESERVE_BASE    (128u << 10)
 #define RESERVE_PER_ROW 512u
+#define RESERVE_MOVES   5u /* each writes the record with its hooks */
 
 static struct nzd_output *output_of(struct nzd_transaction *t)
 {
@@ -98,6 +99,16 @@ static char *operator_name(void)
     return name;
 }
 
+/* What another nzd may have to run: behind a restart, or a trial. */
+static int keep_hooks(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_view hooks = t->q->new.hooks;
+    if (!hooks.size || (!t->way && !t->trial_us))
+        return 0;
+    t->txn.hooks = strndup((const char *)hooks.data, hooks.size);
+    return t->txn.hooks ? 0 : nzd_err_memory(err);
+}
+
 /* Which process the VM is, where that can be told from here. */
 static void describe_vm(struct nzd_transaction *t)
 {
@@ -145,6 +156,8 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
                            "all --kill together take more than %d bytes",
                            NZD_RECORD_TEXT_MAX);
     describe_vm(t);
+    if (keep_hooks(t, err))
+        return err->code;
     int code = nzd_journal_in_force(t->journal, &txn->base, &in_force, NULL);
     if (code == 0) {
         txn->from_generation =
@@ -264,6 +277,8 @@ static int arm(struct nzd_transaction *t, struct nzd_err *err)
     char bytes[32];
     uint64_t begin_us = nzd_clock_us();
     uint64_t reserve = RESERVE_BASE + (uint64_t)t->row_count * RESERVE_PER_ROW;
+    if (t->txn.hooks)
+        reserve += RESERVE_MOVES * strlen(t->txn.hooks);
     uint64_t expected = t->txn.id;
     nzd_format_bytes(bytes, t->txn.written);
     nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "ARMED", 0,
@@ -531,6 +546,7 @@ static int go_through_restart(struct nzd_transaction *t, struct nzd_err *err)
         .txn = &t->txn,
         .timeline = &t->timeline,
     };
+    t->txn.trial.us = t->trial_us;
     int code = nzd_settle_move(&settle, NZD_STATE_RESTARTING, err);
     if (code) {
         nzd_err_untouched(err, "nothing was restarted");
@@ -542,7 +558,8 @@ static int go_through_restart(struct nzd_transaction *t, struct nzd_err *err)
     code = nzd_restarting_settle(&settle, err);
     t->restarted = settle.restarted;
     t->in_place = t->way == NZD_RESTART_IN_PLACE;
-    if (code || t->txn.state == NZD_STATE_COMMITTED)
+    if (code || t->txn.state == NZD_STATE_COMMITTED ||
+        t->txn.state == NZD_STATE_TRIAL)
         return code;
     nzd_err_clear(err);
     return nzd_err_set(err, NZD_EROLLEDBACK, "%s",
@@ -645,7 +662,7 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
     code = up_to_armed(t, err);
     if (!code)
         code = after_armed(t, err);
-    if (!code && t->trial_us)
+    if (!code && t->trial_us && !t->way)
         code = nzd_trial_begun(t, err);
     else if (!code && !t->way)
         done(t);

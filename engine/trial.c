@@ -215,6 +215,7 @@ static int tell_begun(struct nzd_settle *s, struct nzd_node *node,
 static void tell_undone(struct nzd_settle *s, struct nzd_node *node)
 {
     struct nzd_err ignored = NZD_ERR_INIT;
+    unsigned hooks = s->context->config.hook_count;
     const struct nzd_hook_run run = {
         .config = &s->context->config,
         .output = &s->context->output,
@@ -224,7 +225,10 @@ static void tell_undone(struct nzd_settle *s, struct nzd_node *node)
         .txn = s->txn->id,
         .outcome = "rolled_back",
     };
+    nzd_hooks_recall(&s->context->config, s->txn, &ignored);
+    nzd_err_clear(&ignored);
     nzd_hooks_run(&run, NZD_HOOK_OUTCOME, &ignored);
+    s->context->config.hook_count = hooks; /* a later bundle may bring others */
     nzd_interrupt_clear();
     nzd_err_clear(&ignored);
     nzd_node_act(node, "forget", &ignored);

@@ -22,7 +22,7 @@
 /* Bounds of the bytes of one text in a record; longer ones are cut on
  * encoding at a UTF-8 boundary, refused on decoding. */
 #define NZD_RECORD_TEXT_MAX   4096
-#define NZD_RECORD_MODULE_MAX (255 * 4) /* an atom: 255 characters of UTF-8 */
+#define NZD_RECORD_MODULE_MAX (255 * 4)   /* an atom: 255 characters of UTF-8 */
 #define NZD_RECORD_HOOKS_MAX  (64u << 10) /* of what a bundle may bring */
 
 enum nzd_txn_kind { NZD_TXN_APPLY = 1, NZD_TXN_ROLLBACK = 2 };

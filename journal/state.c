@@ -53,7 +53,8 @@ static const struct {
     [NZD_STATE_ROLLED_BACK] = {"rolled_back", false, 0, {0}},
     [NZD_STATE_REBOOT_PENDING] = {"reboot_pending",
                                   true,
-                                  BIT(NZD_STATE_ROLLED_BACK) |
+                                  BIT(NZD_STATE_REBOOT_PENDING) |
+                                      BIT(NZD_STATE_ROLLED_BACK) |
                                       BIT(NZD_STATE_FAILED),
                                   {NZD_RECOVERY_REBOOT, NZD_RECOVERY_JUDGE_BOOT,
                                    NZD_RECOVERY_UNSETTLED}},

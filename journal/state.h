@@ -13,7 +13,7 @@
  *   restarting -> trial | committed | undoing | rolled_back | reboot_pending
  *   trial  -> committed | undoing | rolled_back | reboot_pending
  *   undoing -> undoing | rolled_back | reboot_pending | failed
- *   reboot_pending -> rolled_back | failed
+ *   reboot_pending -> reboot_pending | rolled_back | failed
  *   committed -> quarantined           its overlay does not become healthy
  *   quarantined -> committed           lifted
  *

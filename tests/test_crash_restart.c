@@ -3,7 +3,8 @@
 /*
  * Changes that go through a restart of the VM: nzd is killed at each of its
  * points, in the recovery that follows, and in the recovery of that; the VM is
- * killed at each of them. In place, and by a command under nzd boot.
+ * killed at each of them. In place, and by a command under nzd boot; committed
+ * at once, or on trial, which ends in each way there is, cut short as well.
  */
 #include "hold.h"
 
@@ -88,6 +89,83 @@ static void nzd_killed_in_failing_apply(void **state)
     sweep_nzd(*state, "nzd killed, failing one through a restart", &failing);
 }
 
+/* --- on trial ------------------------------------------------------------ */
+
+static const struct operation trial = {
+    "trial through a restart",
+    "0.1.0",
+    {"apply", THROUGH, "--confirm", "1h", "--wait=20s"},
+    "0.2.0",
+    0};
+static const struct operation confirm = {
+    "confirm", NULL, {"confirm", "--wait", "20s"}, NULL, 0};
+static const struct operation ending = {
+    "rollback that ends it", NULL, {"rollback", "--wait", "20s"}, NULL, 0};
+
+static bool is_on_trial(struct sweep *sweep)
+{
+    struct harness_run run = sweep_run(sweep, &sweep_recover, 0, NULL);
+    assert_status(run, 0);
+    return strcmp(claim_state(sweep, claim_last(sweep)), "trial") == 0;
+}
+
+/* The generation before boots, whoever restarts it. */
+static const char *restart_vm(struct sweep *sweep)
+{
+    beam_node_eval(sweep->node, "init:restart()");
+    beam_node_wait_for(sweep->node,
+                       "{persistent_term:get({nzd, token}, none), "
+                       "init:get_status()}",
+                       "{none,{started,started}}", 20000);
+    return "a restart of the VM";
+}
+
+/* `at` 0: not cut short. Behind the last point nobody is killed. */
+static const char *end_once(struct sweep *sweep, unsigned at)
+{
+    unsigned how = sweep_choose(sweep, at ? 2 : 3);
+    const struct operation *operation = how ? &ending : &confirm;
+    if (how == 2)
+        return restart_vm(sweep);
+    struct harness_run run = sweep_run(sweep, operation, at, NULL);
+    if (!at || run.status != 128 + SIGKILL)
+        assert_status(run, 0);
+    return operation->name;
+}
+
+#define END_POINTS 16u /* of those that end it; some have fewer */
+
+static void end_trial(struct sweep *sweep, unsigned at, const char *point)
+{
+    const char *cut = "nothing", *whole = "nothing";
+    unsigned cut_at = 1 + sweep_choose(sweep, END_POINTS);
+    if (is_on_trial(sweep))
+        cut = end_once(sweep, cut_at);
+    if (is_on_trial(sweep))
+        whole = end_once(sweep, 0);
+    sweep_verify(sweep,
+                 "nzd killed at point %u of %s, %s; then at %u of %s; then %s",
+                 at, trial.name, point, cut_at, cut, whole);
+}
+
+static void sweep_trial(struct sweep *sweep, const char *row)
+{
+    sweep_begin(sweep, row);
+    unsigned count = sweep_count(sweep, &trial), next = 0, at;
+    assert_true(is_on_trial(sweep));
+    end_once(sweep, 0);
+    while ((at = sweep_next(sweep, count, SAMPLE, &next))) {
+        kill_at(sweep, &trial, at);
+        end_trial(sweep, at, sweep_point(sweep, at));
+    }
+    sweep_end(sweep);
+}
+
+static void nzd_killed_on_trial(void **state)
+{
+    sweep_trial(*state, "nzd killed, trial through a restart");
+}
+
 /* --- the VM -------------------------------------------------------------- */
 
 /* It is no nzd boot that starts it again: the base boots. */
@@ -111,6 +189,8 @@ static void sweep_vm(struct sweep *sweep, const char *row,
 {
     sweep_begin(sweep, row);
     unsigned count = sweep_count(sweep, operation), next = 0, at;
+    if (is_on_trial(sweep))
+        end_once(sweep, 0);
     while ((at = sweep_next(sweep, count, SAMPLE, &next)))
         kill_vm(sweep, operation, at);
     sweep_end(sweep);
@@ -124,6 +204,11 @@ static void both_killed_in_apply(void **state)
 static void both_killed_in_failing_apply(void **state)
 {
     sweep_vm(*state, "VM and nzd killed, failing one, restart", &failing);
+}
+
+static void both_killed_on_trial(void **state)
+{
+    sweep_vm(*state, "VM and nzd killed, trial through a restart", &trial);
 }
 
 /* --- under nzd boot, by a command ---------------------------------------- */
@@ -175,6 +260,11 @@ static void nzd_killed_failing_by_a_command(void **state)
     sweep_nzd(*state, "nzd killed, failing apply, restart command", &failing);
 }
 
+static void nzd_killed_on_trial_by_a_command(void **state)
+{
+    sweep_trial(*state, "nzd killed, trial, restart command");
+}
+
 #define plain(test)                                                            \
     cmocka_unit_test_setup_teardown(test, sweep_setup, sweep_teardown)
 #define supervised(test)                                                       \
@@ -188,8 +278,11 @@ int main(void)
         plain(nzd_killed_in_failing_apply),
         plain(both_killed_in_apply),
         plain(both_killed_in_failing_apply),
+        plain(nzd_killed_on_trial),
+        plain(both_killed_on_trial),
         supervised(nzd_killed_by_a_command),
         supervised(nzd_killed_failing_by_a_command),
+        supervised(nzd_killed_on_trial_by_a_command),
     };
     return tally_report(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
-#include "booted.h"
+#include "supervised.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -251,44 +251,10 @@ static void runtime_exs(void **state)
 
 /* --- by a command -------------------------------------------------------- */
 
-/* Starts the VM by nzd boot again whenever it has ended, as a supervisor of
- * the system does; `kill` is what the restart command calls. */
-static const char *const *supervised(struct scene *scene)
-{
-    struct harness *harness = scene->harness;
-    const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char *loop = scene_script(scene, "supervise",
-                                    "while :; do\n \"$@\" &\n echo $! >vm.new; "
-                                    "mv vm.new %s\n wait $!\ndone\n",
-                                    harness_path(harness, "vm.pid"));
-    const char *const words[] = {loop,          nzd[0],         "boot",
-                                 "--journal",   scene->journal, "--config",
-                                 scene->config, "--",           NULL};
-    static const char *const none[] = {NULL};
-    return harness_concat(harness, words, none);
-}
-
-static void start_supervised(struct scene *scene, const char *more)
-{
-    struct beam_node_options options = {
-        .release = scene_bundle(scene, "0.1.0"),
-        .name = "counter",
-        .prefix = supervised(scene),
-    };
-    scene_config(scene,
-                 "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n%s",
-                 boot_keys,
-                 scene_script(scene, "restart", "kill -9 $(cat %s)\n",
-                              harness_path(scene->harness, "vm.pid")),
-                 more);
-    beam_node_kill(scene->node);
-    scene_start(scene, &options);
-}
-
 static void by_a_command(void **state)
 {
     struct scene *scene = *state;
-    start_supervised(scene, "");
+    supervised_start(scene, boot_keys, "");
     const char *pid = beam_node_eval(scene->node, "os:getpid()");
     struct harness_run run = through(scene, "0.2.0");
     assert_status(run, 0);
@@ -307,7 +273,7 @@ static void by_a_command(void **state)
 static void it_does_not_start(void **state)
 {
     struct scene *scene = *state;
-    start_supervised(scene, "");
+    supervised_start(scene, boot_keys, "");
     struct harness_run run =
         scene_nzd(scene, "apply", THROUGH, bad_bundle(scene));
     assert_status(run, 6);
@@ -321,7 +287,7 @@ static void it_does_not_start(void **state)
 static void the_command_fails(void **state)
 {
     struct scene *scene = *state;
-    start_supervised(scene, "");
+    supervised_start(scene, boot_keys, "");
     scene_config(scene, "%srestart {\n command = {\"%s\"}\n}\n", boot_keys,
                  scene_script(scene, "broken", "exit 4\n"));
     struct harness_run run = through(scene, "0.2.0");
@@ -335,7 +301,7 @@ static void the_command_fails(void **state)
 static void the_command_fails_late(void **state)
 {
     struct scene *scene = *state;
-    start_supervised(scene, "");
+    supervised_start(scene, boot_keys, "");
     scene_config(scene, "%srestart {\n command = {\"%s\"}\n}\n", boot_keys,
                  scene_script(scene, "late", "kill -9 $(cat %s)\nexit 4\n",
                               harness_path(scene->harness, "vm.pid")));
@@ -349,27 +315,58 @@ static void the_command_fails_late(void **state)
 /* --- nzd is lost --------------------------------------------------------- */
 
 /* While the VM is down. */
-static void nzd_is_killed(void **state)
+static void kill_nzd(struct scene *scene, const char *bundle)
 {
-    struct scene *scene = *state;
-    start_supervised(scene, "");
+    supervised_start(scene, boot_keys, "");
     scene_config(
         scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
         boot_keys,
         scene_script(scene, "slowly",
                      "kill -9 $(cat %s)\necho $PPID >began\nsleep 60\n",
                      harness_path(scene->harness, "vm.pid")));
-    struct harness_job *job =
-        scene_begin(scene, "apply", THROUGH, scene_bundle(scene, "0.2.0"));
+    struct harness_job *job = scene_begin(scene, "apply", THROUGH, bundle);
     scene_wait_file(scene, "began");
     kill(harness_job_pid(job), SIGKILL);
     harness_end(scene->harness, job, 10000);
     beam_node_wait_for(scene->node, "persistent_term:get({nzd, booted}, 0)",
                        "1", 20000);
+    scene_config(scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
+                 boot_keys, harness_path(scene->harness, "restart"));
+}
+
+static void nzd_is_killed(void **state)
+{
+    struct scene *scene = *state;
+    kill_nzd(scene, scene_bundle(scene, "0.2.0"));
     struct harness_run run = scene_nzd(scene, "recover");
     assert_status(run, 0);
     scene_record(scene, 1, "committed");
     assert_runs(scene, "0.2.0");
+    scene_settled(scene);
+}
+
+/* Whoever goes on has not seen the bundle: the record keeps them. */
+static void with_hooks_of_its_bundle(void **state)
+{
+    struct scene *scene = *state;
+    struct harness *harness = scene->harness;
+    const char *bundle = harness_path(harness, "bundle");
+    harness_copy(harness, scene_bundle(scene, "0.2.0"), bundle);
+    const char *const argv[] = {"mkdir",
+                                harness_text(harness, "%s/nzd", bundle), NULL};
+    struct harness_run run = harness_run(harness, argv, NULL);
+    assert_status(run, 0);
+    harness_write_file(harness_text(harness, "%s/nzd/hooks.conf", bundle),
+                       SCENE_CALL("own", "post", "counter_check:run",
+                                  "\"quick\", \"[{limit,89}]\""));
+    kill_nzd(scene, bundle);
+    harness_remove(harness, bundle);
+    run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    const char *record = scene_record(scene, 1, "rolled_back");
+    assert_contains(record, "own FAILED: returned {error,{limit,90}}");
+    assert_contains(record, "\"why\":\"hook own returned {error,{limit,90}}");
+    assert_runs(scene, "0.1.0");
     scene_settled(scene);
 }
 
@@ -383,7 +380,7 @@ static bool is_committed(struct scene *scene)
 static void everybody_ends(void **state)
 {
     struct scene *scene = *state;
-    start_supervised(scene, "");
+    supervised_start(scene, boot_keys, "");
     scene_config(scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
                  boot_keys,
                  scene_script(scene, "shutdown",
@@ -437,6 +434,7 @@ int main(void)
         of(the_command_fails),
         of(the_command_fails_late),
         of(nzd_is_killed),
+        of(with_hooks_of_its_bundle),
         of(everybody_ends),
         of(nothing_differs),
     };

@@ -150,7 +150,8 @@ void trial_check_undone(struct scene *scene, unsigned id, const char *why)
     scene_settled(scene);
 }
 
-void trial_begin_alone(struct scene *scene, const char *lasts)
+void trial_begin_alone_by(struct scene *scene, const char *lasts,
+                          const char *const *more)
 {
     struct harness *harness = scene->harness;
     const char *copy = harness_path(harness, "nzd.copy");
@@ -158,6 +159,7 @@ void trial_begin_alone(struct scene *scene, const char *lasts)
         scene_argv(scene, harness_argv(harness, scene->node, "apply", "--retry",
                                        scene_bundle(scene, "0.2.0"),
                                        "--confirm", lasts, NULL));
+    argv = harness_concat(harness, argv, more);
     const char *own[] = {copy, NULL};
     harness_copy(harness, trial_program(), copy);
     struct harness_run run =
@@ -167,4 +169,10 @@ void trial_begin_alone(struct scene *scene, const char *lasts)
     pid_t pid = trial_keeper(scene);
     assert_true(pid > 1);
     kill(pid, SIGKILL);
+}
+
+void trial_begin_alone(struct scene *scene, const char *lasts)
+{
+    static const char *const none[] = {NULL};
+    trial_begin_alone_by(scene, lasts, none);
 }

@@ -18,6 +18,9 @@ struct harness_run trial_begin(struct scene *scene, const char *version,
 /* The same of 0.2.0 by an nzd whose file and keeper are gone then: nobody
  * but the agent knows of it, and it can run no program. */
 void trial_begin_alone(struct scene *scene, const char *lasts);
+/* With these words besides. */
+void trial_begin_alone_by(struct scene *scene, const char *lasts,
+                          const char *const *more);
 
 /* How many processes of nzd there are: keepers, and what they have run. */
 unsigned trial_processes(struct scene *scene);

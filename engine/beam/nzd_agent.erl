@@ -46,6 +46,8 @@
 %% A trial is switched -> trial -> keeping (confirmed) or expired. At the deadline
 %% the old code comes back whoever is linked or not. `confirm` is refused from
 %% then on, and before it takes the deadline away: of both only one happens.
+%% The trial of code that was booted goes open -> trial -> keeping or expired:
+%% what init:restart/0 boots is the old code then, and only another boot brings it.
 %%
 %% `open` brings the command line of `nzd recover` where the VM may run it. It
 %% is run again, ever more rarely, until somebody has taken over.
@@ -174,6 +176,8 @@ loop(State) ->
             loop(recall(State));
         {timeout, Timer, deadline} when Timer =:= State#state.timer ->
             loop(expire(State));
+        {timeout, Timer, restart} when Timer =:= State#state.timer ->
+            loop(restart_alone(State));
         {said, _, _} = Said ->
             loop(State#state{watch = nzd_agent_probe:said(Said, State#state.watch)});
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
@@ -252,6 +256,8 @@ recall_ended(#state{recall_wait = Wait} = State) ->
     erlang:send_after(Wait, self(), retry_recall),
     State#state{recalled = none, recall_wait = min(2 * Wait, ?RECALL_WAIT_MAX)}.
 
+start_timer(#state{phase = expired, back = true} = State) ->
+    State#state{timer = erlang:start_timer(?ALONE, self(), restart)};
 start_timer(#state{deadline = none} = State) ->
     State;
 start_timer(#state{deadline = Deadline} = State) ->
@@ -270,18 +276,28 @@ left(#state{deadline = none}) -> 0;
 left(#state{deadline = Deadline}) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 %% Nobody has confirmed it. Blocked, it is tried again, and stays over.
+expire(#state{phase = trial, back = Back} = State) when is_boolean(Back) ->
+    Stopped = no_deadline(nzd_agent_hook:stop_hook(State)),
+    spoken_for(start_timer(save(Stopped#state{phase = expired})));
 expire(#state{phase = trial} = State) ->
     case nzd_agent_switch:undo(nzd_agent_hook:stop_hook(State)) of
         {{ok, _, _}, Undone} ->
-            Expired = save((no_deadline(Undone))#state{phase = expired}),
-            case Expired#state.client of
-                none -> orphaned(Expired);
-                _ -> Expired
-            end;
+            spoken_for(save((no_deadline(Undone))#state{phase = expired}));
         {_, Blocked} ->
             Timer = erlang:start_timer(1000, self(), deadline),
             Blocked#state{timer = Timer}
     end.
+
+spoken_for(#state{client = none} = State) -> orphaned(State);
+spoken_for(State) -> State.
+
+%% Nobody has come who could write it down. The journal has the trial, and takes
+%% any restart for its end.
+restart_alone(#state{phase = expired, client = none} = State) ->
+    init:restart(),
+    State#state{timer = none};
+restart_alone(State) ->
+    start_timer(State).
 
 -spec reset(#state{}) -> #state{}.
 reset(State0) ->
@@ -289,6 +305,7 @@ reset(State0) ->
     State#state{
         phase = idle,
         begun = false,
+        back = none,
         new = [],
         late = [],
         old = #{},
@@ -492,6 +509,18 @@ act({trial, Ms}, #state{phase = Phase} = State) when Phase =:= switched; Phase =
     {ok, save(Trial)};
 act({trial, _Ms}, #state{phase = trial} = State) ->
     {ok, State};
+%% Kept the same, of code that was booted. `Boot` is what init:restart/0 boots
+%% from now on.
+act({trial, Ms, Boot, Alone}, #state{phase = Phase} = State) when Phase =:= open; Phase =:= trial ->
+    ok = nzd_agent_paths:remember_boot_file(),
+    case nzd_agent_paths:restart_with(nzd_agent_text:native(Boot)) of
+        ok ->
+            Deadline = erlang:monotonic_time(millisecond) + Ms,
+            Trial = (no_deadline(State))#state{phase = trial, deadline = Deadline, back = Alone},
+            {ok, save(start_timer(Trial#state{begun = false}))};
+        {error, _} = Error ->
+            {Error, State}
+    end;
 act(begun, #state{phase = trial} = State) ->
     {ok, save(State#state{begun = true})};
 act(confirm, #state{phase = trial} = State) ->

@@ -11,6 +11,8 @@
 %% Milliseconds before `nzd recover` is run once more, and at most.
 -define(RECALL_WAIT, 1000).
 -define(RECALL_WAIT_MAX, 300000).
+%% Milliseconds in which nzd is to come before the agent restarts the VM alone.
+-define(ALONE, 5000).
 
 -record(state, {
     %% Who speaks for the transaction.
@@ -53,6 +55,8 @@
     timer = none :: none | reference(),
     %% nzd said that the trial is in its journal.
     begun = false :: boolean(),
+    %% Only another boot brings the old code; whether we may have it ourselves.
+    back = none :: none | boolean(),
     purger = none :: none | pid(),
     %% How the node does is watched.
     watch = none :: nzd_agent_probe:watch()

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NZD_TESTS_SUPERVISED_H
+#define NZD_TESTS_SUPERVISED_H
+
+/*
+ * A VM that `nzd boot` starts again whenever it has ended, as a supervisor of
+ * the system does; the restart command of the configuration ends it.
+ */
+
+#include "scene.h"
+
+/* Ends the scene's VM, and starts counter 0.1.0 this way. `boot` and `more`
+ * are sections of the configuration. */
+void supervised_start(struct scene *scene, const char *boot, const char *more);
+/* The process that runs now. */
+pid_t supervised_pid(struct scene *scene);
+
+#endif
