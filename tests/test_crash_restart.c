@@ -148,7 +148,7 @@ static void end_trial(struct sweep *sweep, unsigned at, const char *point)
                  at, trial.name, point, cut_at, cut, whole);
 }
 
-static void sweep_trial(struct sweep *sweep, const char *row)
+static void sweep_on_trial(struct sweep *sweep, const char *row)
 {
     sweep_begin(sweep, row);
     unsigned count = sweep_count(sweep, &trial), next = 0, at;
@@ -163,7 +163,7 @@ static void sweep_trial(struct sweep *sweep, const char *row)
 
 static void nzd_killed_on_trial(void **state)
 {
-    sweep_trial(*state, "nzd killed, trial through a restart");
+    sweep_on_trial(*state, "nzd killed, trial through a restart");
 }
 
 /* --- the VM -------------------------------------------------------------- */
@@ -262,7 +262,7 @@ static void nzd_killed_failing_by_a_command(void **state)
 
 static void nzd_killed_on_trial_by_a_command(void **state)
 {
-    sweep_trial(*state, "nzd killed, trial, restart command");
+    sweep_on_trial(*state, "nzd killed, trial, restart command");
 }
 
 #define plain(test)                                                            \
