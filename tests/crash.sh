@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# crash.sh PROGRAM...: proofs of crash safety, in full, two at a time. Ends with
+# crash.sh PROGRAM...: proofs of crash safety, in full, four at a time. Ends with
 # a table of points, runs and violations. See journal/nzd-journal.5 for what they
 # prove.
 set -u
@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 report=$(mktemp) || exit 1
 trap 'rm -f "$report"' EXIT
 export NZD_CRASH=full NZD_CRASH_REPORT=$report TEST_TIMEOUT=${TEST_TIMEOUT:-3600}
+export TEST_JOBS=${TEST_JOBS:-4}
 
 begin=$SECONDS
 tests/run.sh build "$@"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh [-v] BUILD PROGRAM...: runs cmocka programs, two at a time, each with
-# a time limit. Quiet while all is well; a failed program's output is shown
+# run.sh [-v] BUILD PROGRAM...: runs cmocka programs, three at a time (they wait
+# more than they work, on two cores), each with a time limit. Quiet while all is well; a failed program's output is shown
 # whole. Outputs stay in build/test-logs. The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -118,7 +118,7 @@ run_one()
 rm -f "$logs"/*.result
 running=0
 for program in "$@"; do
-    if [ $running -ge "${TEST_JOBS:-2}" ]; then
+    if [ $running -ge "${TEST_JOBS:-3}" ]; then
         wait -n
         running=$((running - 1))
     fi
