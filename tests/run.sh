@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # run.sh [-v] BUILD PROGRAM...: runs cmocka programs, three at a time (they wait
-# more than they work, on two cores), each with a time limit. Quiet while all is well; a failed program's output is shown
-# whole. Outputs stay in build/test-logs. The last line is "N passed, N failed".
+# more than they work), each with a time limit. Quiet while all is well; a failed
+# program's output is shown whole. Outputs stay in build/test-logs. The last line
+# is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
