@@ -249,6 +249,45 @@ static void runtime_exs(void **state)
         "{ok,<<\"Good day\">>}");
 }
 
+/* A copy of its configuration is to be written, which Elixir writes to. */
+static const char *written_bundle(struct scene *scene)
+{
+    struct harness *harness = scene->harness;
+    const char *bundle = harness_path(harness, "written");
+    const char *const argv[] = {
+        "sed", "-i",
+        "s/RUNTIME_CONFIG=false/RUNTIME_CONFIG=true/; "
+        "s/{greeter,\\[/&{more,1},/",
+        harness_text(harness, "%s/releases/0.2.0-runtime/sys.config", bundle),
+        NULL};
+    harness_copy(harness, harness_fixture(harness, "greeter-0.2.0-runtime"),
+                 bundle);
+    struct harness_run run = harness_run(harness, argv, NULL);
+    assert_status(run, 0);
+    return bundle;
+}
+
+/* What was laid out for a restart that could not be asked for is put back:
+ * what init:restart/0 boots is what was in force. */
+static void it_cannot_be_restarted(void **state)
+{
+    struct scene *scene = *state;
+    release_in_place(scene, "greeter-0.2.0");
+    goes(scene, "greeter-0.2.0-runtime.tar.gz");
+    const char *tmp = beam_node_eval(scene->node, "os:getenv(\"RELEASE_TMP\")");
+    beam_node_eval(scene->node, "os:putenv(\"RELEASE_TMP\", \"/dev/null\")");
+    struct harness_run run =
+        scene_nzd(scene, "apply", THROUGH, written_bundle(scene));
+    assert_status(run, 6);
+    assert_contains(run.out, "rolled back 2: ");
+    assert_contains(run.out, "enotdir");
+    beam_node_eval(scene->node, "os:putenv(\"RELEASE_TMP\", %s)", tmp);
+    beam_node_eval(scene->node, "init:restart()");
+    beam_node_wait_restart(scene->node, 20000);
+    assert_booted(scene, "1");
+    scene_settled(scene);
+}
+
 /* --- by a command -------------------------------------------------------- */
 
 static void by_a_command(void **state)
@@ -429,6 +468,7 @@ int main(void)
         of(configuration_applications_and_priv),
         of(and_code_upon_it),
         of(runtime_exs),
+        of(it_cannot_be_restarted),
         of(by_a_command),
         of(it_does_not_start),
         of(the_command_fails),
