@@ -131,6 +131,18 @@ static int next_message(struct nzd_node *node, uint64_t deadline,
     }
 }
 
+/* {wait, Ms}: it is at work on processes, and takes so much longer at most. */
+static bool is_begun(const struct nzd_term *answer, uint64_t *deadline)
+{
+    int64_t ms = 0;
+    if (!nzd_term_is_tagged(answer, "wait", 2) ||
+        !nzd_term_integer(nzd_term_at(answer, 1), &ms) || ms < 0)
+        return false;
+    *deadline += (uint64_t)ms * 1000;
+    nzd_point("while processes are suspended");
+    return true;
+}
+
 int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
                     const struct nzd_term **answer, struct nzd_err *err)
 {
@@ -147,6 +159,8 @@ int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
         if (code)
             return nzd_err_prefix(err, "a message of %s", nzd_node_name(node));
         *answer = match_answer(message, number);
+        if (is_begun(*answer, &deadline))
+            continue;
         if (*answer) {
             nzd_point("after an answer of the node");
             return 0;

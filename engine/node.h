@@ -190,8 +190,9 @@ struct nzd_occupant_list {
 int nzd_node_occupants(struct nzd_node *node, const struct nzd_plan *plan,
                        struct nzd_arena *arena, struct nzd_occupant_list *out,
                        struct nzd_err *err);
-/* Processes whose callback module is changed and has code_change, or is
- * removed. */
+/* Processes that a change of their callback module migrates, by its
+ * code_change, or, of a supervisor, its init/1; and those whose callback module
+ * is removed. */
 int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
                    struct nzd_arena *arena, struct nzd_occupant_list *out,
                    struct nzd_err *err);
@@ -261,9 +262,15 @@ int nzd_node_put_new(struct nzd_node *node, const char *module,
                      struct nzd_err *err);
 int nzd_node_collect(struct nzd_node *node, struct nzd_err *err);
 
-/* The sets of the plan: what was added, removed, and the lambdas. */
+/* Which way the states of processes go, and how long each is waited for. */
+struct nzd_node_way {
+    bool down;
+    uint64_t limit_us;
+};
+/* The sets of the plan: what was added, removed, the lambdas, and whose
+ * processes migrate. */
 int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
-                      struct nzd_err *err);
+                      const struct nzd_node_way *way, struct nzd_err *err);
 
 /*
  * The switch. 0: all is loaded, `pause_us` is how long finish_loading took,
@@ -278,6 +285,27 @@ int nzd_node_switch(struct nzd_node *node, uint64_t *pause_us,
 int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
                   struct nzd_arena *arena, struct nzd_occupant_list *blockers,
                   struct nzd_err *err);
+/* What the last switch or undo did to processes; zeros when nobody was
+ * suspended. Asked once: the second time it is all zeros. Texts go into
+ * `arena`. */
+#define NZD_MOVED_NOTES 20
+struct nzd_moved {
+    uint32_t users;    /* were suspended for their state */
+    uint32_t starters; /* were suspended so that they start no more of them */
+    uint32_t changed;  /* were asked for their code_change */
+    uint64_t suspend_us;
+    uint64_t change_us;
+    uint64_t held_us; /* from the first suspension to the last resumption */
+    bool put_back;    /* each state is what it was before */
+    bool undo;
+    struct {
+        const char *label;
+        const char *text;
+    } notes[NZD_MOVED_NOTES];
+    uint32_t note_count;
+};
+int nzd_node_moved(struct nzd_node *node, struct nzd_arena *arena,
+                   struct nzd_moved *out, struct nzd_err *err);
 /* Who was ended by the operator's word (--kill) since the last time it was
  * asked; appended to `out`. */
 int nzd_node_ended(struct nzd_node *node, struct nzd_arena *arena,

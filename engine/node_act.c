@@ -234,7 +234,7 @@ static void put_leaving(struct nzd_buf *out, const struct nzd_plan *plan)
 }
 
 int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
-                      struct nzd_err *err)
+                      const struct nzd_node_way *way, struct nzd_err *err)
 {
     struct nzd_buf *request = nzd_node_begin_request(node);
     nzd_etf_tuple(request, 5);
@@ -243,7 +243,8 @@ int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
     put_leaving(request, plan);
     nzd_node_put_lambdas(request, plan, false);
     nzd_node_put_lambdas(request, plan, true);
-    return asked_ok(node, "sets", err);
+    int code = asked_ok(node, "sets", err);
+    return code ? code : nzd_node_put_way(node, plan, way, err);
 }
 
 /* The next word after "kill=", or an empty view. */
@@ -402,6 +403,38 @@ static int blocked(struct nzd_node *node, const struct nzd_term *reason,
                        first->pid, first->name, first->module);
 }
 
+/* {suspend, Rows, Ms}, {started, Rows} and {migrate, Pid, Name, Module, Why};
+ * false where it is something else. */
+static bool not_migrated(const struct nzd_term *reason, struct nzd_arena *arena,
+                         struct nzd_err *err)
+{
+    const struct nzd_term *row = nzd_term_at(nzd_term_at(reason, 1), 0);
+    const char *pid = nzd_term_text(nzd_term_at(row, 0), arena);
+    const char *name = nzd_term_text(nzd_term_at(row, 1), arena);
+    const char *module = nzd_term_text(nzd_term_at(row, 2), arena);
+    bool named = pid && name && module;
+    int64_t ms = 0;
+    if (nzd_term_is_tagged(reason, "migrate", 5)) {
+        const char *text = nzd_node_failed_change(arena, reason);
+        nzd_err_set(err, NZD_EREFUSED, "%s",
+                    text ? text : "code_change failed");
+    } else if (nzd_term_is_tagged(reason, "suspend", 3) && named) {
+        nzd_term_integer(nzd_term_at(reason, 2), &ms);
+        nzd_err_set(err, NZD_EREFUSED,
+                    "%s %s%sruns %s and could not be suspended within "
+                    "%" PRId64 " ms",
+                    pid, name, name[0] ? " " : "", module, ms);
+    } else if (nzd_term_is_tagged(reason, "started", 2) && named) {
+        nzd_err_set(err, NZD_EREFUSED,
+                    "%s %s%swas started while %s was loaded, and may have the "
+                    "other code's state",
+                    pid, name, name[0] ? " " : "", module);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int failed_act(struct nzd_node *node, const char *what,
                       const struct nzd_term *answer, struct nzd_arena *arena,
                       struct nzd_occupant_list *blockers, struct nzd_err *err)
@@ -413,6 +446,8 @@ static int failed_act(struct nzd_node *node, const char *what,
     if (!reason || nzd_term_is_atom(reason, "fenced") ||
         nzd_term_is_tagged(reason, "phase", 2))
         return nzd_node_unexpected(node, what, answer, err);
+    if (not_migrated(reason, arena, err))
+        return NZD_EREFUSED;
     nzd_term_print(reason, 300, &text);
     nzd_err_set(err, NZD_EREFUSED, "%s in %s: %s", what, nzd_node_name(node),
                 nzd_buf_string(&text));

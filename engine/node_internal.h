@@ -40,6 +40,15 @@ void nzd_node_put_steps(struct nzd_buf *out, const struct nzd_plan *plan,
 /* [{Module, Md5, Lambdas}] of one side of the steps. */
 void nzd_node_put_lambdas(struct nzd_buf *out, const struct nzd_plan *plan,
                           bool new_side);
+/* [{Module, it has a code_change}] of the steps that processes may migrate
+ * over; which of them do is up to the agent. */
+void nzd_node_put_migrating(struct nzd_buf *out, const struct nzd_plan *plan);
+int nzd_node_put_way(struct nzd_node *node, const struct nzd_plan *plan,
+                     const struct nzd_node_way *way, struct nzd_err *err);
+/* Says who failed, of a row {migrate, Pid, Name, Module, Reason}; in `arena`,
+ * NULL without memory. */
+const char *nzd_node_failed_change(struct nzd_arena *arena,
+                                   const struct nzd_term *row);
 /* {Module, Function, Count} tuples of an answer. */
 int nzd_node_read_holders(const struct nzd_term *list,
                           enum nzd_occupant_kind kind, struct nzd_arena *arena,

@@ -144,10 +144,11 @@ int nzd_node_occupants(struct nzd_node *node, const struct nzd_plan *plan,
         NZD_OCCUPANT_HOLDER};
     const struct nzd_term *answer = NULL;
     struct nzd_buf *request = nzd_node_begin_request(node);
-    nzd_etf_tuple(request, 3);
+    nzd_etf_tuple(request, 4);
     nzd_etf_atom(request, "occupants");
     nzd_node_put_steps(request, plan, NZD_STEPS_OLD);
     nzd_node_put_lambdas(request, plan, false);
+    nzd_node_put_migrating(request, plan);
     int code = nzd_node_asked(node, &answer, err);
     if (code)
         return code;
@@ -165,31 +166,20 @@ int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
 {
     const struct nzd_term *answer = NULL;
     struct nzd_buf *request = nzd_node_begin_request(node);
-    uint32_t count = 0;
-    const char **names = calloc(plan->step_count + 1, sizeof *names);
-    if (!names)
-        return nzd_err_memory(err);
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        const struct nzd_module *new = plan->steps[i].new;
-        if (!new ||
-            (plan->steps[i].old && new->beam &&new->beam->has_code_change))
-            names[count++] = plan->steps[i].name;
-    }
-    nzd_etf_tuple(request, 2);
+    nzd_etf_tuple(request, 3);
     nzd_etf_atom(request, "users");
-    nzd_node_put_atoms(request, names, count);
-    free(names);
-    int code = count ? nzd_node_asked(node, &answer, err) : 0;
-    if (code || !count)
+    nzd_node_put_steps(request, plan, 1u << NZD_STEP_REMOVED);
+    nzd_node_put_migrating(request, plan);
+    int code = nzd_node_asked(node, &answer, err);
+    if (code)
         return code;
-    if (!nzd_term_is_tagged(answer, "users", 2))
+    if (!nzd_term_is_tagged(answer, "users", 3))
         return nzd_node_unexpected(node, "users", answer, err);
-    code = nzd_node_read_occupants(nzd_term_at(answer, 1), NZD_OCCUPANT_USER,
-                                   arena, out, err);
-    for (uint32_t i = 0; i < out->count; i++)
-        if (!nzd_inventory_module(plan->new, out->items[i].module))
-            out->items[i].kind = NZD_OCCUPANT_LAST_USER;
-    return code;
+    code = nzd_node_read_occupants(nzd_term_at(answer, 1),
+                                   NZD_OCCUPANT_LAST_USER, arena, out, err);
+    return code ? code
+                : nzd_node_read_occupants(nzd_term_at(answer, 2),
+                                          NZD_OCCUPANT_USER, arena, out, err);
 }
 
 /* --- callers of what is removed ---------------------------------------- */

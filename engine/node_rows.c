@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_rows.h"
 
+#include "migrate.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,8 +100,9 @@ static int read_side(struct resending *all, const struct kept_row *row,
     nzd_buf_reset(&all->bytes);
     int code = nzd_journal_get_blob(all->journal, blob, &all->bytes, all->err);
     if (!code)
-        code = nzd_beam_read(nzd_buf_view(&all->bytes), NZD_BEAM_FUNS,
-                             &all->plan.arena, beam, all->err);
+        code = nzd_beam_read(nzd_buf_view(&all->bytes),
+                             NZD_BEAM_FUNS | NZD_BEAM_CALLS, &all->plan.arena,
+                             beam, all->err);
     if (code)
         return nzd_err_prefix(all->err, "module %s", row->module);
     out->beam = beam;
@@ -132,12 +135,27 @@ static int resend_one(struct resending *all, const struct kept_row *row)
     return code;
 }
 
+static int read_way(struct nzd_journal *journal, uint64_t id,
+                    struct nzd_node_way *way, struct nzd_err *err)
+{
+    struct nzd_txn txn;
+    int code = nzd_journal_txn(journal, id, &txn, err);
+    if (code)
+        return code;
+    *way = nzd_migrate_way(&txn, 0);
+    nzd_txn_clear(&txn);
+    return 0;
+}
+
 int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
                     uint64_t id, struct nzd_err *err)
 {
     struct kept_rows rows;
     struct resending all = {.node = node, .journal = journal, .err = err};
+    struct nzd_node_way way;
     int code = read_rows(journal, id, &rows, err);
+    if (!code)
+        code = read_way(journal, id, &way, err);
     all.plan.steps = calloc(rows.count + 1, sizeof *all.plan.steps);
     all.sides = calloc(rows.count + 1, 2 * sizeof *all.sides);
     bool room = all.plan.steps && all.sides;
@@ -148,7 +166,7 @@ int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
     if (!code)
         code = nzd_node_collect(node, err);
     if (!code)
-        code = nzd_node_put_sets(node, &all.plan, err);
+        code = nzd_node_put_sets(node, &all.plan, &way, err);
     free(all.plan.steps);
     free(all.sides);
     nzd_arena_clear(&all.plan.arena);

@@ -173,25 +173,23 @@ static void show_evidence(struct nzd_output *output,
     }
 }
 
-static void show_users(struct nzd_output *output,
-                       const struct nzd_occupant_list *users)
+/* Those whose module changes are evidence. */
+static void show_last_users(struct nzd_output *output,
+                            const struct nzd_occupant_list *users)
 {
     for (uint32_t i = 0; i < users->count;) {
+        const struct nzd_occupant *who = &users->items[i];
         uint32_t end = i;
-        while (end < users->count &&
-               !strcmp(users->items[end].module, users->items[i].module))
+        while (end < users->count && users->items[end].kind == who->kind &&
+               !strcmp(users->items[end].module, who->module))
             end++;
-        bool last = users->items[i].kind == NZD_OCCUPANT_LAST_USER;
-        nzd_output_line(output,
-                        last ? "  %-12s %s %" PRIu32 " process%s   %s %s%s"
-                               "runs it; the module goes after it"
-                             : "  %-12s %s %" PRIu32 " process%s   %s %s%s"
-                               "runs it, has code_change; its state stays as "
-                               "it is",
-                        last ? "stays" : "migrate", users->items[i].module,
-                        end - i, end - i > 1 ? "es" : "", users->items[i].pid,
-                        users->items[i].name,
-                        users->items[i].name[0] ? " " : "");
+        if (who->kind == NZD_OCCUPANT_LAST_USER)
+            nzd_output_line(output,
+                            "  %-12s %s %" PRIu32 " process%s   %s %s%s"
+                            "runs it; the module goes after it",
+                            "stays", who->module, end - i,
+                            end - i > 1 ? "es" : "", who->pid, who->name,
+                            who->name[0] ? " " : "");
         i = end;
     }
 }
@@ -289,7 +287,7 @@ void nzd_plan_show(struct nzd_output *output, const struct nzd_plan_view *view)
     show_evidence(output, view->plan);
     if (!view->question)
         return;
-    show_users(output, &view->question->users);
+    show_last_users(output, &view->question->users);
     show_in_the_way(output, view);
     show_costs(output, view);
 }

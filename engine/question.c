@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "question.h"
 
+#include "migrate.h"
 #include "question_internal.h"
 
 #include <stdlib.h>
@@ -202,6 +203,8 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
         code = nzd_question_callers(q, journal, err);
     if (!code && q->plan.changed + q->plan.removed)
         code = nzd_node_users(q->node, &q->plan, &q->arena, &q->users, err);
+    if (!code)
+        code = nzd_migrate_evidence(&q->plan, &q->users, err);
     if (!code)
         code = nzd_question_digest(q, err);
     for (uint32_t i = 0; i < q->plan.step_count && !code; i++)

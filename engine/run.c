@@ -50,11 +50,6 @@ static void show_plan_step(struct nzd_context *context,
             nzd_output_step(&context->output, "stays", 0, NULL,
                             "%s is removed, and goes after %s %s", who->module,
                             who->pid, who->name);
-        else
-            nzd_output_step(&context->output, "migrate", 0, NULL,
-                            "%s %s runs %s, which has code_change; its state "
-                            "stays as it is",
-                            who->pid, who->name, who->module);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "code_path.h"
 #include "interrupt.h"
+#include "migrate.h"
 #include "node_rows.h"
 #include "restarting.h"
 #include "trial.h"
@@ -230,9 +231,13 @@ static int undo_once(struct nzd_settle *s, struct nzd_node *node,
 {
     struct nzd_arena arena = {0};
     struct nzd_occupant_list blockers = {0};
+    struct nzd_moved_notes notes = {.moved = {0}};
     int code = nzd_node_act(node, "resume_undo", err);
     if (!code)
         code = nzd_node_undo(node, took, left, &arena, &blockers, err);
+    if (!code)
+        nzd_migrate_begin(&s->context->output, node, s->timeline, true, &notes);
+    nzd_migrate_end(&s->context->output, s->timeline, &notes);
     if (!code || code == NZD_EREFUSED)
         nzd_settle_note_ended(s->context, node, s->timeline);
     free(blockers.items);

@@ -7,6 +7,7 @@
 #include "erts_try.h"
 #include "hook.h"
 #include "interrupt.h"
+#include "migrate.h"
 #include "restarting.h"
 #include "settle.h"
 #include "snapshot.h"
@@ -75,7 +76,11 @@ static char *option_words(const struct nzd_transaction *t)
 {
     const struct nzd_options *options = &t->context->options;
     struct nzd_buf words = {0};
+    const char *states = nzd_migrate_word(
+        !t->way && nzd_migrate_is_down(&t->q->plan, &t->txn, t->journal));
     nzd_buf_text(&words, nzd_restarting_word(t->way));
+    if (states)
+        nzd_buf_printf(&words, "%s%s", words.size ? " " : "", states);
     for (unsigned i = 0; i < options->kill_count; i++)
         nzd_buf_printf(&words, "%skill=%s", words.size ? " " : "",
                        options->kill[i]);
@@ -149,12 +154,6 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
     txn->node = copy(nzd_node_name(q->node));
     txn->source = copy(t->source);
     txn->operator_name = operator_name();
-    txn->options = option_words(t);
-    /* A word that is cut could name somebody else. */
-    if (txn->options && strlen(txn->options) > NZD_RECORD_TEXT_MAX)
-        return nzd_err_set(err, NZD_EUSAGE,
-                           "all --kill together take more than %d bytes",
-                           NZD_RECORD_TEXT_MAX);
     describe_vm(t);
     if (keep_hooks(t, err))
         return err->code;
@@ -164,9 +163,15 @@ static int describe(struct nzd_transaction *t, struct nzd_err *err)
             nzd_question_runs(q, t->journal, &in_force) ? in_force.id : 0;
         nzd_txn_clear(&in_force);
     }
-    return code && code != NZD_ENOTFOUND
-               ? nzd_journal_in_force(t->journal, &txn->base, &in_force, err)
-               : 0;
+    if (code && code != NZD_ENOTFOUND)
+        return nzd_journal_in_force(t->journal, &txn->base, &in_force, err);
+    txn->options = option_words(t);
+    /* A word that is cut could name somebody else. */
+    if (txn->options && strlen(txn->options) > NZD_RECORD_TEXT_MAX)
+        return nzd_err_set(err, NZD_EUSAGE,
+                           "all --kill together take more than %d bytes",
+                           NZD_RECORD_TEXT_MAX);
+    return 0;
 }
 
 /* --- before armed
@@ -230,7 +235,9 @@ static int prepare_code(struct nzd_transaction *t, struct nzd_err *err)
         code = nzd_snapshot_store(t, err);
     if (!code)
         code = nzd_node_collect(t->q->node, err);
-    return code ? code : nzd_node_put_sets(t->q->node, &t->q->plan, err);
+    const struct nzd_node_way way =
+        nzd_migrate_way(&t->txn, t->context->options.timeout_us);
+    return code ? code : nzd_node_put_sets(t->q->node, &t->q->plan, &way, err);
 }
 
 static int prepare(struct nzd_transaction *t, struct nzd_err *err)
@@ -379,9 +386,13 @@ static int switch_code(struct nzd_transaction *t, struct nzd_err *err)
     const struct nzd_plan *plan = &t->q->plan;
     struct nzd_arena arena = {0};
     struct nzd_occupant_list blockers = {0};
+    struct nzd_moved_notes notes = {.moved = {0}};
     uint32_t loaded = plan->changed + plan->added;
     int code =
         nzd_node_switch(t->q->node, &t->txn.pause_us, &arena, &blockers, err);
+    if (!code || code == NZD_EREFUSED)
+        nzd_migrate_begin(output_of(t), t->q->node, &t->timeline, code != 0,
+                          &notes);
     if (!code) {
         nzd_timeline_add(&t->timeline, NZD_EVENT_SWITCH, "switch",
                          t->txn.pause_us,
@@ -394,6 +405,7 @@ static int switch_code(struct nzd_transaction *t, struct nzd_err *err)
                                       : "%" PRIu32 " loaded at once",
                         loaded, plan->removed);
     }
+    nzd_migrate_end(output_of(t), &t->timeline, &notes);
     if (!code || code == NZD_EREFUSED)
         nzd_settle_note_ended(t->context, t->q->node, &t->timeline);
     free(blockers.items);

@@ -305,7 +305,8 @@ static int calls_read(const struct nzd_chunks *chunks, struct atoms *atoms,
     beam->import_count = table.count;
     beam->loads_nif = imports(beam, "erlang", "load_nif", 2);
     beam->has_code_change = nzd_beam_exports(beam, "code_change", 3) ||
-                            nzd_beam_exports(beam, "code_change", 4);
+                            nzd_beam_exports(beam, "code_change", 4) ||
+                            nzd_beam_exports(beam, "system_code_change", 4);
     return on_load_read(chunks->view[NZD_CHUNK_CODE], beam, err);
 }
 

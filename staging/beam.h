@@ -41,8 +41,9 @@ struct nzd_beam {
     bool has_on_load; /* an on_load instruction in the code, or the attribute
                          on_load */
     bool loads_nif;   /* imports erlang:load_nif/2 */
-    bool has_code_change; /* exports code_change/3 (gen_server, gen_event,
-                             supervisor, special) or code_change/4 */
+    bool has_code_change; /* exports code_change/3 (gen_server, gen_event),
+                             code_change/4 (gen_statem), or
+                             system_code_change/4 (special processes) */
 };
 
 /* What to read beyond name, md5 and attributes. */

@@ -347,8 +347,7 @@ static void a_removed_module_waits(void **state)
     answer_settled(harness, node);
 }
 
-/* Its new shape of state would not fit the process that runs; plan says who
- * has code_change. */
+/* Who has a state of another shape, and a code_change to make it. */
 static void plan_names_who_migrates(void **state)
 {
     struct harness *harness = *state;
@@ -360,8 +359,9 @@ static void plan_names_who_migrates(void **state)
     assert_matches(run.out, "~ counter_srv +[0-9a-f]{8} -> [0-9a-f]{8}");
     assert_matches(run.out,
                    harness_text(harness,
-                                "^  migrate +counter_srv 1 process +"
-                                "%s counter_srv runs it",
+                                "^  migrate +counter_srv [0-9a-f]{8} -> "
+                                "[0-9a-f]{8} +1 process runs it, %s "
+                                "counter_srv$",
                                 beam_node_eval(node, "whereis(counter_srv)")));
     assert_eval(node, "counter_srv:call()", "{\"0.1.0\",1}");
 }

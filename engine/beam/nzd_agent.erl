@@ -56,7 +56,7 @@
 -include("nzd_agent.hrl").
 
 -export([start/1]).
--export([left/1, reply/3, reset/1]).
+-export([left/1, reply/3, reset/1, wait/2]).
 %% Spawned by name, so that no closure of ours outlives an agent.
 -export([server_init/2, guard_init/2, guard_adopt/2]).
 
@@ -138,7 +138,8 @@ server_init(Guard, Saved) ->
             Epoch = persistent_term:get(?EPOCH, 0),
             loop(nzd_agent_switch:start_purger(#state{guard = Guard, epoch = Epoch, chores = Chores}));
         #state{} ->
-            Alone = unwatched(Saved#state{guard = Guard, client = none, recalled = none}),
+            Lone = Saved#state{guard = Guard, client = none, recalled = none, asked = none},
+            Alone = unwatched(Lone),
             loop(orphaned(start_timer(Alone)))
     end.
 
@@ -163,7 +164,7 @@ loop(State) ->
         {nzd, From, Ref, Fence, Request} ->
             {Answer, State1} = answer(From, Ref, Fence, Request, State),
             reply(From, Ref, Answer),
-            loop(State1);
+            loop(State1#state{asked = none});
         {nodedown, Node} when
             is_pid(State#state.client), node(State#state.client) =:= Node
         ->
@@ -316,6 +317,10 @@ reset(State0) ->
         new_lambdas = [],
         kill = [],
         ended = [],
+        migrate = {up, 5000, #{}},
+        lower = old,
+        vsns = #{},
+        moved = none,
         recall = none
     }.
 
@@ -326,13 +331,21 @@ answer(From, Ref, Fence, Request, State) ->
     try
         case is_question(Request) of
             true -> {nzd_agent_read:question(From, Ref, Request, State), State};
-            false -> fenced_act(From, Fence, Request, State)
+            false -> fenced_act(From, Fence, Request, asked(From, Ref, State))
         end
     catch
         Class:Reason:Stack ->
             Text = io_lib:format("~p:~0p ~0p", [Class, Reason, Stack]),
             {{error, {crash, nzd_agent_text:text(Text)}}, State}
     end.
+
+%% So that it can be told how much longer an act takes.
+asked(From, Ref, State) ->
+    State#state{asked = {From, Ref}}.
+
+-spec wait(pos_integer(), #state{}) -> term().
+wait(_Ms, #state{asked = none}) -> ok;
+wait(Ms, #state{asked = {From, Ref}}) -> reply(From, Ref, {wait, Ms}).
 
 %% Who is gone is not called: for each answer to a late request the VM would
 %% look for that node once more, and the agent wait.
@@ -469,7 +482,11 @@ act({new, Module, File, Bin, false}, #state{new = New} = State) ->
     Path = path(File, atom_to_list(Module)),
     case code:prepare_loading([{Module, Path, Bin}]) of
         {ok, Prepared} ->
-            {ok, State#state{new = [{Module, Prepared} | New]}};
+            Vsn = nzd_agent_text:vsn(nzd_agent_text:attributes(Bin)),
+            {ok, State#state{
+                new = [{Module, Prepared} | New],
+                vsns = (State#state.vsns)#{Module => Vsn}
+            }};
         {error, [{_, on_load_not_allowed}]} ->
             Late = [{Module, Path, Bin} | State#state.late],
             {on_load, State#state{late = Late}};
@@ -486,10 +503,17 @@ act({sets, Added, Removed, OldFuns, NewFuns}, State) ->
         lambdas = OldFuns,
         new_lambdas = NewFuns
     }};
+act({migrate, Way, Limit, Modules}, State) ->
+    Lower =
+        case Way of
+            up -> old;
+            down -> new
+        end,
+    {ok, State#state{migrate = {Way, Limit, maps:from_list(Modules)}, lower = Lower}};
 act(switch, #state{phase = open} = State) ->
     %% Saved as switched before it is: an undo of nothing does nothing.
     Switching = save(State#state{phase = switched}),
-    case nzd_agent_switch:switch(Switching) of
+    case switch(Switching) of
         {{ok, _, _} = Ok, Done} -> {Ok, save(Done)};
         {Error, Undone} -> {Error, save(Undone)}
     end;
@@ -569,6 +593,8 @@ act(resume_keep, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= keeping
 ->
     {ok, save(State#state{phase = keeping})};
+act(moved, #state{moved = Moved} = State) ->
+    {{moved, Moved}, State#state{moved = none}};
 act({allow_kill, Kill}, State) ->
     {ok, State#state{kill = Kill}};
 act(ended, #state{ended = Ended} = State) ->
@@ -585,6 +611,16 @@ act(forget, #state{phase = Phase} = State) when
     {ok, save(nzd_agent_switch:start_purger(reset(nzd_agent_switch:stop_purger(State))))};
 act(_Request, State) ->
     {{error, {phase, State#state.phase}}, State}.
+
+%% Whatever happens, nobody stays suspended.
+switch(State) ->
+    try
+        nzd_agent_switch:switch(State)
+    catch
+        Class:Reason:Stack ->
+            {_, Undone} = nzd_agent_switch:undo(State#state{new = []}),
+            {{error, {crash, nzd_agent_text:printed({Class, Reason, Stack})}}, Undone}
+    end.
 
 remember_old(Module, Path, Bin, Prepare, State) ->
     Entry = {Path, Bin, code:module_md5(Bin), nzd_agent_text:attributes(Bin)},

@@ -13,16 +13,55 @@
 -define(RECALL_WAIT_MAX, 300000).
 %% Milliseconds in which nzd is to come before the agent restarts the VM alone.
 -define(ALONE, 5000).
+%% {?KEPT, _} in the dictionary of a process that is suspended: its state as it
+%% was before its code_change. A state is never copied, however large.
+-define(KEPT, '$nzd_kept').
+
+%% Who runs a module that changes.
+-record(user, {
+    pid :: pid(),
+    %% A starter is suspended so that it starts no more users.
+    kind :: server | maybe_statem | statem | event | supervisor | special | starter,
+    %% Whose code_change it is asked for.
+    modules :: [module()],
+    %% It runs one of them; what a gen_event and some gen_statem run shows only
+    %% when they are suspended.
+    sure = true :: boolean(),
+    parent = undefined :: undefined | pid(),
+    %% Of a gen_statem: the callback modes that it may be in.
+    modes = [] :: [term()],
+    %% Suspended by an agent that is gone, in the middle of a switch or an undo.
+    kept = false :: boolean(),
+    %% It keeps its state.
+    stashed = false :: boolean(),
+    %% Somebody else has suspended it, and is to resume it.
+    foreign = false :: boolean(),
+    %% It hibernates: whether it is suspended does not show.
+    asleep = false :: boolean(),
+    monitor = none :: none | reference()
+}).
 
 -record(state, {
     %% Who speaks for the transaction.
     client = none :: none | pid(),
+    %% Whose act is being done, by which number.
+    asked = none :: none | {pid(), term()},
     %% Runs a hook; ends with it.
     hook = none :: none | pid(),
     guard :: pid(),
     phase = idle :: idle | open | switched | trial | keeping | expired | undone,
     txn = 0 :: non_neg_integer(),
     epoch = 0 :: non_neg_integer(),
+    %% Which way the states go, for how many milliseconds a process is waited
+    %% for, and the changed modules that somebody may run: #{Module => it has a
+    %% code_change, on one side}.
+    migrate = {up, 5000, #{}} :: {up | down, pos_integer(), #{module() => boolean()}},
+    %% The side of the lower version.
+    lower = old :: old | new,
+    %% -vsn of the new code.
+    vsns = #{} :: #{module() => term()},
+    %% What the last switch or undo did to the processes, until nzd has asked.
+    moved = none :: none | map(),
     %% [{Module, File, Prepared}], in one finish_loading; never used twice.
     new = [] :: [tuple()],
     %% [{Module, File, Bin}] with on_load, after the others.

@@ -48,15 +48,21 @@ question(_From, _Ref, {priv, Apps}, _State) ->
     {priv, lists:flatmap(fun({App, Folder}) -> priv(App, Folder) end, Apps)};
 question(_From, _Ref, {callers, Targets, Except}, _State) ->
     {callers, callers(Targets, Except)};
-question(_From, _Ref, {occupants, Modules, Lambdas}, State) ->
+question(_From, _Ref, {occupants, Modules, Lambdas, Changed}, State) ->
     Loaded = [M || M <- Modules, erlang:module_loaded(M)],
     Lingering = nzd_agent_who:in_old_code(Loaded),
     Old = [{P, M} || {P, _, M, _, _} <- Lingering],
-    Resident = [W || {P, _, M, _, _} = W <- nzd_agent_who:resident(Loaded), not lists:member({P, M}, Old)],
+    Special = nzd_agent_state:specials(maps:from_list(Changed)),
+    Resident = [
+        W
+     || {P, _, M, _, _} = W <- nzd_agent_who:resident(Loaded),
+        not lists:member({P, M}, Old),
+        not lists:member(P, Special)
+    ],
     {occupants, Lingering, Resident,
         nzd_agent_who:holders(nzd_agent_switch:past_holders(Loaded, State)), nzd_agent_who:holders(nzd_agent_who:closures(Lambdas))};
-question(_From, _Ref, {users, Modules}, _State) ->
-    {users, nzd_agent_who:users(Modules)};
+question(_From, _Ref, {users, Removed, Changed}, _State) ->
+    {users, nzd_agent_who:users(Removed), nzd_agent_state:users(maps:from_list(Changed))};
 question(_From, _Ref, {md5s, Modules}, _State) ->
     {md5s, [md5_of(M) || M <- Modules]};
 question(_From, _Ref, {proof, Modules}, _State) ->

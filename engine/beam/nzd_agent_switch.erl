@@ -23,29 +23,103 @@
 switch(#state{new = New, late = Late} = State) ->
     Modules = [M || {M, _} <- New] ++ [M || {M, _, _} <- Late],
     case make_room(Modules, element(3, State#state.chores), State) of
-        {ok, Ready} ->
+        {ok, Ready} -> suspended(suspend(Ready), Ready);
+        {{error, _} = Error, Blocked} -> {Error, nothing_loaded(Blocked)}
+    end.
+
+suspend(#state{migrate = {_, _, Modules}}) when map_size(Modules) =:= 0 ->
+    nzd_agent_state:suspend(Modules, 1);
+suspend(#state{migrate = {_, Limit, Modules}} = State) ->
+    %% To suspend, to change before and behind the load, and to let go again.
+    nzd_agent:wait(4 * Limit + 5000, State),
+    nzd_agent_state:suspend(Modules, Limit).
+
+suspended({error, _} = Error, State) ->
+    {Error, nothing_loaded(State)};
+suspended({ok, Held}, #state{new = New} = State) ->
+    case change_before(Held, first, State) of
+        {ok, Held1, _} ->
             Begin = erlang:monotonic_time(),
             Loaded = finish(New),
-            Pause = nzd_agent_text:since(Begin),
-            switched(Loaded, Pause, Ready#state{new = []});
-        {{error, _} = Error, Blocked} ->
-            {Error, nothing_loaded(Blocked)}
+            loaded(Loaded, nzd_agent_text:since(Begin), Held1, State#state{new = []});
+        {error, Why, Held1} ->
+            {{error, Why}, as_it_was(Held1, State)}
+    end.
+
+loaded(ok, Pause, Held, #state{late = Late} = State) ->
+    case load_late(lists:reverse(Late)) of
+        ok -> migrate(nzd_agent_state:newcomers(Held), Pause, Held, State);
+        {error, _} = Error -> back(Error, Held, State)
+    end;
+loaded({error, _} = Error, _Pause, Held, State) ->
+    {Error, as_it_was(Held, State)}.
+
+migrate({error, _} = Error, _Pause, Held, State) ->
+    back(Error, Held, State);
+migrate(ok, Pause, Held, State) ->
+    case change_behind(Held, first, State) of
+        {ok, Held1, _} ->
+            Moved = nzd_agent_state:resume(Held1),
+            Changed = maps:keys(State#state.old),
+            {{ok, Pause, nzd_agent_who:in_old_code(Changed)}, State#state{moved = Moved}};
+        {error, Why, Held1} ->
+            back({error, Why}, Held1, State)
+    end.
+
+%% Nothing was loaded: who has changed its state gets the one it had.
+as_it_was(Held, State) ->
+    (nothing_loaded(State))#state{moved = nzd_agent_state:put_back(Held)}.
+
+%% Code first, then states. Where the code cannot come back the new states stay
+%% with the new code.
+back(Error, Held, State) ->
+    case load_back(ready_back(State)) of
+        {error, _, Blocked} ->
+            {Error, Blocked#state{moved = nzd_agent_state:resume(Held)}};
+        {Answer, Back} ->
+            Moved = nzd_agent_state:put_back(Held),
+            {_, Undone} = undone(Answer, 0, Back#state{moved = Moved}),
+            {Error, Undone}
     end.
 
 nothing_loaded(#state{ended = Ended} = State) ->
     (nzd_agent:reset(State))#state{phase = undone, ended = Ended}.
 
-switched(ok, Pause, #state{late = Late} = State) ->
-    case load_late(lists:reverse(Late)) of
-        ok ->
-            Changed = maps:keys(State#state.old),
-            {{ok, Pause, nzd_agent_who:in_old_code(Changed)}, State};
-        {error, _} = Error ->
-            {_, Undone} = undo(State),
-            {Error, Undone}
+%% A callback module converts its states itself: on the way up the new code does,
+%% on the way down the code that is about to go, as release_handler has it. A
+%% supervisor takes what init/1 of the code to come says, either way.
+change_before(Held, _Until, #state{migrate = {up, _, _}}) ->
+    {ok, Held, []};
+change_before(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
+    Vsn = fun(M) -> {down, vsn_of(M, State)} end,
+    nzd_agent_state:change(Held, [server, statem, event, special], Vsn, {Until, Limit}).
+
+change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
+    case changed_behind(Held, Until, State) of
+        {ok, Held1, Failed} ->
+            case nzd_agent_state:refresh(Held1, Limit) of
+                {Held2, [Why | _]} when Until =:= first -> {error, Why, Held2};
+                {Held2, More} -> {ok, Held2, Failed ++ More}
+            end;
+        {error, _, _} = Error ->
+            Error
+    end.
+
+changed_behind(Held, Until, #state{migrate = {up, Limit, _}} = State) ->
+    Kinds = [server, statem, event, special, supervisor],
+    nzd_agent_state:change(Held, Kinds, fun(M) -> vsn_of(M, State) end, {Until, Limit});
+changed_behind(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
+    Vsn = fun(M) -> {down, vsn_of(M, State)} end,
+    nzd_agent_state:change(Held, [supervisor], Vsn, {Until, Limit}).
+
+%% Of the lower version, whichever way it goes.
+vsn_of(M, #state{lower = old, old = Old}) ->
+    case Old of
+        #{M := {_, _, _, Attributes}} -> nzd_agent_text:vsn(Attributes);
+        _ -> undefined
     end;
-switched({error, _} = Error, _Pause, State) ->
-    {Error, nothing_loaded(State)}.
+vsn_of(M, #state{lower = new, vsns = Vsns}) ->
+    maps:get(M, Vsns, undefined).
 
 %% One finish for all: the list inside a prepared term is that of
 %% code:prepare_loading/1 with the lists of all put together.
@@ -147,44 +221,82 @@ end_process(PidText) ->
     end.
 
 %% Old code back, all at one instant; what is old already is left alone, so
-%% it can be repeated. Blocked: nothing was loaded, it can be tried again.
+%% it can be repeated. Blocked: nothing was loaded, it can be tried again. The
+%% processes have run in the new code: their states go the other way, and who
+%% cannot convert it keeps what it has.
 -spec undo(#state{}) -> {tuple(), #state{}}.
-undo(#state{old = Old} = State) ->
+undo(State) ->
     Begin = erlang:monotonic_time(),
+    case ready_back(State) of
+        {ok, [], [], Ready} -> undo_nothing(Begin, Ready);
+        {ok, _, _, Ready} = Back -> undo_held(suspend(Ready), Begin, Back);
+        {error, _, _} = Error -> blocked(Error)
+    end.
+
+blocked({error, Why, State}) ->
+    {{error, Why}, State}.
+
+%% An agent that is gone may have suspended some before it loaded anything.
+undo_nothing(Begin, #state{migrate = {_, _, Modules}} = State) ->
+    Held = nzd_agent_state:suspend_kept(Modules),
+    undone(ok, Begin, State#state{moved = nzd_agent_state:put_back(Held)}).
+
+undo_held({error, _} = Error, _Begin, {ok, Prepared, _, State}) ->
+    {Error, State#state{old_prepared = Prepared}};
+undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
+    Turned = turned(State),
+    {ok, Before, Failed} = change_before(Held, all, Turned),
+    case load_back({ok, Prepared, Late, State}) of
+        {error, _, Blocked} = Error ->
+            Moved = nzd_agent_state:put_back(Before),
+            blocked(setelement(3, Error, Blocked#state{moved = Moved}));
+        {Answer, Back} ->
+            Kept = nzd_agent_state:put_back_kept(Before),
+            {ok, Behind, More} = change_behind(Kept, all, Turned),
+            Moved = nzd_agent_state:resume(Behind),
+            undone(Answer, Begin, Back#state{moved = Moved#{failed => Failed ++ More}})
+    end.
+
+%% Its code is the one that runs, before it goes.
+turned(#state{migrate = {up, Limit, Modules}} = State) ->
+    State#state{migrate = {down, Limit, Modules}};
+turned(#state{migrate = {down, Limit, Modules}, vsns = Vsns} = State) ->
+    Run = maps:map(fun(M, _) -> nzd_agent_text:vsn(nzd_agent_text:info(M, attributes)) end, Modules),
+    State#state{migrate = {up, Limit, Modules}, vsns = maps:merge(Run, Vsns)}.
+
+%% The code to go back to, prepared, and room for it.
+ready_back(#state{old = Old} = State) ->
     Back = [
         {M, E}
      || {M, {_, _, Md5, Attrs} = E} <- maps:to_list(Old),
         not runs(M, Md5, Attrs)
     ],
     case prepare_back(Back, State#state.old_prepared) of
-        {error, _} = Error ->
-            {Error, State};
+        {error, Why} ->
+            {error, Why, State};
         {Prepared, Late} ->
             %% Closures of the code to be loaded again are whole after it.
             case make_room([M || {M, _} <- Back], [], State) of
-                {ok, Ready} -> undo_load(Prepared, Late, Begin, Ready);
-                {Error, Blocked} -> {Error, Blocked#state{old_prepared = Prepared}}
+                {ok, Ready} -> {ok, Prepared, Late, Ready};
+                {{error, Why}, Blocked} -> {error, Why, Blocked#state{old_prepared = Prepared}}
             end
     end.
 
-undo_load(Prepared, Late, Begin, State) ->
+%% An error of three: nothing was loaded. Behind the load one of `late` may fail.
+load_back({ok, Prepared, Late, State}) ->
     case finish(Prepared) of
-        ok ->
-            case load_late(Late) of
-                ok ->
-                    Took = nzd_agent_text:since(Begin),
-                    {Left, Dropped} = drop_new(State),
-                    {{ok, Took, Left}, Dropped#state{
-                        phase = undone,
-                        old_prepared = [],
-                        new = []
-                    }};
-                Error ->
-                    {Error, State#state{old_prepared = []}}
-            end;
-        Error ->
-            {Error, State#state{old_prepared = Prepared}}
-    end.
+        ok -> {load_late(Late), State#state{old_prepared = [], new = []}};
+        {error, Why} -> {error, Why, State#state{old_prepared = Prepared}}
+    end;
+load_back({error, _, _} = Error) ->
+    Error.
+
+undone({error, _} = Error, _Begin, State) ->
+    {Error, State};
+undone(ok, Begin, State) ->
+    Took = nzd_agent_text:since(Begin),
+    {Left, Dropped} = drop_new(State),
+    {{ok, Took, Left}, Dropped#state{phase = undone}}.
 
 prepare_back(Back, Have) ->
     prepare_back(Back, Have, [], []).

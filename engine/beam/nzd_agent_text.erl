@@ -4,7 +4,7 @@
 %% file or a loaded module.
 -module(nzd_agent_text).
 
--export([attributes/1, info/2, native/1, printed/1, read/1, since/1, text/1]).
+-export([attributes/1, info/2, native/1, printed/1, read/1, since/1, text/1, vsn/1]).
 
 -spec native(binary()) -> string().
 native(Bytes) ->
@@ -18,6 +18,17 @@ attributes(Bin) ->
     case beam_lib:chunks(Bin, ["Attr"], [allow_missing_chunks]) of
         {ok, {_, [{_, Chunk}]}} when is_binary(Chunk) -> binary_to_term(Chunk);
         _ -> []
+    end.
+
+%% What release_handler passes on as the version of a module.
+-spec vsn([tuple()] | none) -> term().
+vsn(none) ->
+    undefined;
+vsn(Attributes) ->
+    case proplists:get_value(vsn, Attributes, []) of
+        [Vsn] when not is_integer(Vsn); Vsn < $\s; Vsn > 255 -> Vsn;
+        [] -> undefined;
+        Text -> Text
     end.
 
 %% What M:module_info(Key) asks. A call of a module that has just gone would

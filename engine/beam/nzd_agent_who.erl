@@ -11,6 +11,7 @@
     holders/1,
     in_old_code/1,
     inside/3,
+    name/1,
     resident/1,
     supervised_names/0,
     sweep/0,
@@ -150,6 +151,7 @@ frame(P, M) ->
 who(P, M, {Fun, Arity}) ->
     {nzd_agent_text:text(pid_to_list(P)), name(P), M, atom_to_binary(Fun), Arity}.
 
+-spec name(pid()) -> binary().
 name(P) ->
     case process_info(P, registered_name) of
         {registered_name, Name} when is_atom(Name) -> atom_to_binary(Name);

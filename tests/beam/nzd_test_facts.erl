@@ -99,7 +99,8 @@ facts(Beam) ->
         nif => lists:member({erlang, load_nif, 2}, Imports),
         code_change =>
             lists:member({code_change, 3}, Exports) orelse
-                lists:member({code_change, 4}, Exports)
+                lists:member({code_change, 4}, Exports) orelse
+                lists:member({system_code_change, 4}, Exports)
     }.
 
 chunk_term(Beam, Name) ->

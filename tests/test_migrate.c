@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/*
+ * The states of processes over a change of code. One node runs fixture moves
+ * for all tests: each begins and ends with version 1. In version 2 every kind
+ * of process has another shape of state, and code_change insists on the version
+ * it is called with.
+ */
+#define MODULES                                                                \
+    "[moves_do, moves_event, moves_loop, moves_machine, moves_pool, "          \
+    "moves_srv, moves_sup]"
+/* With their supervisor. */
+#define WORKERS 100
+
+struct moves {
+    struct harness *harness;
+    struct beam_node *node;
+    const char *config;
+};
+
+static int group_setup(void **state)
+{
+    static const char *const arguments[] = {"-mode", "embedded", NULL};
+    struct harness *harness = harness_open();
+    struct moves *moves = harness_alloc(harness, sizeof *moves);
+    struct beam_node_options options = {.name = "moves",
+                                        .arguments = arguments};
+    moves->harness = harness;
+    moves->config = harness_path(harness, "nzd.conf");
+    harness_write_file(moves->config, "");
+    moves->node = beam_node_start(harness, &options);
+    beam_node_eval(moves->node,
+                   "true = code:add_patha(\"%s\"), "
+                   "[{module, M} = code:load_file(M) || M <- " MODULES "], "
+                   "ok = application:start(moves), ok = moves_do:start(%d)",
+                   harness_fixture(harness, "moves-1/lib/moves-1.0.0/ebin"),
+                   WORKERS);
+    *state = moves;
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    struct moves *moves = *state;
+    harness_close(moves->harness);
+    return 0;
+}
+
+/* --- words --- */
+
+#define apply(moves, ...)                                                      \
+    harness_nzd((moves)->harness, (moves)->node, "apply", "--retry",           \
+                harness_fixture((moves)->harness, "moves-2"), "--config",      \
+                (moves)->config, __VA_ARGS__, NULL)
+#define rollback(moves, ...)                                                   \
+    harness_nzd((moves)->harness, (moves)->node, "rollback", "--to", "0",      \
+                "--config", (moves)->config, __VA_ARGS__, NULL)
+
+static void up(struct moves *moves)
+{
+    struct harness_run run = apply(moves, "-q");
+    assert_status(run, 0);
+}
+
+static void down(struct moves *moves)
+{
+    struct harness_run run = rollback(moves, "-q");
+    assert_status(run, 0);
+}
+
+#define COUNTS                                                                 \
+    "{element(2, gen_server:call(moves_srv, value)), "                         \
+    "element(2, moves_event:count(a)), element(2, moves_event:count(b)), "     \
+    "lists:sum([N || {_, N} <- moves_do:all(value)])}"
+
+/* Everybody answers out of the code of this version; the states are whole. */
+static void runs(struct moves *moves, int version)
+{
+    const char *all = harness_text(
+        moves->harness, "lists:usort([V || {V, _} <- moves_do:all(value)] ++ "
+                        "[element(1, gen_server:call(moves_srv, value)), "
+                        "element(1, moves_machine:push()), "
+                        "element(1, moves_event:count(a)), "
+                        "element(1, moves_loop:count())])");
+    beam_node_check(moves->node, all,
+                    harness_text(moves->harness, "[%d]", version), __FILE__,
+                    __LINE__);
+    beam_node_wait_unsuspended(moves->node);
+    assert_eval(moves->node,
+                "[P || P <- processes(), {dictionary, D} <- "
+                "[process_info(P, dictionary)], {{'$nzd_kept', _}, _} <- D]",
+                "[]");
+}
+
+/* Has code_change of a module do this; V is the version it is called with. */
+static void in_code_change(struct moves *moves, const char *module,
+                           const char *body)
+{
+    beam_node_eval(moves->node, "moves_do:set(%s, fun(V) -> %s end)", module,
+                   body);
+}
+
+static void forget(struct moves *moves)
+{
+    beam_node_eval(moves->node, "moves_do:clear()");
+}
+
+/* The event of the newest transaction with this label. */
+static json_t *event(struct moves *moves, const char *label)
+{
+    json_t *txns = answer_txns(moves->harness, moves->node);
+    json_t *txn = NULL, *each;
+    int64_t id = 0;
+    size_t i;
+    json_array_foreach(txns, i, each)
+    {
+        if (answer_number(each, "txn") > id)
+            id = answer_number(each, "txn");
+    }
+    txn = answer_txn(moves->harness, moves->node, (unsigned)id);
+    json_array_foreach(json_object_get(txn, "events"), i, each)
+    {
+        if (!strcmp(answer_text(each, "label"), label))
+            return each;
+    }
+    harness_fail("no %s in %s", label, json_dumps(txn, 0));
+}
+
+static void event_says(struct moves *moves, const char *label, const char *part)
+{
+    assert_contains(answer_text(event(moves, label), "text"), part);
+}
+
+/* --- up and down --- */
+
+static void plan_names_them(void **state)
+{
+    struct moves *moves = *state;
+    struct harness_run run =
+        harness_nzd(moves->harness, moves->node, "plan",
+                    harness_fixture(moves->harness, "moves-2"), NULL);
+    assert_status(run, 0);
+    assert_contains(run.out, "verdict: migrate");
+    assert_matches(run.out, "^  migrate +moves_srv 1 -> 2 +101 processes run "
+                            "it, <");
+    assert_matches(run.out, "^  migrate +moves_event 1 -> 2 +1 process runs "
+                            "it, <[0-9.]+> moves_events$");
+    assert_matches(run.out, "^  migrate +moves_machine .* moves_machine$");
+    assert_matches(run.out, "^  migrate +moves_loop .* moves_loop$");
+    assert_matches(run.out, "^  migrate +moves_sup .* moves_sup$");
+    assert_lacks(run.out, "moves_pool");
+    assert_lacks(run.out, "in the way");
+    run = apply(moves, "--max", "hot");
+    assert_status(run, 5);
+    assert_contains(run.err, "verdict migrate is over the limit hot: ");
+    runs(moves, 1);
+}
+
+static void states_go_up_and_down(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    for (int i = 0; i < 3; i++) {
+        struct harness_run run = apply(moves, "-v");
+        assert_status(run, 0);
+        event_says(moves, "suspend", "105 processes, 1 supervisor");
+        event_says(moves, "migrate", "105 states converted");
+        event_says(moves, "resume", "105 processes");
+        runs(moves, 2);
+        assert_eval(moves->node, COUNTS, before);
+        run = rollback(moves, "-v");
+        assert_status(run, 0);
+        event_says(moves, "migrate", "105 states converted");
+        runs(moves, 1);
+        assert_eval(moves->node, COUNTS, before);
+    }
+}
+
+/* No call fails, and each one counts. */
+static void loses_nothing_under_load(void **state)
+{
+    struct moves *moves = *state;
+    const char *count = "element(2, gen_server:call(moves_srv, value))";
+    int before = atoi(beam_node_eval(moves->node, "%s", count));
+    struct beam_load *load =
+        beam_load_start(moves->node, 4, 0, "moves_srv", "count", "[moves_srv]");
+    for (int i = 0; i < 3; i++) {
+        beam_load_wait(load, 50);
+        up(moves);
+        beam_load_wait(load, 50);
+        down(moves);
+    }
+    struct beam_load_result result = beam_load_stop(load);
+    assert_int_equal(result.fail + result.undef + result.killed, 0);
+    assert_int_equal(atoi(beam_node_eval(moves->node, "%s", count)),
+                     before + (int)result.ok);
+    runs(moves, 1);
+}
+
+/* --- what fails --- */
+
+static void rolled_back(struct moves *moves, struct harness_run run,
+                        const char *why)
+{
+    assert_status(run, 6);
+    assert_matches(run.out, why);
+    runs(moves, 1);
+}
+
+/* One of a hundred fails, the others have begun: each has what it had. */
+static void one_failure_undoes_all(void **state)
+{
+    struct moves *moves = *state;
+    static const char *const modules[] = {"moves_srv", "moves_event",
+                                          "moves_machine", "moves_loop"};
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    for (size_t i = 0; i < 4; i++) {
+        in_code_change(moves, modules[i],
+                       "put(n, case get(n) of undefined -> 1; N -> N + 1 end), "
+                       "error(not_today)");
+        struct harness_run run = apply(moves, "-q");
+        rolled_back(moves, run,
+                    harness_text(moves->harness,
+                                 "<[0-9.]+>[a-z_ ]*: code_change of %s: "
+                                 ".*not_today",
+                                 modules[i]));
+        event_says(moves, "migrate", "each is as it was again");
+        assert_eval(moves->node, COUNTS, before);
+        forget(moves);
+    }
+}
+
+static void a_failure_on_the_way_down(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    up(moves);
+    in_code_change(moves, "moves_loop", "error({never, V})");
+    struct harness_run run = rollback(moves, "-q");
+    assert_status(run, 6);
+    assert_matches(run.out, "moves_loop: code_change of moves_loop: "
+                            ".*\\{never,\\{down,1\\}\\}");
+    runs(moves, 2);
+    assert_eval(moves->node, COUNTS, before);
+    forget(moves);
+    down(moves);
+    runs(moves, 1);
+    assert_eval(moves->node, COUNTS, before);
+}
+
+/* It is let go with the others; when it comes back it finds its state. */
+static void one_that_hangs(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    in_code_change(moves, "moves_machine",
+                   "receive never -> ok after 700 -> "
+                   "ok end");
+    struct harness_run run = apply(moves, "--timeout", "300ms", "-q");
+    rolled_back(moves, run,
+                "moves_machine: code_change of moves_machine: did "
+                "not return within 30[01] ms");
+    assert_eval(moves->node, COUNTS, before);
+    forget(moves);
+}
+
+/* It stays in none of its module's code meanwhile. */
+static void make_busy(struct moves *moves, int ms)
+{
+    beam_node_eval(moves->node,
+                   "spawn(fun() -> sys:replace_state(moves_srv, fun(S) -> "
+                   "timer:sleep(%d), S end) end), timer:sleep(20)",
+                   ms);
+}
+
+/* Nothing is loaded, and nobody waits for it longer than a slice. */
+static void one_that_is_busy(void **state)
+{
+    struct moves *moves = *state;
+    make_busy(moves, 1200);
+    struct harness_run run = apply(moves, "--timeout", "400ms", "-q");
+    assert_status(run, 6);
+    assert_matches(run.out, "<[0-9.]+> moves_srv runs moves_srv and could not "
+                            "be suspended within 40[01] ms");
+    runs(moves, 1);
+    make_busy(moves, 1300);
+    up(moves);
+    runs(moves, 2);
+    down(moves);
+}
+
+static void validation_fails(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    const char *config = harness_path(moves->harness, "fail.conf");
+    harness_write_file(config, "hook \"no\" {\n phase = post\n call = "
+                               "\"erlang:is_atom\"\n args = {\"1\"}\n}\n");
+    struct harness_run run = harness_nzd(
+        moves->harness, moves->node, "apply", "--retry", "-q",
+        harness_fixture(moves->harness, "moves-2"), "--config", config, NULL);
+    assert_status(run, 6);
+    runs(moves, 1);
+    assert_eval(moves->node, COUNTS, before);
+    /* One cannot go down again: it says so, and the others do. */
+    in_code_change(moves, "moves_event", "V =:= 1 orelse error(no_way_back)");
+    run = harness_nzd(moves->harness, moves->node, "apply", "--retry",
+                      harness_fixture(moves->harness, "moves-2"), "--config",
+                      config, NULL);
+    assert_status(run, 6);
+    assert_matches(run.err, "not converted +<[0-9.]+> moves_events: "
+                            "code_change of moves_event: .*no_way_back.*");
+    forget(moves);
+    beam_node_eval(moves->node, "exit(whereis(moves_events), kill)");
+    beam_node_wait_for(moves->node, "is_pid(whereis(moves_events))", "true",
+                       2000);
+    runs(moves, 1);
+}
+
+/* --- who is already suspended, who comes and goes --- */
+
+static void somebody_else_has_suspended_one(void **state)
+{
+    struct moves *moves = *state;
+    beam_node_eval(moves->node, "sys:suspend(moves_srv)");
+    struct harness_run run = apply(moves, "-v");
+    assert_status(run, 0);
+    event_says(moves, "suspended", "moves_srv was suspended by somebody else");
+    assert_eval(moves->node,
+                "{status, _, _, [_, S | _]} = sys:get_status(moves_srv), S",
+                "suspended");
+    beam_node_eval(moves->node, "sys:resume(moves_srv)");
+    runs(moves, 2);
+    down(moves);
+    runs(moves, 1);
+}
+
+/* As many as can be are started and ended all the time: by the supervisor,
+ * which is held, and from everywhere else. */
+static void some_come_and_go(void **state)
+{
+    struct moves *moves = *state;
+    beam_node_eval(moves->node,
+                   "Churn = fun F() -> receive stop -> ok after 0 -> "
+                   "{ok, P} = supervisor:start_child(moves_pool, [0]), "
+                   "{_, 1} = gen_server:call(P, count), "
+                   "{_, 2} = gen_server:call(P, count), "
+                   "ok = gen_server:stop(P), F() end end, "
+                   "register(churn, spawn(Churn))");
+    for (int i = 0; i < 3; i++) {
+        up(moves);
+        down(moves);
+    }
+    assert_eval(moves->node, "is_pid(whereis(churn))", "true");
+    beam_node_eval(moves->node, "churn ! stop");
+    beam_node_wait_for(moves->node, "whereis(churn)", "undefined", 2000);
+    runs(moves, 1);
+}
+
+/* --- killed in the middle --- */
+
+/* In the middle of a code_change the agent, or nzd, is killed. */
+static void the_agent_is_killed(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    in_code_change(moves, "moves_machine",
+                   "moves_do:clear(), exit(whereis(nzd), kill), "
+                   "timer:sleep(100)");
+    struct harness_run run = apply(moves, "--timeout", "500ms", "-q");
+    assert_int_not_equal(run.status, 0);
+    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
+    assert_status(run, 0);
+    runs(moves, 1);
+    assert_eval(moves->node, COUNTS, before);
+}
+
+static void agent_and_guard_are_killed(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    in_code_change(moves, "moves_machine",
+                   "moves_do:clear(), process_flag(priority, max), "
+                   "[exit(P, kill) || P <- processes(), "
+                   "{current_function, {_, guard_loop, _}} <- "
+                   "[process_info(P, current_function)]], "
+                   "exit(whereis(nzd), kill), timer:sleep(100)");
+    struct harness_run run = apply(moves, "--timeout", "500ms", "-q");
+    assert_int_not_equal(run.status, 0);
+    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
+    assert_status(run, 0);
+    runs(moves, 1);
+    assert_eval(moves->node, COUNTS, before);
+}
+
+static void nzd_is_killed(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    in_code_change(moves, "moves_machine",
+                   "os:cmd(\"kill -9 \" ++ os:getenv(\"NZD_TEST_PID\", "
+                   "\"none\")), timer:sleep(50)");
+    struct harness_job *job = harness_begin(
+        moves->harness,
+        harness_argv(moves->harness, moves->node, "apply", "--retry", "-q",
+                     harness_fixture(moves->harness, "moves-2"), "--config",
+                     moves->config, NULL),
+        NULL);
+    beam_node_eval(moves->node, "os:putenv(\"NZD_TEST_PID\", \"%d\")",
+                   (int)harness_job_pid(job));
+    struct harness_run run = harness_end(moves->harness, job, 20000);
+    assert_status(run, 137);
+    forget(moves);
+    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
+    assert_status(run, 0);
+    runs(moves, 1);
+    assert_eval(moves->node, COUNTS, before);
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(plan_names_them),
+        TEST(states_go_up_and_down),
+        TEST(loses_nothing_under_load),
+        TEST(one_failure_undoes_all),
+        TEST(a_failure_on_the_way_down),
+        TEST(one_that_hangs),
+        TEST(one_that_is_busy),
+        TEST(validation_fails),
+        TEST(somebody_else_has_suspended_one),
+        TEST(some_come_and_go),
+        TEST(the_agent_is_killed),
+        TEST(agent_and_guard_are_killed),
+        TEST(nzd_is_killed),
+    };
+
+    return cmocka_run_group_tests_name("migrate", tests, group_setup,
+                                       group_teardown);
+}
