@@ -9,6 +9,8 @@
 %%   nzd_agent_read    the questions
 %%   nzd_agent_who     processes: who is in the way
 %%   nzd_agent_switch  the switch, its undo, what is purged
+%%   nzd_agent_users   who runs the callbacks of a module
+%%   nzd_agent_state   suspends them, and what becomes of their states
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
 %%   nzd_agent_probe   how the node does, for a soak
