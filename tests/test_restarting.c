@@ -255,8 +255,11 @@ static const char *written_bundle(struct scene *scene)
     struct harness *harness = scene->harness;
     const char *bundle = harness_path(harness, "written");
     const char *const argv[] = {
-        "sed", "-i",
-        "s/RUNTIME_CONFIG=false/RUNTIME_CONFIG=true/; "
+        "sed",
+        "-i",
+        "-e",
+        "s/RUNTIME_CONFIG=false/RUNTIME_CONFIG=true/",
+        "-e",
         "s/{greeter,\\[/&{more,1},/",
         harness_text(harness, "%s/releases/0.2.0-runtime/sys.config", bundle),
         NULL};
