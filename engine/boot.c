@@ -340,9 +340,21 @@ static int lay_out(struct deciding *d)
     return code;
 }
 
+/* A target that failed may have left an ERTS, which is large. */
+static void sweep_left(struct deciding *d)
+{
+    struct nzd_txn open = {.id = 0};
+    if (nzd_journal_open_txn(d->journal, &open, NULL) == NZD_ENOTFOUND)
+        nzd_overlay_sweep_all(d->journal);
+    else
+        nzd_txn_clear(&open);
+}
+
 static int choose(struct deciding *d)
 {
     int code = d->forward ? 0 : find_in_force(d);
+    if (!code && !d->in_force.id)
+        sweep_left(d);
     if (code || !d->in_force.id)
         return code;
     code = nzd_overlay_root(d->journal, d->out->root, d->err);

@@ -321,3 +321,15 @@ void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation)
     if (overlay->native[0])
         sweep_others(overlay->native);
 }
+
+void nzd_overlay_sweep_all(struct nzd_journal *journal)
+{
+    struct nzd_overlay none = {.folder_count = 0};
+    struct nzd_err ignored = NZD_ERR_INIT;
+    name_native(journal, &none);
+    if (!none.native[0] || access(none.native, F_OK) != 0 ||
+        nzd_overlay_root(journal, none.root, &ignored))
+        return;
+    nzd_overlay_set_current(&none, &ignored);
+    nzd_overlay_sweep(&none, 0);
+}

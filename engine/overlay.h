@@ -129,5 +129,8 @@ uint64_t nzd_overlay_booted(const char *root);
 /* Removes the folders of all other generations, but for the one that `current`
  * names: a VM may be starting from it. Never fails. */
 void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation);
+/* Where nothing is in force and no transaction is open: all of what such a one
+ * has left, `current` too. Never fails. */
+void nzd_overlay_sweep_all(struct nzd_journal *journal);
 
 #endif

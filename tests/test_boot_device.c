@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
 #include "device.h"
+#include "other_erts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -298,6 +299,55 @@ static void another_base(void **state)
     settled(device);
 }
 
+/* --- another ERTS --------------------------------------------------------- */
+
+/* The VM's end is the device's. */
+static const char end_the_vm[] =
+    "for p in /proc/[0-9]*; do read -r comm <$p/comm; "
+    "[ \"$comm\" != beam.smp ] || kill -9 ${p#/proc/}; done\n";
+
+static void runs_other_erts(struct device *device)
+{
+    struct harness *harness = device->scene.harness;
+    const char *version = other_erts_version(harness);
+    assert_boots(device, "0.2.0", 1);
+    assert_eval(device->scene.node, "erlang:system_info(version)",
+                harness_text(harness, "\"%s\"", version));
+    assert_contains(beam_node_eval(device->scene.node, "os:getenv(\"BINDIR\")"),
+                    "/data/nzd/native/");
+}
+
+/* nzd ends with the device; who boots next finds the change under way. */
+static void another_erts(void **state)
+{
+    struct device *device = *state;
+    if (!device) {
+        skip();
+        return;
+    }
+    struct harness *harness = device->scene.harness;
+    device->config = harness_path(harness, "nzd.conf");
+    harness_write_file(device->config,
+                       "boot {\n healthy = 300ms\n}\nrestart {\n command = "
+                       "{\"/bin/sh\", \"/data/end\"}\n}\n");
+    device_boot(device);
+    harness_write_file(device_path(device, "/data/end"), end_the_vm);
+    other_erts_release(harness, "counter-0.2.0",
+                       device_path(device, "/data/bundle"));
+    device_nzd(device, "apply", "--max", "restart-vm", "/data/bundle");
+    assert_true(process_wait(device->holder, 20000, NULL));
+    device->holder = 0;
+    device_boot(device);
+    runs_other_erts(device);
+    struct harness_run run = device_nzd(device, "recover");
+    assert_status(run, 0);
+    is_in(device, "1", "committed");
+    device_cut_power(device);
+    device_boot(device);
+    runs_other_erts(device);
+    settled(device);
+}
+
 /* --- the data partition -------------------------------------------------- */
 
 static void data_is_missing(void **state)
@@ -424,6 +474,7 @@ int main(void)
         on(the_keeper_does_not_hang_the_end),
         on(the_keeper_is_reaped),
         on(another_base),
+        on(another_erts),
         on(data_is_missing),
         on(data_is_read_only),
         on(data_is_full),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
-#include "scene.h"
+#include "other_erts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,13 +10,8 @@
 
 #include <cmocka.h>
 
-/*
- * A generation that runs on an ERTS of its own. The other one is this host's,
- * under another version and with that version in its emulator: it really runs,
- * and says so.
- */
+/* A generation that runs on an ERTS of its own (other_erts.h). */
 
-#define OTHER   "\"99.9.9\""
 #define VERSION "erlang:system_info(version)"
 
 static int setup(void **state)
@@ -53,25 +48,6 @@ static const char *shell(struct scene *scene, const char *script)
 
 /* --- bundles ------------------------------------------------------------- */
 
-/* ".../erts-13.1.5/bin" of this host. */
-static const char *installed(struct scene *scene)
-{
-    return shell(scene,
-                 "erl -noshell -eval 'io:format(\"~s/erts-~s/bin\", "
-                 "[code:root_dir(), erlang:system_info(version)]), halt().'");
-}
-
-/* As long as the host's own: the bytes of a program do not move. */
-static const char *other_version(struct scene *scene)
-{
-    const char *own = strstr(installed(scene), "/erts-") + 6;
-    char *text = (char *)(uintptr_t)harness_text(scene->harness, "%.*s",
-                                                 (int)strcspn(own, "/"), own);
-    for (char *at = text; *at; at++)
-        *at = *at == '.' ? '.' : '9';
-    return text;
-}
-
 static const char *copy(struct scene *scene, const char *release,
                         const char *name)
 {
@@ -80,22 +56,11 @@ static const char *copy(struct scene *scene, const char *release,
     return to;
 }
 
-/* The release with the other ERTS, of which only what a VM needs is taken. */
 static const char *with_other(struct scene *scene, const char *release,
                               const char *name)
 {
-    const char *to = copy(scene, release, name);
-    const char *own = installed(scene), *other = other_version(scene);
-    shell(scene,
-          harness_text(
-              scene->harness,
-              "own=$(basename $(dirname %s)); own=${own#erts-}\n"
-              "mkdir -p %s/erts-%s/bin; cd %s/erts-%s/bin\n"
-              "for f in beam.smp erlexec erl_child_setup inet_gethost heart "
-              "epmd; do cp %s/$f .; done\n"
-              "sed -i \"s/$own/%s/g\" beam.smp\n"
-              "sed -i 's/^[^ ]*/%s/' %s/releases/start_erl.data\n",
-              own, to, other, to, other, own, other, other, to));
+    const char *to = harness_path(scene->harness, "%s", name);
+    other_erts_release(scene->harness, release, to);
     return to;
 }
 
@@ -210,8 +175,8 @@ static void there_and_back(void **state)
     struct scene *scene = *state;
     const char *base = fixture(scene, "counter-0.1.0");
     const char *one = with_other(scene, "counter-0.2.0", "one");
-    const char *other = other_version(scene);
-    const char *own = installed(scene);
+    const char *other = other_erts_version(scene->harness);
+    const char *own = other_erts_own(scene->harness);
     start_supervised(scene, base);
     const char *before = beam_node_eval(scene->node, VERSION);
     const char *root = beam_node_eval(scene->node, "code:root_dir()");
@@ -311,7 +276,7 @@ static void starts(struct scene *scene, const char *base, const char *app,
                    const char *verb, const char *words)
 {
     const char *plain = said(scene, base, app, verb, false);
-    const char *own = strstr(installed(scene), "/erts-") + 6;
+    const char *own = strstr(other_erts_own(scene->harness), "/erts-") + 6;
     assert_contains(plain, harness_text(scene->harness, "[\"%.*s\",",
                                         (int)strcspn(own, "/"), own));
     const char *booted = said(scene, base, app, verb, true);
@@ -320,7 +285,8 @@ static void starts(struct scene *scene, const char *base, const char *app,
                    harness_text(scene->harness,
                                 "^\\[\"%s\",\"/.*/native/.*/erts-%s/bin\","
                                 "\"0.2.0\",",
-                                other_version(scene), other_version(scene)));
+                                other_erts_version(scene->harness),
+                                other_erts_version(scene->harness)));
     const char *rest = strstr(plain, "\"0.1.0\",") + 8;
     assert_contains(booted,
                     harness_text(scene->harness, "\"0.2.0\",%.*s,",
@@ -379,12 +345,21 @@ static void script_of_mix(void **state)
               "$root/releases/0.1.0/elixir\n"
               "for d in $own/../../lib/*; do [ -e $root/lib/${d##*/} ] || "
               "ln -s $d $root/lib/; done\n",
-              installed(scene), base));
+              other_erts_own(scene->harness), base));
     starts(scene, base, "greeter", "start", "\"--no-halt\"");
 }
 
 /* --- what is not taken -----------------------------------------------------
  */
+
+/* The folders of other ERTS. */
+static const char *laid_out(struct scene *scene)
+{
+    return shell(scene,
+                 harness_text(scene->harness,
+                              "ls -d %s/../native/*/vm-* 2>/dev/null || :",
+                              scene->journal));
+}
 
 static void refused(struct scene *scene, const char *bundle, int status,
                     const char *why)
@@ -395,11 +370,7 @@ static void refused(struct scene *scene, const char *bundle, int status,
     assert_runs(scene, "0.1.0");
     if (status == 6)
         return;
-    assert_string_equal(
-        shell(scene, harness_text(scene->harness,
-                                  "ls -d %s/../native/*/vm-* 2>/dev/null || :",
-                                  scene->journal)),
-        "");
+    assert_string_equal(laid_out(scene), "");
 }
 
 /* A copy of the bundle after the commands in its folder of programs. */
@@ -455,6 +426,9 @@ static void does_not_run(void **state)
     refused(scene, spoilt(scene, one, "cp /bin/false erl_child_setup"), 6,
             "rolled back 4: counter 0.1.0 runs");
     is_there(scene, base);
+    start_again(scene);
+    is_there(scene, base);
+    assert_string_equal(laid_out(scene), "");
 }
 
 int main(void)

@@ -174,6 +174,33 @@ static void what_the_agent_set(void **state)
     unsetenv("NZD_BOOT");
 }
 
+/* The same of one that ran on an ERTS of the generation's own. */
+static void what_was_set_for_another_erts(void **state)
+{
+    (void)state;
+    const char *path = getenv("PATH");
+    char *kept = strdup(path ? path : "");
+    setenv("NZD_BOOT", "3", 1);
+    setenv("BINDIR", "/data/nzd/native/0123/vm-45/erts-13.2/bin", 1);
+    setenv("NZD_BINDIR", "/srv/erlang/erts-13.1.5/bin", 1);
+    setenv("NZD_BASE_ERTS", "13.1.5 /data/nzd/native/0123/vm-45/...", 1);
+    setenv("PATH",
+           "/data/nzd/native/0123/vm-45/erts-13.2/bin:/srv/erlang/bin:/bin", 1);
+    nzd_launch_forget();
+    assert_string_equal(getenv("BINDIR"), "/srv/erlang/erts-13.1.5/bin");
+    assert_string_equal(getenv("PATH"), "/srv/erlang/bin:/bin");
+    assert_null(getenv("NZD_BINDIR"));
+    assert_null(getenv("NZD_BASE_ERTS"));
+    /* Of others it is let alone. */
+    setenv("BINDIR", "/opt/native/erts-13.2/bin", 1);
+    nzd_launch_forget();
+    assert_string_equal(getenv("BINDIR"), "/opt/native/erts-13.2/bin");
+    unsetenv("BINDIR");
+    unsetenv("NZD_BOOT");
+    setenv("PATH", kept, 1);
+    free(kept);
+}
+
 /* --- what is understood -------------------------------------------------- */
 
 static void what_is_none(void **state)
@@ -198,8 +225,11 @@ static void what_is_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in(script_of_rebar3), in(script_of_mix),
+        in(script_of_rebar3),
+        in(script_of_mix),
         cmocka_unit_test(what_was_set_for_the_last_vm),
-        cmocka_unit_test(what_the_agent_set), in(what_is_none)};
+        cmocka_unit_test(what_the_agent_set),
+        cmocka_unit_test(what_was_set_for_another_erts),
+        in(what_is_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
