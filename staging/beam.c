@@ -1,109 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "beam.h"
+#include "beam_atoms.h"
 #include "beam_code.h"
-#include "beam_file.h"
 #include "inflate.h"
 #include "limits.h"
 #include "term_build.h"
-#include "utf8.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MOST_ARITY    255
 #define FUNCTION_SIZE 12 /* bytes in ExpT and ImpT */
 #define LAMBDA_SIZE   24 /* bytes in FunT */
-
-/* The atoms of the module. A name goes to the arena when it is first asked
- * for, and is the same from then on. */
-struct atoms {
-    uint32_t count;
-    struct nzd_view *views;
-    const char **names;
-    struct nzd_arena *arena;
-};
-
-/* --- atoms --- */
-
-static int atoms_refuse(struct nzd_err *err, const char *what)
-{
-    return nzd_chunk_refuse(err, NZD_CHUNK_ATOMS, what);
-}
-
-/* Before OTP 28 each length is one byte; a negative number of atoms says
- * that it is a compact term. */
-static struct nzd_view atom_read(struct nzd_reader *reader, bool compact)
-{
-    enum nzd_compact_tag tag = NZD_COMPACT_U;
-    uint64_t size =
-        compact ? nzd_read_compact(reader, &tag) : nzd_read_u8(reader);
-
-    if (tag != NZD_COMPACT_U || size > reader->left)
-        reader->failed = true;
-    return nzd_read_bytes(reader, reader->failed ? 0 : (size_t)size);
-}
-
-/* All atoms, or only the first, the name of the module. */
-static int atoms_read(struct nzd_view chunk, bool all, struct atoms *atoms,
-                      struct nzd_err *err)
-{
-    struct nzd_reader reader;
-    uint32_t count;
-    bool compact;
-
-    nzd_reader_init(&reader, chunk);
-    count = nzd_read_u32(&reader);
-    compact = count > INT32_MAX;
-    if (compact)
-        count = 0 - count;
-    if (count == 0 || count > NZD_LIMIT_BEAM_ATOMS || count > reader.left)
-        return atoms_refuse(err, "a wrong number of atoms");
-    atoms->count = all ? count : 1;
-    atoms->views = calloc(atoms->count, sizeof(*atoms->views));
-    atoms->names = calloc(atoms->count, sizeof(const char *));
-    if (!atoms->views || !atoms->names)
-        return nzd_err_memory(err);
-    for (uint32_t i = 0; i < atoms->count && !reader.failed; i++)
-        atoms->views[i] = atom_read(&reader, compact);
-    if (reader.failed)
-        return atoms_refuse(err, "cut short");
-    if (all && reader.left > 0)
-        return atoms_refuse(err, "bytes after its end");
-    return 0;
-}
-
-static int name_make(struct atoms *atoms, struct nzd_view view,
-                     const char **out, struct nzd_err *err)
-{
-    size_t count;
-
-    if (!nzd_utf8_count(view, &count) || count > NZD_LIMIT_ATOM_CHARS ||
-        (view.size > 0 && memchr(view.data, 0, view.size)))
-        return atoms_refuse(err, "an atom that is no name");
-    *out = nzd_arena_text(atoms->arena, (const char *)view.data, view.size);
-    return *out ? 0 : nzd_err_memory(err);
-}
-
-/* The name of an atom, counted from 1, that is asked for in `chunk`. */
-static int name_of(struct atoms *atoms, uint32_t index, enum nzd_chunk chunk,
-                   const char **out, struct nzd_err *err)
-{
-    int rc = 0;
-
-    if (index == 0 || index > atoms->count)
-        return nzd_chunk_refuse(err, chunk, "an atom that is not there");
-    index--;
-    if (!atoms->names[index])
-        rc = name_make(atoms, atoms->views[index], &atoms->names[index], err);
-    *out = atoms->names[index];
-    return rc;
-}
-
-static void atoms_clear(struct atoms *atoms)
-{
-    free(atoms->views);
-    free(atoms->names);
-}
 
 /* --- tables: a count, then entries of a fixed size --- */
 
@@ -129,17 +36,18 @@ static int table_begin(struct nzd_view chunk, enum nzd_chunk id,
 /* An import is two atoms and an arity, an export an atom, an arity and a
  * label. */
 static int function_read(struct nzd_reader *reader, enum nzd_chunk id,
-                         struct atoms *atoms,
+                         struct nzd_atoms *atoms,
                          struct nzd_beam_function *function,
                          struct nzd_err *err)
 {
     bool import = id == NZD_CHUNK_IMPORTS;
-    int rc = import ? name_of(atoms, nzd_read_u32(reader), id,
-                              &function->module, err)
+    int rc = import ? nzd_atoms_name(atoms, nzd_read_u32(reader), id,
+                                     &function->module, err)
                     : 0;
 
     if (rc == 0)
-        rc = name_of(atoms, nzd_read_u32(reader), id, &function->name, err);
+        rc = nzd_atoms_name(atoms, nzd_read_u32(reader), id, &function->name,
+                            err);
     function->arity = nzd_read_u32(reader);
     if (!import)
         (void)nzd_read_u32(reader);
@@ -149,7 +57,7 @@ static int function_read(struct nzd_reader *reader, enum nzd_chunk id,
 }
 
 static int functions_read(struct nzd_view chunk, enum nzd_chunk id,
-                          struct atoms *atoms, struct table *table,
+                          struct nzd_atoms *atoms, struct table *table,
                           struct nzd_err *err)
 {
     struct nzd_beam_function *functions;
@@ -162,7 +70,7 @@ static int functions_read(struct nzd_view chunk, enum nzd_chunk id,
     return rc;
 }
 
-static int lambda_read(struct nzd_reader *reader, struct atoms *atoms,
+static int lambda_read(struct nzd_reader *reader, struct nzd_atoms *atoms,
                        struct nzd_beam_lambda *lambda, struct nzd_err *err)
 {
     uint32_t name = nzd_read_u32(reader);
@@ -175,10 +83,10 @@ static int lambda_read(struct nzd_reader *reader, struct atoms *atoms,
     if (arity > MOST_ARITY || lambda->free_count > arity)
         return nzd_chunk_refuse(err, NZD_CHUNK_LAMBDAS, "too high an arity");
     lambda->arity = arity - lambda->free_count;
-    return name_of(atoms, name, NZD_CHUNK_LAMBDAS, &lambda->name, err);
+    return nzd_atoms_name(atoms, name, NZD_CHUNK_LAMBDAS, &lambda->name, err);
 }
 
-static int lambdas_read(struct nzd_view chunk, struct atoms *atoms,
+static int lambdas_read(struct nzd_view chunk, struct nzd_atoms *atoms,
                         struct nzd_beam *beam, struct nzd_err *err)
 {
     struct nzd_beam_lambda *lambdas;
@@ -286,7 +194,7 @@ static int on_load_read(struct nzd_view code, struct nzd_beam *beam,
     return 0;
 }
 
-static int calls_read(const struct nzd_chunks *chunks, struct atoms *atoms,
+static int calls_read(const struct nzd_chunks *chunks, struct nzd_atoms *atoms,
                       struct nzd_beam *beam, struct nzd_err *err)
 {
     struct table table;
@@ -311,15 +219,16 @@ static int calls_read(const struct nzd_chunks *chunks, struct atoms *atoms,
 }
 
 static int module_read(const struct nzd_chunks *chunks, unsigned what,
-                       struct atoms *atoms, struct nzd_beam *beam,
+                       struct nzd_atoms *atoms, struct nzd_beam *beam,
                        struct nzd_err *err)
 {
     int rc = nzd_chunks_md5(chunks, &beam->md5, err);
 
     if (rc == 0)
-        rc = atoms_read(chunks->view[NZD_CHUNK_ATOMS], what != 0, atoms, err);
+        rc = nzd_atoms_read(chunks->view[NZD_CHUNK_ATOMS], what != 0, atoms,
+                            err);
     if (rc == 0)
-        rc = name_of(atoms, 1, NZD_CHUNK_ATOMS, &beam->module, err);
+        rc = nzd_atoms_name(atoms, 1, NZD_CHUNK_ATOMS, &beam->module, err);
     if (rc == 0)
         rc = attributes_read(chunks->view[NZD_CHUNK_ATTRIBUTES], atoms->arena,
                              beam, err);
@@ -344,32 +253,36 @@ bool nzd_beam_looks_like(struct nzd_view view)
            (view.size >= 4 && memcmp(view.data, "FOR1", 4) == 0);
 }
 
+int nzd_beam_plain(struct nzd_view view, struct nzd_buf *inflated,
+                   struct nzd_view *out, struct nzd_err *err)
+{
+    if (view.size > NZD_LIMIT_MODULE_BYTES)
+        return nzd_err_set(err, NZD_EBUNDLE, "BEAM file: too long");
+    *out = view;
+    if (!is_gzip(view))
+        return 0;
+    if (nzd_inflate(view, NZD_LIMIT_MODULE_BYTES, inflated, err))
+        return nzd_err_prefix(err, "BEAM file");
+    *out = nzd_buf_view(inflated);
+    return 0;
+}
+
 int nzd_beam_read(struct nzd_view view, unsigned what, struct nzd_arena *arena,
                   struct nzd_beam *out, struct nzd_err *err)
 {
     struct nzd_beam beam = {0};
-    struct atoms atoms = {.arena = arena};
+    struct nzd_atoms atoms = {.arena = arena};
     struct nzd_buf inflated = {0};
     struct nzd_chunks chunks;
-    int rc;
+    int rc = nzd_beam_plain(view, &inflated, &view, err);
 
-    if (view.size > NZD_LIMIT_MODULE_BYTES)
-        return nzd_err_set(err, NZD_EBUNDLE, "BEAM file: too long");
-    if (is_gzip(view)) {
-        rc = nzd_inflate(view, NZD_LIMIT_MODULE_BYTES, &inflated, err);
-        if (rc) {
-            rc = nzd_err_prefix(err, "BEAM file");
-            goto out;
-        }
-        view = nzd_buf_view(&inflated);
-    }
-    rc = nzd_chunks_read(view, &chunks, err);
+    if (rc == 0)
+        rc = nzd_chunks_read(view, &chunks, err);
     if (rc == 0)
         rc = module_read(&chunks, what, &atoms, &beam, err);
     if (rc == 0)
         *out = beam;
-out:
-    atoms_clear(&atoms);
+    nzd_atoms_clear(&atoms);
     nzd_buf_clear(&inflated);
     return rc;
 }

@@ -59,6 +59,12 @@ struct nzd_beam {
 int nzd_beam_read(struct nzd_view view, unsigned what, struct nzd_arena *arena,
                   struct nzd_beam *out, struct nzd_err *err);
 
+/* The file itself, inflated into `inflated` (initialised by zeros, cleared by
+ * the caller, failure or not) where it is gzipped. Fails NZD_EBUNDLE when it is
+ * longer than the limit. */
+int nzd_beam_plain(struct nzd_view view, struct nzd_buf *inflated,
+                   struct nzd_view *out, struct nzd_err *err);
+
 /* True when the bytes begin as a BEAM file or a gzip stream does. */
 bool nzd_beam_looks_like(struct nzd_view view);
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "beam_code.h"
-#include "beam_file.h"
 
 #include <string.h>
 
 #define CODE_VERSION 0
-#define INT_CODE_END 3
-#define ON_LOAD      149
 
 /* Operands of the generic instructions 1, 2, ... (genop.tab of OTP; up to
  * debug_line/4 of OTP 28). The numbers never change their meaning. */
@@ -44,17 +41,17 @@ static void skip_compact(struct nzd_reader *reader, uint64_t count)
  * What follows an operand with the tag Z. A list gives its length in `more`:
  * its elements follow as operands. False for kinds that we do not know.
  */
-static bool extended(struct nzd_reader *reader, uint64_t kind, uint64_t *more)
+static bool extended(struct nzd_reader *reader, struct nzd_code_token *token,
+                     uint64_t *more)
 {
     enum nzd_compact_tag tag;
     uint64_t count;
 
-    switch (kind) {
+    switch (token->value) {
     case 1: /* a list */
         *more = nzd_read_compact(reader, &tag);
         return true;
     case 2: /* a floating-point register */
-    case 4: /* a literal */
         skip_compact(reader, 1);
         return true;
     case 3: /* an allocation: pairs of a kind and a number */
@@ -62,6 +59,10 @@ static bool extended(struct nzd_reader *reader, uint64_t kind, uint64_t *more)
         if (count > reader->left)
             reader->failed = true;
         skip_compact(reader, 2 * count);
+        return true;
+    case 4: /* a literal */
+        token->literal = true;
+        token->value = nzd_read_compact(reader, &tag);
         return true;
     case 5: /* a register and the type of what is in it */
         skip_compact(reader, 2);
@@ -71,60 +72,92 @@ static bool extended(struct nzd_reader *reader, uint64_t kind, uint64_t *more)
     }
 }
 
-/* The operands of one instruction; false when one is not known to us. */
-static bool operands(struct nzd_reader *reader, uint64_t count)
+int nzd_code_open(struct nzd_view chunk, struct nzd_instructions *out,
+                  struct nzd_err *err)
 {
-    while (count > 0 && !reader->failed) {
-        enum nzd_compact_tag tag;
-        uint64_t value = nzd_read_compact(reader, &tag);
-        uint64_t more = 0;
-
-        if (tag == NZD_COMPACT_Z && !extended(reader, value, &more))
-            return false;
-        if (more > reader->left)
-            reader->failed = true;
-        count += more - 1;
-    }
-    return true;
-}
-
-static int walk(struct nzd_reader *reader, enum nzd_on_load *out,
-                struct nzd_err *err)
-{
-    while (!reader->failed) {
-        uint8_t code = nzd_read_u8(reader);
-
-        if (reader->failed)
-            break;
-        *out = NZD_ON_LOAD_FOUND;
-        if (code == ON_LOAD)
-            return 0;
-        *out = NZD_ON_LOAD_NONE;
-        if (code == INT_CODE_END)
-            return 0;
-        *out = NZD_ON_LOAD_UNKNOWN;
-        if (code == 0 || code > sizeof(arities))
-            return 0;
-        if (!operands(reader, arities[code - 1]))
-            return 0;
-    }
-    return cut_short(err);
-}
-
-int nzd_code_on_load(struct nzd_view code, enum nzd_on_load *out,
-                     struct nzd_err *err)
-{
-    struct nzd_reader reader;
     struct nzd_reader header;
 
-    nzd_reader_init(&reader, code);
-    nzd_reader_init(&header, nzd_read_block(&reader, code.size));
+    memset(out, 0, sizeof(*out));
+    nzd_reader_init(&out->reader, chunk);
+    nzd_reader_init(&header, nzd_read_block(&out->reader, chunk.size));
     if (nzd_read_u32(&header) != CODE_VERSION)
         return nzd_chunk_refuse(err, NZD_CHUNK_CODE, "unknown format");
-    if (reader.failed || header.failed)
+    if (out->reader.failed || header.failed)
         return cut_short(err);
-    *out = NZD_ON_LOAD_NONE;
-    if (reader.left == 0 || !memchr(reader.data, ON_LOAD, reader.left))
+    out->head = nzd_view_of(chunk.data, chunk.size - out->reader.left);
+    return 0;
+}
+
+/* The number of the next instruction. */
+static int begin(struct nzd_instructions *code, struct nzd_code_token *out,
+                 struct nzd_err *err)
+{
+    if (code->op == NZD_OP_INT_CODE_END || code->unknown)
         return 0;
-    return walk(&reader, out, err);
+    code->op = nzd_read_u8(&code->reader);
+    if (code->reader.failed)
+        return cut_short(err);
+    if (code->op == 0 || code->op > sizeof(arities)) {
+        code->unknown = true;
+        return 0;
+    }
+    code->left = arities[code->op - 1];
+    code->index = 0;
+    *out = (struct nzd_code_token){.begins = true, .op = code->op};
+    return 1;
+}
+
+static int operand(struct nzd_instructions *code, struct nzd_code_token *out,
+                   struct nzd_err *err)
+{
+    struct nzd_reader *reader = &code->reader;
+    uint64_t more = 0;
+
+    *out = (struct nzd_code_token){.op = code->op, .index = code->index};
+    out->value = nzd_read_compact(reader, &out->tag);
+    if (out->tag == NZD_COMPACT_Z && !extended(reader, out, &more)) {
+        code->unknown = true;
+        code->left = 0;
+        return 0;
+    }
+    if (reader->failed || more > reader->left)
+        return cut_short(err);
+    code->left += more - 1;
+    code->index++;
+    return 1;
+}
+
+int nzd_code_next(struct nzd_instructions *code, struct nzd_code_token *out,
+                  struct nzd_err *err)
+{
+    const uint8_t *start = code->reader.data;
+    int rc = code->left ? operand(code, out, err) : begin(code, out, err);
+
+    if (rc == 1)
+        out->bytes = nzd_view_of(start, (size_t)(code->reader.data - start));
+    return rc;
+}
+
+int nzd_code_on_load(struct nzd_view chunk, enum nzd_on_load *out,
+                     struct nzd_err *err)
+{
+    struct nzd_code_token token;
+    struct nzd_instructions code;
+    int rc = nzd_code_open(chunk, &code, err);
+
+    if (rc)
+        return rc;
+    *out = NZD_ON_LOAD_NONE;
+    if (code.reader.left == 0 ||
+        !memchr(code.reader.data, NZD_OP_ON_LOAD, code.reader.left))
+        return 0;
+    while ((rc = nzd_code_next(&code, &token, err)) == 1) {
+        if (token.op == NZD_OP_ON_LOAD) {
+            *out = NZD_ON_LOAD_FOUND;
+            return 0;
+        }
+    }
+    if (code.unknown)
+        *out = NZD_ON_LOAD_UNKNOWN;
+    return rc;
 }
