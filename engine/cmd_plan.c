@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 #include "plan_view.h"
+#include "rehearse.h"
 #include "run.h"
 #include "settle.h"
 
@@ -16,10 +17,13 @@ static int answer(struct nzd_context *context, const struct nzd_plan_view *view)
         nzd_output_json(output, nzd_plan_json(view));
     else
         nzd_plan_show(output, view);
-    if (view->plan->verdict <= view->max || !context->options.has_max)
+    if (context->options.has_max && view->plan->verdict > view->max)
+        nzd_err_set(&err, NZD_EREFUSED, "verdict %s is over --max %s",
+                    nzd_level_name(view->plan->verdict),
+                    nzd_level_name(view->max));
+    else if (!view->question ||
+             !nzd_rehearsal_refuse(&view->question->rehearsal, &err))
         return 0;
-    nzd_err_set(&err, NZD_EREFUSED, "verdict %s is over --max %s",
-                nzd_level_name(view->plan->verdict), nzd_level_name(view->max));
     if (!output->json)
         nzd_output_error(output, &err);
     return nzd_err_exit(err.code);
@@ -62,7 +66,13 @@ static int plan_offline(struct nzd_context *context)
     };
     nzd_inventory_init(&old);
     nzd_inventory_init(&new);
-    int code = read_release(context, context->options.args[0], &old, &err);
+    int code = 0;
+    if (context->options.rehearse)
+        code = nzd_err_set(&err, NZD_EUSAGE,
+                           "--rehearse needs a node: two releases hold no "
+                           "states");
+    if (!code)
+        code = read_release(context, context->options.args[0], &old, &err);
     if (!code)
         code = read_release(context, context->options.args[1], &new, &err);
     if (!code)
@@ -103,6 +113,12 @@ static int ask(struct nzd_context *context, struct nzd_question *q,
                                    context->options.args[0], err);
     if (!code && q->plan.step_count)
         code = nzd_question_occupants(q, err);
+    if (!code && context->options.rehearse)
+        code = nzd_rehearse(context, q, NULL, err);
+    if (code == NZD_EREFUSED && q->rehearsal.done) {
+        nzd_err_clear(err);
+        code = 0;
+    }
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
         err->code = code = NZD_ENODE;
     return code;

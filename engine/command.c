@@ -55,14 +55,22 @@ static const struct command commands[] = {
      "when the VM restarts, unless `nzd confirm` was said before.\n"
      "With --soak 30s the node is watched so long before it is kept, and the "
      "old\n"
-     "code comes back where it does worse than before.\n",
+     "code comes back where it does worse than before.\n"
+     "With --rehearse each code_change is called beforehand, on copies of "
+     "what\n"
+     "processes hold now: exit 5 where one fails, and nothing was touched.\n",
      EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_CONFIRM) |
-         BIT(NZD_OPTION_SOAK),
+         BIT(NZD_OPTION_SOAK) | BIT(NZD_OPTION_REHEARSE),
      1, 1, nzd_cmd_apply},
     {"plan", "BUNDLE | OLD NEW", "what would happen and why; touches nothing",
      "With one bundle against what the node runs, with two without a node.\n"
-     "Exit 5 when the verdict is above a --max that is given.\n",
-     EVERYWHERE | ON_A_NODE | PLANNING, 1, 2, nzd_cmd_plan},
+     "Exit 5 when the verdict is above a --max that is given.\n"
+     "With --rehearse each code_change is called on copies of what processes\n"
+     "hold now, in code that is loaded for that under other names: exit 5 "
+     "where\n"
+     "one fails.\n",
+     EVERYWHERE | ON_A_NODE | PLANNING | BIT(NZD_OPTION_REHEARSE), 1, 2,
+     nzd_cmd_plan},
     {"rollback", "[--to N]", "undo the last commit, or go to generation N",
      "While a transaction is on trial: ends the trial, the old code comes "
      "back.\n",

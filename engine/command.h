@@ -28,6 +28,7 @@ struct nzd_options {
     bool accept_gap;   /* --accept-gap */
     bool adopt;        /* --adopt */
     bool retry;        /* --retry */
+    bool rehearse;     /* --rehearse */
     bool check;        /* status --check */
     bool before_start; /* recover --before-start */
     bool attend;       /* recover --attend */

@@ -196,6 +196,57 @@ int nzd_node_occupants(struct nzd_node *node, const struct nzd_plan *plan,
 int nzd_node_users(struct nzd_node *node, const struct nzd_plan *plan,
                    struct nzd_arena *arena, struct nzd_occupant_list *out,
                    struct nzd_err *err);
+
+/* Calls each code_change on copies of the states of those that run its module,
+ * in code that is loaded for that under other names, and gone when this
+ * returns. NZD_EREFUSED: it could not be done. */
+struct nzd_rehearse_part {
+    const char *module;
+    const char *shadow; /* the name that its code is loaded under */
+    bool calls_funs;    /* states that hold funs are to be left out */
+    const struct nzd_term *attributes; /* of what a downgrade leads to; NULL:
+                                          it goes up */
+};
+struct nzd_rehearse_code {
+    const char *shadow;
+    struct nzd_view bytes;
+};
+struct nzd_rehearse_job {
+    const struct nzd_rehearse_part *parts;
+    uint32_t part_count;
+    const struct nzd_rehearse_code *code;
+    uint32_t code_count;
+    uint32_t processes; /* at most, of each module */
+    uint64_t read_us;   /* for a process to tell its state */
+    uint64_t change_us; /* for a code_change */
+    uint64_t all_us;
+    uint64_t bytes; /* of memory, for a state and its code_change */
+};
+struct nzd_rehearsal_note {
+    bool failed;     /* else left out */
+    const char *pid; /* "": of none alone */
+    const char *name;
+    const char *why;
+    const char *shape; /* types, keys and sizes of the state */
+    const char *stack; /* "f:g/1 line 3, from ..." */
+};
+struct nzd_rehearsal_part {
+    const char *module;
+    uint32_t processes;
+    uint32_t well;
+    uint64_t us;
+    struct nzd_rehearsal_note *notes;
+    uint32_t note_count;
+};
+struct nzd_rehearsal {
+    bool done;
+    struct nzd_rehearsal_part *parts;
+    uint32_t part_count;
+};
+/* Fills `out` of the job's number of parts, in its order. */
+int nzd_node_rehearse(struct nzd_node *node, const struct nzd_rehearse_job *job,
+                      struct nzd_arena *arena, struct nzd_rehearsal_part *out,
+                      struct nzd_err *err);
 /* {Pid, Name, Module, Function, Arity} tuples of an answer. */
 int nzd_node_read_occupants(const struct nzd_term *list,
                             enum nzd_occupant_kind kind,

@@ -26,6 +26,8 @@ static const struct {
     [NZD_OPTION_ADOPT] = {"adopt", 0, NULL,
                           "take over a node of another journal"},
     [NZD_OPTION_RETRY] = {"retry", 0, NULL, "also a bundle that failed before"},
+    [NZD_OPTION_REHEARSE] = {"rehearse", 0, NULL,
+                             "try each code_change on copies of states"},
     [NZD_OPTION_TO] = {"to", 0, "N", "put generation N in force, 0: the base"},
     [NZD_OPTION_SOAK] = {"soak", 0, "TIME",
                          "watch the new code so long before it is kept"},
@@ -304,6 +306,9 @@ static void take_flag(enum nzd_option option, struct nzd_options *out)
         break;
     case NZD_OPTION_RETRY:
         out->retry = true;
+        break;
+    case NZD_OPTION_REHEARSE:
+        out->rehearse = true;
         break;
     case NZD_OPTION_CHECK:
         out->check = true;

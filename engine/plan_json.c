@@ -111,5 +111,8 @@ json_t *nzd_plan_json(const struct nzd_plan_view *view)
         gaps_json(plan), "processes", processes, "journal_bytes",
         (json_int_t)(q ? q->old_bytes + q->new_bytes : 0), "boot_integration",
         q && q->hello.by_nzd_boot && q->target.local);
+    json_object_set_new(object, "rehearsal",
+                        q ? nzd_plan_rehearsal_json(&q->rehearsal)
+                          : json_null());
     return object;
 }

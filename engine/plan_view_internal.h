@@ -6,4 +6,10 @@
 
 const char *nzd_plan_occupant_kind(enum nzd_occupant_kind kind);
 
+/* What was rehearsed; nothing where nothing was asked for. */
+void nzd_plan_show_rehearsal(struct nzd_output *output,
+                             const struct nzd_rehearsal *rehearsal);
+/* null where nothing was asked for. */
+json_t *nzd_plan_rehearsal_json(const struct nzd_rehearsal *rehearsal);
+
 #endif

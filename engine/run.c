@@ -4,6 +4,7 @@
 #include "check.h"
 #include "interrupt.h"
 #include "plan_view.h"
+#include "rehearse.h"
 #include "settle.h"
 #include "snapshot.h"
 #include "trial.h"
@@ -416,8 +417,11 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
         code = is_nothing(&t, &nothing, &err);
     if (!code && !nothing && !ended) {
         show_plan_step(context, &q, nzd_clock_us() - t.timeline.opened_us);
-        code = context->options.dry_run ? check_only(context, &t, &err)
-                                        : nzd_transaction_run(&t, &err);
+        if (context->options.rehearse)
+            code = nzd_rehearse(context, &q, &t.timeline, &err);
+        if (!code)
+            code = context->options.dry_run ? check_only(context, &t, &err)
+                                            : nzd_transaction_run(&t, &err);
     }
     int status = nzd_err_exit(code);
     if (nothing)

@@ -13,6 +13,7 @@
 %%   nzd_agent_state   suspends them, and what becomes of their states
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
+%%   nzd_agent_rehearse  each code_change beforehand, on a copy of a state
 %%   nzd_agent_probe   how the node does, for a soak
 %%   nzd_agent_text    texts, terms and files for all of them
 %%
@@ -135,6 +136,7 @@ server_init(Guard, Saved) ->
     true = register(?SERVER, self()),
     Guard ! {self(), registered},
     process_flag(trap_exit, true),
+    nzd_agent_rehearse:sweep(),
     case Saved of
         {new, Chores} ->
             Epoch = persistent_term:get(?EPOCH, 0),
@@ -163,6 +165,9 @@ loop(State) ->
             attached(From, Ref, Module, State);
         {nzd, From, Ref, Fence, {call, M, F, Args, Timeout}} ->
             loop(fenced_hook(From, Ref, Fence, {M, F, Args, Timeout}, State));
+        {nzd, From, Ref, _Fence, {rehearse, Parts, Code, Limits}} ->
+            _ = nzd_agent_rehearse:start(From, Ref, {Parts, Code, Limits}),
+            loop(State);
         {nzd, From, Ref, Fence, Request} ->
             {Answer, State1} = answer(From, Ref, Fence, Request, State),
             reply(From, Ref, Answer),

@@ -164,7 +164,7 @@ note_folder({M, Path}, Folders) ->
     end.
 
 is_agent(M) ->
-    lists:prefix("nzd_agent_", atom_to_list(M)).
+    lists:prefix("nzd_agent_", atom_to_list(M)) orelse nzd_agent_rehearse:is_shadow(M).
 
 module(M, Path, Sticky, Owner, Dirs) ->
     App =

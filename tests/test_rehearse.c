@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/*
+ * Rehearsals of what fixture rehearsal's versions do in their code_change, on
+ * one node that runs version 1: rehearsal_srv and rehearsal_util change,
+ * rehearsal_same does not. Processes one, two and three hold those counts.
+ */
+struct stage {
+    struct harness *harness;
+    struct beam_node *node;
+    const char *config;
+};
+
+#define SOON_MS 10000
+#define SHADOWS                                                                \
+    "[M || M <- erlang:loaded(), "                                             \
+    "lists:prefix(\"nzd_shadow\", atom_to_list(M))]"
+#define KNOWN                                                                  \
+    "[M || {M, _} <- code:all_loaded(), "                                      \
+    "lists:prefix(\"nzd_shadow\", atom_to_list(M))]"
+/* What nobody may have touched. */
+#define REAL                                                                   \
+    "{[M:module_info(md5) || M <- [rehearsal_srv, rehearsal_util, "            \
+    "rehearsal_same]], [rehearsal_srv:state(P) || P <- [one, two, three]], "   \
+    "[erlang:check_old_code(M) || M <- [rehearsal_srv, rehearsal_util]], "     \
+    "ets:tab2list(rehearsal_notes), whereis(nzd_rehearsal)}"
+
+static int setup(void **state)
+{
+    struct harness *harness = harness_open();
+    struct stage *stage = harness_alloc(harness, sizeof *stage);
+    struct beam_node_options options = {.name = "stage"};
+    stage->harness = harness;
+    stage->config = harness_path(harness, "nzd.conf");
+    harness_write_file(stage->config, "");
+    stage->node = beam_node_start(harness, &options);
+    beam_node_eval(
+        stage->node,
+        "true = code:add_patha(\"%s\"), ok = application:load(rehearsal), "
+        "[{module, M} = code:load_file(M) || M <- "
+        "[rehearsal_same, rehearsal_srv, rehearsal_util]], "
+        "Self = self(), "
+        "spawn(fun() -> ets:new(rehearsal_notes, [named_table, public]), "
+        "[rehearsal_srv:start(N, C) || {N, C} <- [{one, 1}, {two, 2}, "
+        "{three, 3}]], Self ! done, timer:sleep(infinity) end), "
+        "receive done -> ok end",
+        harness_fixture(harness, "rehearsal-1/lib/rehearsal-1.0.0/ebin"));
+    *state = stage;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *stage = *state;
+    harness_close(stage->harness);
+    return 0;
+}
+
+static const char *fixture(struct stage *stage, int version)
+{
+    return harness_fixture(
+        stage->harness, harness_text(stage->harness, "rehearsal-%d", version));
+}
+
+#define plan(stage, version, ...)                                              \
+    harness_nzd((stage)->harness, (stage)->node, "plan",                       \
+                fixture((stage), (version)), "--config", (stage)->config,      \
+                __VA_ARGS__, NULL)
+
+static const char *real(struct stage *stage)
+{
+    return beam_node_eval(stage->node, REAL);
+}
+
+/* Nothing of a rehearsal is left, and nothing else is another than before. */
+static void untouched(struct stage *stage, const char *before)
+{
+    assert_eval(stage->node, SHADOWS, "[]");
+    assert_eval(stage->node, KNOWN, "[]");
+    assert_string_equal(real(stage), before);
+}
+
+/* Exit 5, with this; and nothing was touched, nor is a secret told. */
+static struct harness_run refused(struct stage *stage, int version,
+                                  const char *why)
+{
+    const char *before = real(stage);
+    struct harness_run run = plan(stage, version, "--rehearse");
+    assert_status(run, 5);
+    assert_contains(run.err, why);
+    assert_contains(run.err, "nothing was touched");
+    assert_lacks(run.err, "s3cret");
+    assert_lacks(run.out, "s3cret");
+    untouched(stage, before);
+    return run;
+}
+
+static void a_good_one_is_told(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_run run = plan(stage, 2, "--rehearse");
+    assert_status(run, 0);
+    assert_matches(run.out,
+                   "^  rehearse +rehearsal_srv: 3 processes, ok in [0-9.]+ ");
+    untouched(stage, before);
+    run = plan(stage, 2, "--rehearse", "--json");
+    assert_status(run, 0);
+    json_t *answer = answer_object(stage->harness, run.out);
+    assert_string_equal(answer_text(answer, "rehearsal.0.module"),
+                        "rehearsal_srv");
+    assert_int_equal(answer_number(answer, "rehearsal.0.ok"), 3);
+    run = plan(stage, 2, NULL);
+    assert_lacks(run.out, "  rehearse ");
+}
+
+static void a_crash_refuses(void **state)
+{
+    struct stage *stage = *state;
+    struct harness_run run = refused(stage, 3,
+                                     " two error: function_clause, at "
+                                     "rehearsal_srv:less/1 line ");
+    assert_matches(run.err, "code_change of <0\\.[0-9]+\\.0> two");
+    assert_contains(run.err, ", from rehearsal_srv:code_change/3 line ");
+    assert_contains(run.err,
+                    "its state is #{'__struct__' => rehearsal_srv, count => "
+                    "integer, list => list(20) of integer, tag => atom, token "
+                    "=> binary(6)}");
+    assert_contains(run.out, "FAILED in");
+    run = plan(stage, 3, "--rehearse", "--json");
+    assert_status(run, 5);
+    json_t *answer = answer_object(stage->harness, run.out);
+    assert_int_equal(answer_number(answer, "rehearsal.0.ok"), 2);
+    assert_string_equal(answer_text(answer, "rehearsal.0.notes.0.name"), "two");
+}
+
+static void an_error_that_is_returned_refuses(void **state)
+{
+    refused(*state, 7, "returned {error, {no_way_from, binary(6)}}");
+}
+
+static void one_that_loops_is_ended(void **state)
+{
+    struct harness_run run = refused(*state, 4,
+                                     "did not return within 2000 ms, at "
+                                     "rehearsal_srv:code_change/3");
+    if (run.ms > 12000)
+        harness_fail("it took %.0f ms", run.ms);
+}
+
+static void one_that_eats_memory_is_ended(void **state)
+{
+    refused(*state, 5, "took more than 128 MB of memory");
+    refused(*state, 8, "took more than 128 MB of memory");
+}
+
+static void effects_are_not_rehearsed(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_run run = plan(stage, 6, "--rehearse");
+    assert_status(run, 0);
+    assert_contains(run.out,
+                    "rehearsal_srv: 3 processes, not tried: code_change may "
+                    "come to ets:insert/2, by rehearsal_same:note/1");
+    untouched(stage, before);
+}
+
+static void who_does_not_answer_is_named(void **state)
+{
+    struct stage *stage = *state;
+    beam_node_eval(stage->node, "rehearsal_srv:stay(two, 1500)");
+    struct harness_run run = plan(stage, 2, "--rehearse");
+    assert_status(run, 0);
+    assert_contains(run.out, "3 processes, 2 of them ok in ");
+    assert_matches(run.out, "not tried: <0\\.[0-9]+\\.0> two it did not tell "
+                            "its state within 1000 ms");
+    assert_eval(stage->node, "maps:get(count, rehearsal_srv:state(two))", "2");
+}
+
+/* A rehearsal that goes on: nzd is begun, and its code is there. */
+static struct harness_job *begin(struct stage *stage, const char *command)
+{
+    struct harness_job *job = harness_begin(
+        stage->harness,
+        harness_argv(stage->harness, stage->node, command, fixture(stage, 4),
+                     "--rehearse", "--config", stage->config, NULL),
+        NULL);
+    beam_node_wait_for(stage->node, "length(" SHADOWS ")", "1", SOON_MS);
+    return job;
+}
+
+static void gone(struct stage *stage, const char *before)
+{
+    beam_node_wait_for(stage->node, SHADOWS, "[]", SOON_MS);
+    beam_node_wait_for(stage->node, "whereis(nzd_rehearsal)", "undefined",
+                       SOON_MS);
+    untouched(stage, before);
+}
+
+static void a_killed_nzd_leaves_nothing(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_job *job = begin(stage, "plan");
+    struct harness_run run = plan(stage, 2, "--rehearse");
+    assert_status(run, 5);
+    assert_contains(run.err, "another rehearsal goes on");
+    kill(harness_job_pid(job), SIGKILL);
+    harness_end(stage->harness, job, SOON_MS);
+    gone(stage, before);
+}
+
+static void a_signal_leaves_nothing(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_job *job = begin(stage, "apply");
+    kill(harness_job_pid(job), SIGINT);
+    struct harness_run run = harness_end(stage->harness, job, SOON_MS);
+    assert_status(run, 5);
+    gone(stage, before);
+}
+
+/* Whichever of its processes is killed. */
+static void a_killed_agent_leaves_nothing(void **state)
+{
+    static const char *const killed[] = {
+        "whereis(nzd)", "whereis(nzd_rehearsal)",
+        "hd([P || {links, Ps} <- [process_info(whereis(nzd_rehearsal), "
+        "links)], P <- Ps])"};
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    for (unsigned i = 0; i < 3; i++) {
+        struct harness_job *job = begin(stage, "plan");
+        beam_node_eval(stage->node, "exit(%s, kill)", killed[i]);
+        gone(stage, before);
+        kill(harness_job_pid(job), SIGKILL);
+        harness_end(stage->harness, job, SOON_MS);
+    }
+}
+
+/* Keeper and player at once: the next agent finds it. */
+static void what_was_left_goes_with_the_next(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_job *job = begin(stage, "plan");
+    kill(harness_job_pid(job), SIGSTOP);
+    beam_node_eval(stage->node,
+                   "K = whereis(nzd_rehearsal), {links, Ps} = "
+                   "process_info(K, links), [erlang:suspend_process(P) || "
+                   "P <- [K | Ps]], [exit(P, kill) || P <- [K | Ps]]");
+    kill(harness_job_pid(job), SIGKILL);
+    harness_end(stage->harness, job, SOON_MS);
+    beam_node_eval(stage->node, "exit(whereis(nzd), kill)");
+    gone(stage, before);
+}
+
+static int64_t atoms(struct stage *stage)
+{
+    return strtoll(
+        beam_node_eval(stage->node, "erlang:system_info(atom_count)"), NULL,
+        10);
+}
+
+/* Each nzd has a name of its own, rehearsal or not. */
+static void atoms_do_not_grow(void **state)
+{
+    struct stage *stage = *state;
+    int64_t plain = -atoms(stage), rehearsed;
+    for (int i = 0; i < 50; i++)
+        plan(stage, 2, NULL);
+    plain += atoms(stage);
+    rehearsed = -atoms(stage);
+    for (int i = 0; i < 50; i++)
+        plan(stage, 2, "--rehearse");
+    rehearsed += atoms(stage);
+    if (rehearsed > plain + 2)
+        harness_fail("%ld atoms by 50 rehearsals, %ld by 50 plans",
+                     (long)rehearsed, (long)plain);
+}
+
+static void apply_rehearses_first(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_run run =
+        harness_nzd(stage->harness, stage->node, "apply", fixture(stage, 3),
+                    "--rehearse", "--config", stage->config, NULL);
+    assert_status(run, 5);
+    assert_contains(run.err, "rehearsal of rehearsal_srv: code_change of ");
+    untouched(stage, before);
+    assert_int_equal(json_array_size(answer_txns(stage->harness, stage->node)),
+                     0);
+    run = harness_nzd(stage->harness, stage->node, "apply", fixture(stage, 2),
+                      "--rehearse", "--config", stage->config, NULL);
+    assert_status(run, 0);
+    assert_matches(run.err,
+                   "^rehearse +rehearsal_srv: 3 processes, ok in [0-9.]+ ");
+    assert_eval(stage->node, "rehearsal_util:version()", "2");
+    run =
+        harness_nzd(stage->harness, stage->node, "journal", "show", "1", NULL);
+    assert_matches(run.out, "rehearse +rehearsal_srv: 3 processes, ok in ");
+    assert_eval(stage->node, SHADOWS, "[]");
+}
+
+static void two_releases_hold_no_states(void **state)
+{
+    struct stage *stage = *state;
+    struct harness_run run = plan(stage, 2, fixture(stage, 1), "--rehearse");
+    assert_status(run, 2);
+    assert_contains(run.err, "--rehearse needs a node");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_good_one_is_told),
+        cmocka_unit_test(a_crash_refuses),
+        cmocka_unit_test(an_error_that_is_returned_refuses),
+        cmocka_unit_test(one_that_loops_is_ended),
+        cmocka_unit_test(one_that_eats_memory_is_ended),
+        cmocka_unit_test(effects_are_not_rehearsed),
+        cmocka_unit_test(who_does_not_answer_is_named),
+        cmocka_unit_test(a_killed_nzd_leaves_nothing),
+        cmocka_unit_test(a_signal_leaves_nothing),
+        cmocka_unit_test(a_killed_agent_leaves_nothing),
+        cmocka_unit_test(what_was_left_goes_with_the_next),
+        cmocka_unit_test(atoms_do_not_grow),
+        cmocka_unit_test(two_releases_hold_no_states),
+        cmocka_unit_test(apply_rehearses_first),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
