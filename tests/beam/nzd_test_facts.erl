@@ -5,6 +5,7 @@
 -module(nzd_test_facts).
 
 -export([terms/1, same/1, identities/1, texts/1, beams/1]).
+-export([made/1, to_rename/1, renamed/1]).
 
 %% Dir/terms, source text: each term in each of four encodings to Dir/etf, one
 %% line each to Dir/printed.
@@ -120,6 +121,97 @@ lambdas(Beam) ->
              || <<Name:32, Arity:32, _:32, Index:32, Free:32, Uniq:32>> <= Table
             ]
     end.
+
+%% Dir/*.erl, in the order of their names.
+made(Dir) ->
+    write(Dir, "beams", compiled(Dir)).
+
+compiled(Dir) ->
+    [
+        Beam
+     || File <- lists:sort(filelib:wildcard(path(Dir, "*.erl"))),
+        {ok, _, Beam} <- [compile:file(filename:rootname(File), [binary, debug_info])]
+    ].
+
+%% The same; then as OTP 28 writes them; then all of stdlib, kernel, Elixir.
+to_rename(Dir) ->
+    Made = compiled(Dir),
+    Files = [
+        F
+     || Lib <- [code:lib_dir(stdlib), code:lib_dir(kernel), path(elixir(), "elixir")],
+        F <- lists:sort(filelib:wildcard(path(Lib, "ebin/*.beam")))
+    ],
+    Others = [element(2, {ok, _} = file:read_file(F)) || F <- Files],
+    write(Dir, "beams", Made ++ [newer(B) || B <- Made] ++ Others).
+
+newer(Beam) ->
+    with_chunks(Beam, fun
+        ({"AtU8", <<N:32, Atoms/binary>>}) ->
+            Long = << <<(length28(L))/binary, A/binary>> || <<L, A:L/binary>> <= Atoms >>,
+            {"AtU8", <<(-N):32, Long/binary>>};
+        ({"LitT", <<_:32, Deflated/binary>>}) ->
+            {"LitT", <<0:32, (zlib:uncompress(Deflated))/binary>>};
+        (Chunk) ->
+            Chunk
+    end).
+
+length28(L) when L < 16 -> <<L:4, 0:4>>;
+length28(L) -> <<(L bsr 8):3, 1:2, 0:3, L:8>>.
+
+with_chunks(Beam, Change) ->
+    {ok, _, Chunks} = beam_lib:all_chunks(Beam),
+    {ok, Changed} = beam_lib:build_module([Change(C) || C <- Chunks]),
+    Changed.
+
+%% By hand: beam_lib does not know what OTP 28 writes.
+chunk(<<"FOR1", _:32, "BEAM", Chunks/binary>>, Name) ->
+    chunk_of(Chunks, list_to_binary(Name)).
+
+chunk_of(<<Name:4/binary, Size:32, Chunk:Size/binary, _/binary>>, Name) ->
+    Chunk;
+chunk_of(<<_:4/binary, Size:32, Rest/binary>>, Name) ->
+    Skip = (Size + 3) band (bnot 3),
+    <<_:Skip/binary, Others/binary>> = Rest,
+    chunk_of(Others, Name).
+
+%% What became of them behind "x.": two modules of ours, both again, all others.
+renamed(Dir) ->
+    {ok, Bytes} = file:read_file(path(Dir, "renamed")),
+    [A, B, A28, B28 | Others] = [Block || <<Size:32, Block:Size/binary>> <= Bytes],
+    _ = [
+        {true, Name} = {chunk(Old, Name) =:= chunk(New, Name), Name}
+     || {Old, New} <- [{A, A28}, {B, B28}],
+        Name <- ["Code", "ImpT", "ExpT", "LocT", "Attr"]
+    ],
+    true = chunk(newer(A), "AtU8") =:= chunk(A28, "AtU8"),
+    true = chunk(newer(B), "LitT") =:= chunk(B28, "LitT"),
+    false = chunk(B, "LitT") =:= chunk(B28, "LitT"),
+    {module, 'x.ren_a'} = code:load_binary('x.ren_a', "", A),
+    {module, 'x.ren_b'} = code:load_binary('x.ren_b', "", B),
+    behave('x.ren_a'),
+    false = code:is_loaded(ren_a) orelse code:is_loaded(ren_b),
+    _ = [loads(Beam) || Beam <- Others],
+    io:format("~w", [length(Others)]).
+
+behave(A) ->
+    {ok, ren_a, ren_b, ren_a} = A:data(#{'__struct__' => ren_a, b => ren_b}),
+    {1, 2, 3} = {A:which(ren_a), A:which(ren_b), A:which('x.ren_a')},
+    7 = A:field({ren_a, 7}),
+    {b, ren_b, ren_a} = A:calls(),
+    mine = A:far(),
+    Fun = A:lambda(1),
+    3 = Fun(2),
+    {module, A} = erlang:fun_info(Fun, module),
+    {module, ren_b} = erlang:fun_info(A:named(), module),
+    A = A:module_info(module),
+    [7] = proplists:get_value(vsn, A:module_info(attributes)),
+    ['x.ren_a', 'x.ren_b'] = lists:sort([M || {M, _, _, _} <- A:stack()]).
+
+loads(Beam) ->
+    <<_:32, Size, Name:Size/binary, _/binary>> = chunk(Beam, "AtU8"),
+    <<"x.", _/binary>> = Name,
+    Prepared = erlang:prepare_loading(binary_to_atom(Name), Beam),
+    true = is_reference(Prepared).
 
 path(Dir, Name) ->
     filename:join(Dir, Name).
