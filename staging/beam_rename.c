@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define IMPORT_SIZE   12 /* bytes of an entry of ImpT */
+#define EXPORT_SIZE   12 /* of ExpT and LocT */
+#define LAMBDA_SIZE   24 /* of FunT */
 #define NAME_MOST     255
 #define COMPACT_SHORT 16   /* values of one byte are below */
 #define COMPACT_MID   2048 /* of two bytes */
@@ -136,6 +138,12 @@ static int put_atoms(const struct names *names, struct nzd_buf *out,
     return rc;
 }
 
+/* A function may be called as its module is. */
+static uint32_t as_data(const struct names *names, uint32_t atom)
+{
+    return atom == 1 ? names->own : atom;
+}
+
 /* --- imports ------------------------------------------------------------ */
 
 /* The atom that stands for this one where it is called. */
@@ -177,7 +185,7 @@ static int put_imports(struct nzd_view chunk, struct names *names,
 
         rc = called_as(names, nzd_read_u32(&reader), &module, err);
         nzd_buf_u32(out, module);
-        nzd_buf_u32(out, nzd_read_u32(&reader));
+        nzd_buf_u32(out, as_data(names, nzd_read_u32(&reader)));
         nzd_buf_u32(out, nzd_read_u32(&reader));
     }
     return rc;
@@ -244,24 +252,75 @@ static bool is_one_of(struct nzd_view id, const char *const *names,
     return false;
 }
 
-/* All other chunks as they are, but for those nobody loads. */
-static void put_rest(struct nzd_view file, struct nzd_buf *out)
+/* ExpT, LocT, FunT: entries that begin with the atom of a function. */
+static int put_functions(struct nzd_view body, size_t entry,
+                         const struct names *names, struct nzd_buf *out,
+                         struct nzd_err *err)
+{
+    struct nzd_reader reader;
+    uint32_t count;
+
+    nzd_reader_init(&reader, body);
+    count = nzd_read_u32(&reader);
+    if (count > NZD_LIMIT_BEAM_ENTRIES || reader.left != count * entry)
+        return nzd_err_set(err, NZD_EBUNDLE,
+                           "a table of functions: a wrong number of entries");
+    nzd_buf_u32(out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct nzd_view rest;
+
+        nzd_buf_u32(out, as_data(names, nzd_read_u32(&reader)));
+        rest = nzd_read_bytes(&reader, entry - 4);
+        nzd_buf_bytes(out, rest.data, rest.size);
+    }
+    return 0;
+}
+
+static int put_other(struct nzd_view id, struct nzd_view body,
+                     const struct names *names, struct nzd_buf *out,
+                     struct nzd_err *err)
 {
     static const char *const left_out[] = {"AtU8", "ImpT", "Code", "Dbgi",
                                            "Docs", "CInf", "ExCk", "Abst"};
+    static const char *const of_functions[] = {"ExpT", "LocT", "FunT"};
+    struct nzd_buf table = {0};
+    int rc = 0;
+
+    if (is_one_of(id, left_out, sizeof(left_out) / sizeof(left_out[0])))
+        return 0;
+    if (is_one_of(id, of_functions, 3)) {
+        bool lambdas = memcmp(id.data, "FunT", 4) == 0;
+
+        rc = put_functions(body, lambdas ? LAMBDA_SIZE : EXPORT_SIZE, names,
+                           &table, err);
+        body = nzd_buf_view(&table);
+    }
+    if (rc == 0)
+        put_chunk(out, (const char *)id.data, body);
+    if (rc == 0 && table.failed)
+        rc = nzd_err_memory(err);
+    nzd_buf_clear(&table);
+    return rc;
+}
+
+/* All other chunks, but for those nobody loads. */
+static int put_rest(struct nzd_view file, const struct names *names,
+                    struct nzd_buf *out, struct nzd_err *err)
+{
     struct nzd_reader reader;
+    int rc = 0;
 
     nzd_reader_init(&reader, file);
     (void)nzd_read_bytes(&reader, 12);
-    while (reader.left > 0 && !reader.failed) {
+    while (rc == 0 && reader.left > 0 && !reader.failed) {
         struct nzd_view id = nzd_read_bytes(&reader, 4);
         struct nzd_view body = nzd_read_block(&reader, reader.left);
 
         (void)nzd_read_bytes(&reader, (4 - body.size % 4) % 4);
-        if (!reader.failed &&
-            !is_one_of(id, left_out, sizeof(left_out) / sizeof(left_out[0])))
-            put_chunk(out, (const char *)id.data, body);
+        if (!reader.failed)
+            rc = put_other(id, body, names, out, err);
     }
+    return rc;
 }
 
 static int put_tables(const struct nzd_chunks *chunks, struct names *names,
@@ -301,8 +360,9 @@ static int put_module(struct nzd_view file, const struct nzd_chunks *chunks,
     nzd_buf_text(&body, "BEAM");
     if (rc == 0)
         rc = put_tables(chunks, names, &body, err);
+    if (rc == 0)
+        rc = put_rest(file, names, &body, err);
     if (rc == 0) {
-        put_rest(file, &body);
         nzd_buf_text(out, "FOR1");
         nzd_buf_block(out, nzd_buf_view(&body));
     }

@@ -11,8 +11,9 @@
  *   whom it calls               module atoms of ImpT: renamed where they are of
  *                               the set, by atoms added at the end of AtU8
  *   what it computes with       all other atoms, in Code, LitT, Attr: as they
- *                               were. An operand that meant the first atom
- *                               means one added with the old name.
+ *                               were. What meant the first atom means one that
+ *                               is added with the old name: an operand, and a
+ *                               function that is called as its module is
  *
  * So a name as data (a key, a tag, '__struct__', who is called through a
  * variable) is the real one, equal to what processes hold; a call that names

@@ -14,12 +14,14 @@
 static const char ren_a[] =
     "-module(ren_a).\n-vsn(7).\n"
     "-export([data/1, which/1, field/1, calls/0, far/0, mine/0, lambda/1,"
-    " named/0, stack/0]).\n"
+    " named/0, stack/0, ren_a/0]).\n"
     "-record(ren_a, {x}).\n"
     "data(#{'__struct__' := ren_a, b := ren_b}) ->"
     " {ok, ren_a, ren_b, ?MODULE}.\n"
     "which(ren_a) -> 1; which(ren_b) -> 2; which('x.ren_a') -> 3;"
     " which(other) -> 4.\n"
+    "ren_a() -> ren_a(1).\n"
+    "ren_a(X) -> fun(Y) -> X + Y end(ren_b:ren_a()).\n"
     "field(#ren_a{x = X}) -> X.\n"
     "calls() -> ren_b:who(?MODULE).\n"
     "far() -> ?MODULE:mine().\n"
@@ -28,9 +30,11 @@ static const char ren_a[] =
     "named() -> fun ren_b:who/1.\n"
     "stack() -> try {ok, ren_b:fails(1)} catch _:_:S ->"
     " lists:sublist(S, 2) end.\n";
-static const char ren_b[] = "-module(ren_b).\n-export([who/1, fails/1]).\n"
-                            "who(From) -> {b, ?MODULE, From}.\n"
-                            "fails(2) -> {?MODULE, \"two\"}.\n";
+static const char ren_b[] =
+    "-module(ren_b).\n-export([who/1, fails/1, ren_a/0]).\n"
+    "ren_a() -> 5.\n"
+    "who(From) -> {b, ?MODULE, From}.\n"
+    "fails(2) -> {?MODULE, \"two\"}.\n";
 
 struct fixture {
     struct harness *harness;

@@ -199,6 +199,7 @@ behave(A) ->
     7 = A:field({ren_a, 7}),
     {b, ren_b, ren_a} = A:calls(),
     mine = A:far(),
+    6 = A:ren_a(),
     Fun = A:lambda(1),
     3 = Fun(2),
     {module, A} = erlang:fun_info(Fun, module),
