@@ -29,7 +29,7 @@ struct nzd_question {
     struct nzd_occupant_list occupants;
     struct nzd_occupant_list users;
     struct nzd_rehearsal rehearsal; /* in the arena; with --rehearse */
-    struct nzd_digest bundle; /* of all modules of the new side */
+    struct nzd_digest bundle;       /* of all modules of the new side */
     uint64_t bundle_bytes;
     uint64_t new_bytes; /* of changed and added modules */
     uint64_t old_bytes;

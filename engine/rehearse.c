@@ -247,7 +247,9 @@ static int try_out(struct rehearsal *r)
     };
     struct nzd_rehearsal_part *told =
         nzd_arena_alloc(&r->q->arena, (r->part_count + 1u) * sizeof *told);
-    int code = told ? rename_all(r) : nzd_err_memory(r->err);
+    if (!told)
+        return nzd_err_memory(r->err);
+    int code = rename_all(r);
     job.code = r->code;
     job.code_count = r->code_count;
     nzd_point("before a rehearsal");
@@ -322,7 +324,7 @@ bool nzd_rehearsal_refuse(const struct nzd_rehearsal *rehearsal,
         nzd_err_set(err, NZD_EREFUSED, "rehearsal of %s: code_change of %s",
                     part->module, nzd_buf_string(&line));
         nzd_err_untouched(err, "nothing was touched");
-        nzd_err_next(err, "mend code_change; the real one would fail too");
+        nzd_err_next(err, "mend code_change, or leave --rehearse away");
         nzd_buf_clear(&line);
         return true;
     }

@@ -141,7 +141,7 @@ int nzd_code_next(struct nzd_instructions *code, struct nzd_code_token *out,
 int nzd_code_on_load(struct nzd_view chunk, enum nzd_on_load *out,
                      struct nzd_err *err)
 {
-    struct nzd_code_token token;
+    struct nzd_code_token token = {.begins = false};
     struct nzd_instructions code;
     int rc = nzd_code_open(chunk, &code, err);
 

@@ -76,10 +76,12 @@ int nzd_literals_open(struct nzd_view chunk, struct nzd_literals **out,
                       struct nzd_err *err)
 {
     struct nzd_literals *literals = calloc(1, sizeof(*literals));
-    int rc = literals ? 0 : nzd_err_memory(err);
+    int rc = 0;
 
     *out = NULL;
-    if (rc == 0 && chunk.size > 0)
+    if (!literals)
+        return nzd_err_memory(err);
+    if (chunk.size > 0)
         rc = table_read(chunk, &literals->table, err);
     if (rc == 0 && chunk.size > 0)
         rc = entries_read(literals, err);
