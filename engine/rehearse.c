@@ -4,7 +4,7 @@
 #include "../journal/point.h"
 #include "../staging/beam_reach.h"
 #include "../staging/beam_rename.h"
-#include "interrupt.h"
+#include "migrate.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ struct rehearsal {
     struct nzd_reach *reach;
     struct nzd_buf bytes;
     unsigned fetched;
+    bool down; /* the code that is about to go converts the states */
     struct nzd_rehearsal_part *all; /* of each module that somebody runs */
     uint32_t count;
     struct nzd_rehearse_part *parts; /* those of them that are tried */
@@ -45,7 +46,14 @@ static const struct nzd_step *find_step(const struct nzd_plan *plan,
     return NULL;
 }
 
-static int read_new(struct rehearsal *r, const struct nzd_module *module)
+/* The side of a step whose code converts states, NULL where it has none. */
+static const struct nzd_module *side_of(const struct rehearsal *r,
+                                        const struct nzd_step *step)
+{
+    return r->down ? step->old : step->new;
+}
+
+static int read_code(struct rehearsal *r, const struct nzd_module *module)
 {
     return nzd_spool_read(r->q->spool, module->spool_offset, module->bytes,
                           &module->content, &r->bytes, r->err);
@@ -68,8 +76,8 @@ static int add_called(struct rehearsal *r, const char *name)
     const struct nzd_step *step = find_step(&r->q->plan, name);
     struct nzd_err bad = NZD_ERR_INIT;
     int code = 0;
-    if (step && step->new) {
-        code = read_new(r, step->new);
+    if (step && side_of(r, step)) {
+        code = read_code(r, side_of(r, step));
         return code ? code
                     : nzd_reach_add(r->reach, nzd_buf_view(&r->bytes), true,
                                     r->err);
@@ -114,6 +122,14 @@ static int add_note(struct rehearsal *r, struct nzd_rehearsal_part *part,
     return part->notes->why ? 0 : nzd_err_memory(r->err);
 }
 
+static int add_effect(struct rehearsal *r, struct nzd_rehearsal_part *part,
+                      const char *why)
+{
+    const char *text =
+        nzd_arena_printf(&r->q->arena, "code_change may come to %s", why);
+    return text ? add_note(r, part, text) : nzd_err_memory(r->err);
+}
+
 /* Whether a module is tried: whichever of the functions it has, a process may
  * be of the kind that calls it. */
 static int judge(struct rehearsal *r, uint32_t place)
@@ -125,16 +141,19 @@ static int judge(struct rehearsal *r, uint32_t place)
         {"code_change", 3}, {"code_change", 4}, {"system_code_change", 4}};
     struct nzd_rehearsal_part *part = &r->all[place];
     struct nzd_reach_end end;
+    const struct nzd_step *step = find_step(&r->q->plan, part->module);
     bool funs = false, any = false;
     int code = add_called(r, part->module);
     for (int i = 0; i < 3 && !code; i++) {
         code = follow(r, part->module, functions[i].name, functions[i].arity,
                       &end);
         if (!code && end.kind == NZD_REACH_EFFECT)
-            return add_note(r, part, end.why);
+            return add_effect(r, part, end.why);
         any = any || end.kind == NZD_REACH_PURE;
         funs = funs || end.calls_funs;
     }
+    if (!code && !any)
+        code = add_note(r, part, "it has no code_change");
     if (code || !any)
         return code;
     r->places[r->part_count] = place;
@@ -142,6 +161,7 @@ static int judge(struct rehearsal *r, uint32_t place)
         .module = part->module,
         .shadow = nzd_arena_printf(&r->q->arena, PREFIX "%s", part->module),
         .calls_funs = funs,
+        .attributes = r->down ? step->new->beam->attributes : NULL,
     };
     return r->parts[r->part_count - 1].shadow ? 0 : nzd_err_memory(r->err);
 }
@@ -169,7 +189,7 @@ static int list_parts(struct rehearsal *r)
         const struct nzd_occupant *who = &users->items[i];
         struct nzd_rehearsal_part *part = part_of(r, who->module);
         const struct nzd_step *step = find_step(&r->q->plan, who->module);
-        if (who->kind != NZD_OCCUPANT_USER || !step || !step->new)
+        if (who->kind != NZD_OCCUPANT_USER || !step || !step->new || !step->old)
             continue;
         if (!part) {
             part = &r->all[r->count++];
@@ -192,7 +212,7 @@ static int rename_one(struct rehearsal *r, const struct nzd_rename *rename,
 {
     struct nzd_arena *arena = &r->q->arena;
     struct nzd_buf out = {0};
-    int code = read_new(r, find_step(&r->q->plan, name)->new);
+    int code = read_code(r, side_of(r, find_step(&r->q->plan, name)));
     if (!code)
         code = nzd_beam_rename(nzd_buf_view(&r->bytes), rename, &out, r->err);
     if (code) {
@@ -306,8 +326,7 @@ void nzd_rehearsal_line(const struct nzd_rehearsal_part *part,
     else if (part->well)
         nzd_buf_printf(out, "%" PRIu32 " of them ok in %s", part->well, took);
     else if (part->note_count && !part->notes[0].pid[0])
-        nzd_buf_printf(out, "not tried: code_change may come to %s",
-                       part->notes[0].why);
+        nzd_buf_printf(out, "not tried: %s", part->notes[0].why);
     else
         nzd_buf_text(out, "none was tried");
 }
@@ -354,9 +373,15 @@ static void tell(struct nzd_output *output, struct nzd_timeline *timeline,
 int nzd_rehearse(struct nzd_context *context, struct nzd_question *q,
                  struct nzd_timeline *timeline, struct nzd_err *err)
 {
+    const struct nzd_txn apply = {.kind = NZD_TXN_APPLY};
     struct rehearsal r = {.q = q, .err = err};
-    if (q->plan.verdict >= NZD_LEVEL_RESTART_APP)
+    if (q->plan.verdict >= NZD_LEVEL_RESTART_APP) {
+        nzd_output_warn(&context->output,
+                        "nothing is rehearsed: %s converts no states",
+                        nzd_level_name(q->plan.verdict));
         return 0;
+    }
+    r.down = nzd_migrate_is_down(&q->plan, &apply, NULL);
     int code = rehearse(&r);
     if (code) {
         nzd_err_untouched(err, "nothing was touched");

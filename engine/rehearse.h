@@ -11,6 +11,9 @@
  * calls outside the plan is read from the node to see that. The others are told
  * with what they may do.
  *
+ * That is the new code on the way up, and on the way to a lower version the
+ * code that is about to go (migrate.h).
+ *
  * Nothing of the node changes: what was loaded is gone when this returns, or
  * when the link is lost.
  */

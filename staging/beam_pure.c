@@ -216,7 +216,6 @@ static const char *const functions[] = {
     "application:get_env",
     "os:system_time",
     "os:timestamp",
-    "persistent_term:get",
 };
 
 /* Not worth looking into: what they are there for changes something, or they

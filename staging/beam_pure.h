@@ -6,7 +6,8 @@
  * What is known of functions of OTP and Elixir without looking at their code:
  * whether a call changes nothing but the process that makes it. A table; what
  * reads the node (application:get_env/2, erlang:system_time/0) is pure here,
- * what reads an ETS table is not: it may be private to another process.
+ * what reads an ETS table is not: it may be private to another process. Nor is
+ * persistent_term:get/1: what it gives is often a fun.
  */
 
 #include <stdint.h>

@@ -11,8 +11,8 @@
 
 /*
  * Rehearsals of what fixture rehearsal's versions do in their code_change, on
- * one node that runs version 1: rehearsal_srv and rehearsal_util change,
- * rehearsal_same does not. Processes one, two and three hold those counts.
+ * one node that runs version 1; all of its modules change but rehearsal_same.
+ * Processes one, two and three of rehearsal_srv hold those counts.
  */
 struct stage {
     struct harness *harness;
@@ -46,12 +46,14 @@ static int setup(void **state)
     beam_node_eval(
         stage->node,
         "true = code:add_patha(\"%s\"), ok = application:load(rehearsal), "
-        "[{module, M} = code:load_file(M) || M <- "
-        "[rehearsal_same, rehearsal_srv, rehearsal_util]], "
+        "[{module, M} = code:load_file(M) || M <- [rehearsal_event, "
+        "rehearsal_loop, rehearsal_machine, rehearsal_same, rehearsal_srv, "
+        "rehearsal_util]], "
         "Self = self(), "
         "spawn(fun() -> ets:new(rehearsal_notes, [named_table, public]), "
         "[rehearsal_srv:start(N, C) || {N, C} <- [{one, 1}, {two, 2}, "
-        "{three, 3}]], Self ! done, timer:sleep(infinity) end), "
+        "{three, 3}]], rehearsal_event:start(), rehearsal_loop:start(), "
+        "rehearsal_machine:start(5), Self ! done, timer:sleep(infinity) end), "
         "receive done -> ok end",
         harness_fixture(harness, "rehearsal-1/lib/rehearsal-1.0.0/ebin"));
     *state = stage;
@@ -104,6 +106,23 @@ static struct harness_run refused(struct stage *stage, int version,
     return run;
 }
 
+static const char *const others[] = {"rehearsal_event", "rehearsal_loop",
+                                     "rehearsal_machine"};
+#define OTHERS 3u
+
+/* What the JSON tells of a module. */
+static json_t *part(json_t *answer, const char *module)
+{
+    json_t *each;
+    size_t i;
+    json_array_foreach(json_object_get(answer, "rehearsal"), i, each)
+    {
+        if (!strcmp(answer_text(each, "module"), module))
+            return each;
+    }
+    harness_fail("%s is not rehearsed", module);
+}
+
 static void a_good_one_is_told(void **state)
 {
     struct stage *stage = *state;
@@ -116,9 +135,9 @@ static void a_good_one_is_told(void **state)
     run = plan(stage, 2, "--rehearse", "--json");
     assert_status(run, 0);
     json_t *answer = answer_object(stage->harness, run.out);
-    assert_string_equal(answer_text(answer, "rehearsal.0.module"),
-                        "rehearsal_srv");
-    assert_int_equal(answer_number(answer, "rehearsal.0.ok"), 3);
+    assert_int_equal(answer_number(part(answer, "rehearsal_srv"), "ok"), 3);
+    for (unsigned i = 0; i < OTHERS; i++)
+        assert_int_equal(answer_number(part(answer, others[i]), "ok"), 1);
     run = plan(stage, 2, NULL);
     assert_lacks(run.out, "  rehearse ");
 }
@@ -139,13 +158,32 @@ static void a_crash_refuses(void **state)
     run = plan(stage, 3, "--rehearse", "--json");
     assert_status(run, 5);
     json_t *answer = answer_object(stage->harness, run.out);
-    assert_int_equal(answer_number(answer, "rehearsal.0.ok"), 2);
-    assert_string_equal(answer_text(answer, "rehearsal.0.notes.0.name"), "two");
+    json_t *server = part(answer, "rehearsal_srv");
+    assert_int_equal(answer_number(server, "ok"), 2);
+    assert_string_equal(answer_text(server, "notes.0.name"), "two");
 }
 
-static void an_error_that_is_returned_refuses(void **state)
+/* Of each kind of process one that fails in a way of its own. */
+static void each_kind_is_played(void **state)
 {
-    refused(*state, 7, "returned {error, {no_way_from, binary(6)}}");
+    static const char *const whys[] = {"error: badarg", "throw: never",
+                                       "returned {error, integer}"};
+    static const char *const shapes[] = {"list(2) of {seen, atom}",
+                                         "{count, integer}", "{idle, integer}"};
+    struct stage *stage = *state;
+    struct harness_run run = plan(stage, 7, "--rehearse", "--json");
+    assert_status(run, 5);
+    assert_lacks(run.out, "s3cret");
+    json_t *answer = answer_object(stage->harness, run.out);
+    assert_string_equal(
+        answer_text(part(answer, "rehearsal_srv"), "notes.0.why"),
+        "returned {error, {no_way_from, binary(6)}}");
+    for (unsigned i = 0; i < OTHERS; i++) {
+        json_t *other = part(answer, others[i]);
+        assert_string_equal(answer_text(other, "notes.0.name"), others[i]);
+        assert_string_equal(answer_text(other, "notes.0.why"), whys[i]);
+        assert_string_equal(answer_text(other, "notes.0.state"), shapes[i]);
+    }
 }
 
 static void one_that_loops_is_ended(void **state)
@@ -181,7 +219,7 @@ static void who_does_not_answer_is_named(void **state)
     beam_node_eval(stage->node, "rehearsal_srv:stay(two, 1500)");
     struct harness_run run = plan(stage, 2, "--rehearse");
     assert_status(run, 0);
-    assert_contains(run.out, "3 processes, 2 of them ok in ");
+    assert_contains(run.out, "rehearsal_srv: 3 processes, 2 of them ok in ");
     assert_matches(run.out, "not tried: <0\\.[0-9]+\\.0> two it did not tell "
                             "its state within 1000 ms");
     assert_eval(stage->node, "maps:get(count, rehearsal_srv:state(two))", "2");
@@ -195,7 +233,7 @@ static struct harness_job *begin(struct stage *stage, const char *command)
         harness_argv(stage->harness, stage->node, command, fixture(stage, 4),
                      "--rehearse", "--config", stage->config, NULL),
         NULL);
-    beam_node_wait_for(stage->node, "length(" SHADOWS ")", "1", SOON_MS);
+    beam_node_wait_for(stage->node, "length(" SHADOWS ") > 0", "true", SOON_MS);
     return job;
 }
 
@@ -312,6 +350,12 @@ static void apply_rehearses_first(void **state)
         harness_nzd(stage->harness, stage->node, "journal", "show", "1", NULL);
     assert_matches(run.out, "rehearse +rehearsal_srv: 3 processes, ok in ");
     assert_eval(stage->node, SHADOWS, "[]");
+    /* Back again it is the code that is about to go. */
+    run = plan(stage, 1, "--rehearse");
+    assert_status(run, 5);
+    assert_contains(run.err, "rehearsal_event error: function_clause, at "
+                             "rehearsal_event:code_change/3");
+    assert_contains(run.out, "rehearsal_srv: 3 processes, ok in ");
 }
 
 static void two_releases_hold_no_states(void **state)
@@ -327,7 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_one_is_told),
         cmocka_unit_test(a_crash_refuses),
-        cmocka_unit_test(an_error_that_is_returned_refuses),
+        cmocka_unit_test(each_kind_is_played),
         cmocka_unit_test(one_that_loops_is_ended),
         cmocka_unit_test(one_that_eats_memory_is_ended),
         cmocka_unit_test(effects_are_not_rehearsed),

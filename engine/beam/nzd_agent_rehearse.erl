@@ -28,6 +28,8 @@
 -define(PREFIX, "nzd_shadow.").
 %% Milliseconds between two looks at what binaries a worker holds.
 -define(LOOK, 20).
+%% Milliseconds for supervisors to tell of their children.
+-define(TELL, 200).
 %% Of the shape of a term: how deep, how many of a tuple's or map's members, how
 %% many bytes.
 -define(DEPTH, 4).
@@ -158,9 +160,10 @@ play_part(#part{module = M} = Part, Limits, Until, Keeper) ->
     Users = users(M),
     {Chosen, More} = choose(Users, Limits#limits.processes),
     Play = fun(User) -> play_user(User, Part, Limits, Until, Keeper) end,
-    {Well, Notes} = play_users(Play, Chosen, 0, []),
+    {Well, Told} = play_users(Play, Chosen, 0, []),
+    Notes = [N || N <- Told, N =/= another],
     {Failed, Skipped} = lists:partition(fun(N) -> element(1, N) =:= failed end, Notes),
-    {M, length(Users), Well, nzd_agent_text:since(Begin), Failed ++ few(Skipped) ++ more(More)}.
+    {M, length(Users) - length(Told -- Notes), Well, nzd_agent_text:since(Begin), Failed ++ few(Skipped) ++ more(More)}.
 
 %% The first that had to be ended is the last: the next would be another.
 play_users(_Play, [], Well, Notes) ->
@@ -205,26 +208,16 @@ heap_words(P) ->
         undefined -> 0
     end.
 
-%% Those that answer system messages, and what their code_change is called with.
+%% Who is asked for it in a switch. A supervisor has no code_change.
 users(M) ->
-    [
-        {P, Kind}
-     || {Pid, _, _} <- nzd_agent_who:users([M]),
-        P <- [list_to_pid(binary_to_list(Pid))],
-        Kind <- kind(M),
-        node(P) =:= node()
-    ].
+    Modules = #{M => true},
+    Tree = nzd_agent_users:tree(Modules, erlang:monotonic_time(millisecond) + ?TELL),
+    {Users, _} = nzd_agent_users:find(Modules, Tree, #{}),
+    [{P, Kind} || #user{pid = P, kind = Kind} <- Users, is_played(Kind, M)].
 
-kind(M) ->
-    Exports = fun(F, A) -> erlang:function_exported(M, F, A) end,
-    %% What system_get_state tells is not what system_code_change is given.
-    Special = Exports(system_code_change, 4) andalso not Exports(system_get_state, 1),
-    case {Exports(callback_mode, 0), Exports(handle_call, 3), Special} of
-        {true, _, _} -> [statem];
-        {_, true, _} -> [server];
-        {_, _, true} -> [special];
-        _ -> []
-    end.
+%% What system_get_state tells is not what system_code_change is given.
+is_played(special, M) -> not erlang:function_exported(M, system_get_state, 1);
+is_played(Kind, _) -> lists:member(Kind, [server, statem, event]).
 
 play_user({P, Kind}, Part, Limits, Until, Keeper) ->
     #limits{bytes = Bytes} = Limits,
@@ -244,6 +237,7 @@ play_user({P, Kind}, Part, Limits, Until, Keeper) ->
             {Worker, Ref} = spawn_opt(?MODULE, work, Arguments, Options),
             case watch(Worker, Ref, Limits, Keeper) of
                 ok -> ok;
+                another -> another;
                 {ended, Why, Shape, Stack} -> {ended, Note(failed, Why, Shape, Stack)};
                 {What, Why, Shape, Stack} -> Note(What, Why, Shape, Stack)
             end
@@ -259,12 +253,14 @@ watch(Worker, Ref, #limits{read = Read} = Limits, Keeper) ->
         {Worker, skipped, Why} ->
             _ = ended(Worker, Ref),
             {skipped, Why, <<>>, []};
+        {'DOWN', Ref, process, Worker, another} ->
+            another;
         {'DOWN', Ref, process, Worker, killed} ->
             {skipped, <<"its state is too large to be copied">>, <<>>, []};
         {'DOWN', Ref, process, Worker, {timeout, _}} ->
             {skipped, not_told(Read), <<>>, []};
-        {'DOWN', Ref, process, Worker, _} ->
-            {skipped, <<"it did not tell its state">>, <<>>, []};
+        {'DOWN', Ref, process, Worker, Why} ->
+            {skipped, nzd_agent_text:text(["it did not tell its state: ", shape(Why)]), <<>>, []};
         {'EXIT', Keeper, _} ->
             alone(Worker)
     after Read + 1000 ->
@@ -335,34 +331,52 @@ alone(Worker) ->
 %%% --- a worker ---------------------------------------------------------
 
 -spec work(pid(), {pid(), atom(), timeout()}, #part{}) -> no_return().
-work(Player, {P, Kind, Read}, Part) ->
-    #part{shadow = Shadow, calls_funs = CallsFuns} = Part,
+work(Player, {P, Kind, Read}, #part{calls_funs = CallsFuns} = Part) ->
     case process_info(P, dictionary) of
         {dictionary, Dictionary} ->
             _ = [put(K, V) || {K, V} <- Dictionary],
-            State = sys:get_state(P, Read),
-            Arguments = arguments(Kind, Part, State),
-            case CallsFuns andalso holds_fun(Arguments) of
+            {State, Calls} = copied(P, Kind, Read, Part),
+            case CallsFuns andalso holds_fun([Dictionary | Calls]) of
                 true ->
                     Player ! {self(), skipped, <<"its state holds funs, which code_change may call">>},
                     exit(normal);
                 false ->
                     Player ! {self(), copied, shape(State)},
-                    exit({worked, changed(Shadow, Kind, Arguments)})
+                    exit({worked, changed(Part#part.shadow, Kind, Calls)})
             end;
         undefined ->
             Player ! {self(), skipped, <<"it has ended">>},
             exit(normal)
     end.
 
-arguments(server, #part{version = V}, State) -> [V, State, []];
-arguments(statem, #part{version = V}, {Name, Data}) -> [V, Name, Data, []];
-arguments(special, #part{version = V, module = M}, Misc) -> [Misc, M, V, []].
+%% The state, and the arguments of each call. Which module a gen_statem runs now
+%% and which handlers a gen_event has only they know.
+copied(P, event, Read, #part{version = V, module = M}) ->
+    case [S || {H, _, S} <- sys:get_state(P, Read), H =:= M] of
+        [] -> exit(another);
+        States -> {States, [[V, S, []] || S <- States]}
+    end;
+copied(P, statem, Read, #part{version = V, module = M}) ->
+    _ = callback(sys:get_status(P, Read)) =:= M orelse exit(another),
+    {Name, Data} = sys:get_state(P, Read),
+    {{Name, Data}, [[V, Name, Data, []]]};
+copied(P, special, Read, #part{version = V, module = M}) ->
+    Misc = sys:get_state(P, Read),
+    {Misc, [[Misc, M, V, []]]};
+copied(P, server, Read, #part{version = V}) ->
+    State = sys:get_state(P, Read),
+    {State, [[V, State, []]]}.
 
-changed(Shadow, Kind, Arguments) ->
+%% What gen_statem of stdlib tells of itself.
+callback({status, _, _, [_, _, _, _, Misc]}) ->
+    hd([M || {data, Items} <- Misc, {"Modules", [M | _]} <- Items]).
+
+changed(_Shadow, _Kind, []) ->
+    ok;
+changed(Shadow, Kind, [Arguments | Calls]) ->
     try apply(Shadow, function(Kind), Arguments) of
-        {ok, _} when Kind =/= statem -> ok;
-        {ok, _, _} when Kind =:= statem -> ok;
+        {ok, _} when Kind =/= statem -> changed(Shadow, Kind, Calls);
+        {ok, _, _} when Kind =:= statem -> changed(Shadow, Kind, Calls);
         Other -> {nzd_agent_text:text(["returned ", shape(Other)]), []}
     catch
         Class:Reason:Stack ->
