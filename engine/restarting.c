@@ -293,7 +293,8 @@ static int back(struct nzd_going *g, struct nzd_err *err)
         int code = found == NZD_FOUND_NONE || found == NZD_FOUND_SIGNAL
                        ? NZD_ENODE
                        : nzd_restarting_know_base(g, &away);
-        if (!code && !nzd_restarting_has_booted_it(g))
+        if (!code && !nzd_restarting_has_booted_it(g) &&
+            !nzd_restarting_in_its_process(g))
             return nzd_restarting_proven_back(g, err);
         if (asked == BACK_MOST || found == NZD_FOUND_SIGNAL)
             return pending(g, away.code ? away.message : "it runs on", err);

@@ -34,6 +34,10 @@ int nzd_restarting_speak(struct nzd_going *g, struct nzd_err *err);
 void nzd_restarting_take_vm(struct nzd_going *g);
 /* The base that lies below what the VM has booted. */
 int nzd_restarting_know_base(struct nzd_going *g, struct nzd_err *err);
+/* Whether what answers runs in the process of the record, and the transaction
+ * has what a process is started with: vm.args, ERTS. Whatever such a one has
+ * booted since, it is not back at the old side. */
+bool nzd_restarting_in_its_process(const struct nzd_going *g);
 /* Whether it has booted the transaction's new side. */
 bool nzd_restarting_has_booted_it(const struct nzd_going *g);
 

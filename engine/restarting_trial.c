@@ -208,7 +208,7 @@ static int judge(struct nzd_going *g, struct nzd_err *err)
     nzd_timeline_add(s->timeline, NZD_EVENT_RECOVERY, "restarted", 0,
                      "the VM has booted generation %" PRIu64,
                      g->q.hello.nzd_booted);
-    if (nzd_restarting_has_booted_it(g))
+    if (nzd_restarting_has_booted_it(g) || nzd_restarting_in_its_process(g))
         return nzd_err_set(err, NZD_EROLLEDBACK, NZD_TRIAL_RESTARTED);
     s->why = NZD_TRIAL_RESTARTED;
     return nzd_restarting_proven_back(g, err);

@@ -178,6 +178,29 @@ void nzd_restarting_take_vm(struct nzd_going *g)
         vm->boot_id[0] = '\0';
 }
 
+static int note_process(void *context, const struct nzd_module_row *row)
+{
+    bool *needs = context;
+    *needs = *needs || !strcmp(row->module, NZD_FILE_VM_ARGS) ||
+             !strcmp(row->module, NZD_FILE_ERTS);
+    return 0;
+}
+
+bool nzd_restarting_in_its_process(const struct nzd_going *g)
+{
+    const struct nzd_vm *vm = &g->s->txn->vm;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    uint64_t start = 0;
+    bool needs = false;
+    if (!vm->boot_id[0] || vm->pid != g->q.hello.os_pid ||
+        nzd_host_process_start((int64_t)vm->pid, &start, &ignored) ||
+        start != vm->start_time)
+        return false;
+    return nzd_journal_each_file(g->s->journal, g->s->txn->id, note_process,
+                                 &needs, &ignored) < 0 ||
+           needs;
+}
+
 int nzd_restarting_know_base(struct nzd_going *g, struct nzd_err *err)
 {
     if (g->q.base.name[0])

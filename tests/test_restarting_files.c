@@ -300,6 +300,21 @@ static void arguments_of_the_vm(void **state)
     back(scene, "0");
     assert_eval(scene->node, limit, before);
     is_there(scene, base);
+    /* On trial: a restart in place leaves the process what it was started with,
+     * and is no way back. */
+    struct harness_run run =
+        scene_nzd(scene, "apply", MAX, "--confirm", "1h", one);
+    assert_status(run, 0);
+    beam_node_eval(scene->node, "init:restart()");
+    beam_node_wait_for(scene->node,
+                       "{persistent_term:get({nzd, token}, none), "
+                       "init:get_status()}",
+                       "{none,{started,started}}", 20000);
+    assert_eval(scene->node, limit, first);
+    run = scene_nzd(scene, "recover");
+    assert_status(run, 0);
+    assert_eval(scene->node, limit, before);
+    is_there(scene, base);
 }
 
 /* --- what does not last --------------------------------------------------- */
