@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay_internal.h"
 
+#include "../staging/script.h"
+#include "../staging/script_lists.h"
 #include "../staging/script_mark.h"
 #include "../staging/script_rebase.h"
 #include "../staging/script_touch.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Names of the modules of one folder, added or removed, in the plan's arena. */
@@ -71,6 +75,68 @@ static int touch(struct nzd_laying *all, const struct nzd_term **script)
     return nzd_script_touch(*script, &what, &plan->arena, script, all->err);
 }
 
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Names of all modules that the generation has, or lacks, unlike the base. */
+static bool all_names(struct nzd_overlay_plan *plan, bool held,
+                      struct nzd_script_names *out)
+{
+    const char **list =
+        nzd_arena_alloc(&plan->arena, (plan->module_count + 1) * sizeof *list);
+    uint32_t count = 0;
+    for (uint32_t i = 0; list && i < plan->module_count; i++)
+        if (nzd_digest_is_zero(&plan->modules[i].blob) != held)
+            list[count++] = plan->modules[i].name;
+    if (list)
+        qsort(list, count, sizeof *list, compare);
+    *out = (struct nzd_script_names){list, count};
+    return list != NULL;
+}
+
+static bool has_spec(const struct nzd_overlay_plan *plan, const char *name)
+{
+    for (uint32_t i = 0; i < plan->app_count; i++)
+        if (strcmp(plan->apps[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Of applications that are the base's again. */
+static int base_specs(struct nzd_laying *all, const struct nzd_term **script)
+{
+    struct nzd_overlay_plan *plan = &all->plan;
+    struct nzd_script_touch what = {.folder_count = 0};
+    struct nzd_script base;
+    int code =
+        nzd_script_read(all->base->script, &plan->arena, &base, all->err);
+    if (code)
+        return code;
+    const struct nzd_term **list = nzd_arena_alloc(
+        &plan->arena, (base.app_count + 1) * sizeof(const struct nzd_term *));
+    if (!list)
+        return nzd_err_memory(all->err);
+    for (uint32_t i = 0; i < base.app_count; i++)
+        if (base.apps[i].spec && !has_spec(plan, base.apps[i].name))
+            list[what.spec_count++] = base.apps[i].spec;
+    what.specs = list;
+    return nzd_script_touch(*script, &what, &plan->arena, script, all->err);
+}
+
+/* It came with a restart; code that was loaded since is another one. */
+static int bring_up(struct nzd_laying *all, const struct nzd_term **script)
+{
+    struct nzd_overlay_plan *plan = &all->plan;
+    struct nzd_script_names held, removed;
+    if (!all_names(plan, true, &held) || !all_names(plan, false, &removed))
+        return nzd_err_memory(all->err);
+    int code = nzd_script_lists(*script, all->base->script, &held, &removed,
+                                &plan->arena, script, all->err);
+    return code ? code : base_specs(all, script);
+}
+
 /* The generation's own, over the base's folders; else the base's. */
 static int read_script(struct nzd_laying *all, const struct nzd_term **out)
 {
@@ -91,7 +157,7 @@ static int read_script(struct nzd_laying *all, const struct nzd_term **out)
     nzd_buf_clear(&bytes);
     if (!code)
         code = nzd_script_rebase(*out, all->base->script, arena, out, all->err);
-    return code;
+    return code ? code : bring_up(all, out);
 }
 
 static int write_script(struct nzd_laying *all, const struct nzd_term *script)

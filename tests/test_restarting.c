@@ -73,6 +73,16 @@ static void and_hot_again(void **state)
     assert_runs(scene, "0.1.0");
     assert_eval(scene->node, "filelib:is_file(code:which(counter_legacy))",
                 "true");
+    /* It boots, though the boot script that is in force came with 0.2.0. */
+    beam_node_eval(scene->node, "init:restart()");
+    beam_node_wait_for(scene->node,
+                       "{persistent_term:get({nzd, booted}, 0), "
+                       "init:get_status()}",
+                       "{2,{started,started}}", 20000);
+    assert_runs(scene, "0.1.0");
+    assert_eval(scene->node, "application:get_key(counter, vsn)",
+                "{ok,\"0.1.0\"}");
+    scene_settled(scene);
     run = scene_nzd(scene, "rollback");
     assert_status(run, 0);
     run = scene_apply(scene, "0.1.0");
