@@ -418,6 +418,10 @@ static bool not_migrated(const struct nzd_term *reason, struct nzd_arena *arena,
         const char *text = nzd_node_failed_change(arena, reason);
         nzd_err_set(err, NZD_EREFUSED, "%s",
                     text ? text : "code_change failed");
+    } else if (nzd_term_is_tagged(reason, "child", 5)) {
+        const char *text = nzd_node_failed_child(arena, reason);
+        nzd_err_set(err, NZD_EREFUSED, "%s",
+                    text ? text : "a child did not start");
     } else if (nzd_term_is_tagged(reason, "suspend", 3) && named) {
         nzd_term_integer(nzd_term_at(reason, 2), &ms);
         nzd_err_set(err, NZD_EREFUSED,

@@ -49,6 +49,9 @@ int nzd_node_put_way(struct nzd_node *node, const struct nzd_plan *plan,
  * NULL without memory. */
 const char *nzd_node_failed_change(struct nzd_arena *arena,
                                    const struct nzd_term *row);
+/* The same of {child, Pid, Name, Child, Reason}, of a supervisor. */
+const char *nzd_node_failed_child(struct nzd_arena *arena,
+                                  const struct nzd_term *row);
 /* {Module, Function, Count} tuples of an answer. */
 int nzd_node_read_holders(const struct nzd_term *list,
                           enum nzd_occupant_kind kind, struct nzd_arena *arena,

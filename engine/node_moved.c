@@ -110,6 +110,15 @@ const char *nzd_node_failed_change(struct nzd_arena *arena,
                             text_of(arena, nzd_term_at(row, 4)));
 }
 
+const char *nzd_node_failed_child(struct nzd_arena *arena,
+                                  const struct nzd_term *row)
+{
+    return nzd_arena_printf(arena, "%s: its new child %s was not to be had: %s",
+                            who_of(arena, row, 1),
+                            text_of(arena, nzd_term_at(row, 3)),
+                            text_of(arena, nzd_term_at(row, 4)));
+}
+
 static void read_failed(const struct nzd_term *list, struct nzd_arena *arena,
                         struct nzd_moved *out)
 {
@@ -119,6 +128,39 @@ static void read_failed(const struct nzd_term *list, struct nzd_arena *arena,
             out, "not converted",
             nzd_arena_printf(arena, "%s; it keeps its state", why ? why : ""));
     }
+}
+
+/* {What, Pid, Name, Child, Why} of a supervisor. */
+static void read_child(const struct nzd_term *row, struct nzd_arena *arena,
+                       struct nzd_moved *out)
+{
+    const struct nzd_term *what = nzd_term_at(row, 0);
+    const char *who = who_of(arena, row, 1);
+    const char *child = text_of(arena, nzd_term_at(row, 3));
+    const char *why = text_of(arena, nzd_term_at(row, 4));
+    if (nzd_term_is_atom(what, "unknown"))
+        add_note(out, "children",
+                 nzd_arena_printf(arena,
+                                  "of %s: left as they are, its init/1 cannot "
+                                  "be called from outside",
+                                  who));
+    else if (nzd_term_is_atom(what, "failed"))
+        add_note(out, "children",
+                 nzd_arena_printf(arena, "of %s: %s was not to be had: %s", who,
+                                  child, why));
+    else
+        add_note(out, "children",
+                 nzd_arena_printf(arena, "of %s: %s %s", who, child,
+                                  nzd_term_is_atom(what, "started")
+                                      ? "was started"
+                                      : "was stopped"));
+}
+
+static void read_children(const struct nzd_term *list, struct nzd_arena *arena,
+                          struct nzd_moved *out)
+{
+    for (uint32_t i = 0; i < nzd_term_length(list); i++)
+        read_child(nzd_term_at(list, i), arena, out);
 }
 
 int nzd_node_moved(struct nzd_node *node, struct nzd_arena *arena,
@@ -141,5 +183,6 @@ int nzd_node_moved(struct nzd_node *node, struct nzd_arena *arena,
     out->put_back = nzd_term_is_atom(nzd_term_get(moved, "put_back"), "true");
     read_foreign(nzd_term_get(moved, "foreign"), arena, out);
     read_failed(nzd_term_get(moved, "failed"), arena, out);
+    read_children(nzd_term_get(moved, "children"), arena, out);
     return 0;
 }

@@ -326,6 +326,46 @@ static void validation_fails(void **state)
     runs(moves, 1);
 }
 
+/* --- children --- */
+
+#define CHILDREN                                                               \
+    "[{I, is_pid(P)} || {I, P, _, _} <- "                                      \
+    "lists:sort(supervisor:which_children(moves_sup)), "                       \
+    "lists:member(I, [first, second, own])]"
+
+static void children_come_and_go(void **state)
+{
+    struct moves *moves = *state;
+    /* One that is not of init/1 is nobody's business. */
+    beam_node_eval(moves->node,
+                   "supervisor:start_child(moves_sup, #{id => own, start => "
+                   "{gen_event, start_link, []}, restart => temporary})");
+    assert_eval(moves->node, CHILDREN, "[{first,true},{own,true}]");
+    up(moves);
+    assert_eval(moves->node, CHILDREN, "[{own,true},{second,true}]");
+    assert_eval(moves->node, "{whereis(first), is_pid(whereis(second))}",
+                "{undefined,true}");
+    event_says(moves, "children", "moves_sup: first was stopped");
+    down(moves);
+    assert_eval(moves->node, CHILDREN, "[{first,true},{own,true}]");
+    runs(moves, 1);
+    beam_node_eval(moves->node, "supervisor:terminate_child(moves_sup, own)");
+}
+
+/* The name of the new one is taken: all is as it was, the stopped one too. */
+static void a_child_that_does_not_start(void **state)
+{
+    struct moves *moves = *state;
+    beam_node_eval(moves->node, "register(second, spawn(fun() -> receive stop "
+                                "-> ok end end))");
+    struct harness_run run = apply(moves, "-q");
+    rolled_back(moves, run,
+                "moves_sup: its new child second was not to be had: "
+                ".*already_started");
+    assert_eval(moves->node, CHILDREN, "[{first,true}]");
+    beam_node_eval(moves->node, "second ! stop");
+}
+
 /* --- who is already suspended, who comes and goes --- */
 
 static void somebody_else_has_suspended_one(void **state)
@@ -439,6 +479,8 @@ int main(void)
         TEST(one_that_hangs),
         TEST(one_that_is_busy),
         TEST(validation_fails),
+        TEST(children_come_and_go),
+        TEST(a_child_that_does_not_start),
         TEST(somebody_else_has_suspended_one),
         TEST(some_come_and_go),
         TEST(the_agent_is_killed),

@@ -11,6 +11,7 @@
 %%   nzd_agent_switch  the switch, its undo, what is purged
 %%   nzd_agent_users   who runs the callbacks of a module
 %%   nzd_agent_state   suspends them, and what becomes of their states
+%%   nzd_agent_children what a changed supervisor starts and stops
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
 %%   nzd_agent_rehearse  each code_change beforehand, on a copy of a state

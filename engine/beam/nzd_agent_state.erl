@@ -20,7 +20,7 @@
 
 -include("nzd_agent.hrl").
 
--export([users/1, specials/1, suspend/2, refresh/2, suspend_kept/1, newcomers/1, change/4, put_back/1, put_back_kept/1, resume/1]).
+-export([users/1, specials/1, supervisors/1, suspend/2, refresh/2, suspend_kept/1, newcomers/1, change/4, put_back/1, put_back_kept/1, resume/1]).
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
 -export([back/1, back_handler/1, drop/1, drop_handler/1, aside/1, from_aside/1]).
@@ -331,6 +331,14 @@ newcomers(#held{modules = Modules, tree = Tree, seen = Seen, users = Users}) ->
         [] -> ok;
         Started -> {error, {started, [row(U) || U <- Started]}}
     end.
+
+%% Those whose module changes, and that somebody resumes.
+-spec supervisors(#held{}) -> [{pid(), module()}].
+supervisors(#held{users = Users}) ->
+    [
+        {P, M}
+     || {P, #user{kind = supervisor, modules = [M], foreign = false}} <- maps:to_list(Users)
+    ].
 
 %%% --- change -----------------------------------------------------------
 

@@ -30,41 +30,67 @@ switch(#state{new = New, late = Late} = State) ->
 suspend(#state{migrate = {_, _, Modules}}) when map_size(Modules) =:= 0 ->
     nzd_agent_state:suspend(Modules, 1);
 suspend(#state{migrate = {_, Limit, Modules}} = State) ->
-    %% To suspend, to change before and behind the load, and to let go again.
-    nzd_agent:wait(4 * Limit + 5000, State),
+    %% To suspend, to change before and behind the load, to let go again and to
+    %% start children; and to undo that.
+    nzd_agent:wait(8 * Limit + 5000, State),
     nzd_agent_state:suspend(Modules, Limit).
 
 suspended({error, _} = Error, State) ->
     {Error, nothing_loaded(State)};
 suspended({ok, Held}, #state{new = New} = State) ->
+    Children = children(Held, State),
     case change_before(Held, first, State) of
         {ok, Held1, _} ->
             Begin = erlang:monotonic_time(),
             Loaded = finish(New),
-            loaded(Loaded, nzd_agent_text:since(Begin), Held1, State#state{new = []});
+            Pause = nzd_agent_text:since(Begin),
+            loaded(Loaded, {Pause, Children}, Held1, State#state{new = []});
         {error, Why, Held1} ->
             {{error, Why}, as_it_was(Held1, State)}
     end.
 
-loaded(ok, Pause, Held, #state{late = Late} = State) ->
+%% Before: how long the load took, and the children that there were.
+loaded(ok, Before, Held, #state{late = Late} = State) ->
     case load_late(lists:reverse(Late)) of
-        ok -> migrate(nzd_agent_state:newcomers(Held), Pause, Held, State);
+        ok -> migrate(nzd_agent_state:newcomers(Held), Before, Held, State);
         {error, _} = Error -> back(Error, Held, State)
     end;
-loaded({error, _} = Error, _Pause, Held, State) ->
+loaded({error, _} = Error, _Before, Held, State) ->
     {Error, as_it_was(Held, State)}.
 
-migrate({error, _} = Error, _Pause, Held, State) ->
+migrate({error, _} = Error, _Before, Held, State) ->
     back(Error, Held, State);
-migrate(ok, Pause, Held, State) ->
+migrate(ok, {Pause, Children}, Held, State) ->
     case change_behind(Held, first, State) of
         {ok, Held1, _} ->
+            Now = children(Held1, State),
             Moved = nzd_agent_state:resume(Held1),
-            Changed = maps:keys(State#state.old),
-            {{ok, Pause, nzd_agent_who:in_old_code(Changed)}, State#state{moved = Moved}};
+            Named = [N || N <- State#state.names, whereis(N) =/= undefined],
+            Settled = settle(Children, Now, first, State),
+            settled(Settled, Pause, Named, State#state{moved = Moved});
         {error, Why, Held1} ->
             back({error, Why}, Held1, State)
     end.
+
+children(Held, #state{migrate = {_, Limit, _}}) ->
+    nzd_agent_children:ids(nzd_agent_state:supervisors(Held), Limit).
+
+settle(From, To, Until, #state{migrate = {_, Limit, _}}) ->
+    nzd_agent_children:settle(From, To, Until, Limit).
+
+%% What went with a child that was stopped is not missed.
+settled({ok, Rows}, Pause, Named, #state{moved = Moved, names = Names} = State) ->
+    Changed = maps:keys(State#state.old),
+    Gone = [
+        N
+     || lists:keymember(stopped, 1, Rows), N <- Named, whereis(N) =:= undefined
+    ],
+    {{ok, Pause, nzd_agent_who:in_old_code(Changed)}, State#state{
+        moved = Moved#{children => Rows}, names = Names -- Gone
+    }};
+settled({Error, _Rows}, _Pause, _Named, State) ->
+    {_, Undone} = undo(State),
+    {Error, Undone}.
 
 %% Nothing was loaded: who has changed its state gets the one it had.
 as_it_was(Held, State) ->
@@ -245,6 +271,7 @@ undo_held({error, _} = Error, _Begin, {ok, Prepared, _, State}) ->
     {Error, State#state{old_prepared = Prepared}};
 undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
     Turned = turned(State),
+    Children = children(Held, State),
     {ok, Before, Failed} = change_before(Held, all, Turned),
     case load_back({ok, Prepared, Late, State}) of
         {error, _, Blocked} = Error ->
@@ -253,8 +280,12 @@ undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
         {Answer, Back} ->
             Kept = nzd_agent_state:put_back_kept(Before),
             {ok, Behind, More} = change_behind(Kept, all, Turned),
+            Now = children(Behind, State),
             Moved = nzd_agent_state:resume(Behind),
-            undone(Answer, Begin, Back#state{moved = Moved#{failed => Failed ++ More}})
+            {_, Rows} = settle(Children, Now, all, State),
+            undone(Answer, Begin, Back#state{
+                moved = Moved#{failed => Failed ++ More, children => Rows}
+            })
     end.
 
 %% Its code is the one that runs, before it goes.
