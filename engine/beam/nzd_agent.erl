@@ -143,10 +143,17 @@ server_init(Guard, Saved) ->
             Epoch = persistent_term:get(?EPOCH, 0),
             loop(nzd_agent_switch:start_purger(#state{guard = Guard, epoch = Epoch, chores = Chores}));
         #state{} ->
+            tell_ended(Saved),
             Lone = Saved#state{guard = Guard, client = none, recalled = none, asked = none},
             Alone = unwatched(Lone),
             loop(orphaned(start_timer(Alone)))
     end.
+
+%% Who waits for an answer of the one before need not wait any longer.
+tell_ended(#state{asked = none}) ->
+    ok;
+tell_ended(#state{asked = {From, Ref}}) ->
+    reply(From, Ref, {error, {crash, <<"the agent was ended in the middle of it">>}}).
 
 %% The guard must hold it before the act that needs it begins.
 save(#state{guard = Guard} = State) ->

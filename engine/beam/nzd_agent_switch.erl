@@ -30,9 +30,8 @@ switch(#state{new = New, late = Late} = State) ->
 suspend(#state{migrate = {_, _, Modules}}) when map_size(Modules) =:= 0 ->
     nzd_agent_state:suspend(Modules, 1);
 suspend(#state{migrate = {_, Limit, Modules}} = State) ->
-    %% To suspend, to change before and behind the load, to let go again and to
-    %% start children; and to undo that.
-    nzd_agent:wait(8 * Limit + 5000, State),
+    %% To suspend, to ask for the children, to change before and behind the load.
+    nzd_agent:wait(4 * Limit, State),
     nzd_agent_state:suspend(Modules, Limit).
 
 suspended({error, _} = Error, State) ->
@@ -75,7 +74,10 @@ migrate(ok, {Pause, Children}, Held, State) ->
 children(Held, #state{migrate = {_, Limit, _}}) ->
     nzd_agent_children:ids(nzd_agent_state:supervisors(Held), Limit).
 
-settle(From, To, Until, #state{migrate = {_, Limit, _}}) ->
+settle(From, To, _Until, _State) when From =:= To ->
+    {ok, []};
+settle(From, To, Until, #state{migrate = {_, Limit, _}} = State) ->
+    nzd_agent:wait(Limit, State),
     nzd_agent_children:settle(From, To, Until, Limit).
 
 %% What went with a child that was stopped is not missed.
