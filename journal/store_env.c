@@ -118,23 +118,44 @@ unsigned nzd_store_read_flags(const char *directory)
  * LMDB's file begins with a page's header, 16 bytes of it where pointers have
  * 64 bits and 12 where they have 32, and then its magic number.
  */
-static bool is_of_other_words(const char *directory)
+static bool has_magic(const char *directory, const char *name, size_t at)
 {
     static const uint32_t magic = 0xBEEFC0DE;
-    const size_t at = sizeof(void *) == 8 ? 12 : 16;
     struct nzd_buf path = {0};
-    uint8_t head[20];
-    bool found = false;
+    uint8_t found[sizeof(magic)];
+    bool has;
     int fd;
 
-    nzd_buf_printf(&path, "%s/data.mdb", directory);
+    nzd_buf_printf(&path, "%s/%s", directory, name);
     fd = open(nzd_buf_string(&path), O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && nzd_pread_all(fd, head, sizeof(head), 0) == 0)
-        found = memcmp(head + at, &magic, sizeof(magic)) == 0;
+    has = fd >= 0 && nzd_pread_all(fd, found, sizeof(found), at) == 0 &&
+          memcmp(found, &magic, sizeof(magic)) == 0;
     if (fd >= 0)
         close(fd);
     nzd_buf_clear(&path);
-    return found;
+    return has;
+}
+
+static bool is_of_other_words(const char *directory)
+{
+    return has_magic(directory, "data.mdb", sizeof(void *) == 8 ? 12 : 16);
+}
+
+/* lock.mdb begins with it, too, once somebody has had all of the store's locks
+ * for a moment. */
+static bool is_only_unlocked(const char *directory)
+{
+    return has_magic(directory, "data.mdb", sizeof(void *) == 8 ? 16 : 12) &&
+           !has_magic(directory, "lock.mdb", 0);
+}
+
+static int not_locked(const char *directory, struct nzd_err *err)
+{
+    nzd_err_set(err, NZD_EJOURNAL,
+                "journal %s cannot be locked: its lock.mdb is none of LMDB",
+                directory);
+    advise(directory, ENOLCK, err);
+    return NZD_EJOURNAL;
 }
 
 static int other_words(const char *directory, struct nzd_err *err)
@@ -153,6 +174,8 @@ static int open_failed(const char *directory, int rc, struct nzd_err *err)
 {
     if (rc == MDB_INVALID && is_of_other_words(directory))
         return other_words(directory, err);
+    if (rc == MDB_INVALID && is_only_unlocked(directory))
+        return not_locked(directory, err);
     if (rc != ENOMEM)
         return nzd_store_fail(directory, 0, rc, "open", err);
     return nzd_err_set(err, NZD_EJOURNAL,

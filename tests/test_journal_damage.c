@@ -737,6 +737,38 @@ static void test_reading_makes_nothing(void **state)
     tree_run(&ledger->tree, "test \"$(ls -A a/journal)\" = data.mdb");
 }
 
+/* Nobody could make lock.mdb anew: no damage, and so nothing to be moved away.
+ */
+static void test_locks_that_are_none(void **state)
+{
+    struct ledger *ledger = *state;
+    const char *lock = tree_path(&ledger->tree, "a/journal/lock.mdb");
+    const struct flock shared = {.l_type = F_RDLCK, .l_len = 1};
+    int go[2];
+    char byte;
+
+    ledger_apply_one(ledger, "m", "1", "2");
+    ledger_close(ledger);
+    assert_int_equal(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = open(lock, O_RDWR | O_TRUNC);
+        bool held =
+            ftruncate(fd, 8192) == 0 && fcntl(fd, F_SETLK, &shared) == 0;
+        _exit(write(go[1], held ? "y" : "n", 1) == 1 && pause() ? 0 : 1);
+    }
+    assert_int_equal(read(go[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    ledger_open_fails(ledger, NZD_JOURNAL_WRITE, NZD_EJOURNAL,
+                      "cannot be locked: its lock.mdb");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(go[0]);
+    close(go[1]);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    assert_string_equal(ledger_live(ledger), "m=2");
+}
+
 #define IN(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -760,6 +792,7 @@ int main(void)
         IN(test_reserve_holds),
         IN(test_read_only_disk),
         IN(test_reading_makes_nothing),
+        IN(test_locks_that_are_none),
     };
 
     return cmocka_run_group_tests_name("journal damage", tests, NULL, NULL);
