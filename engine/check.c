@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "interrupt.h"
+#include "live_config.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,7 +95,7 @@ static int check_verdict(struct nzd_transaction *t, struct nzd_err *err)
                          nzd_level_name(plan->verdict));
         return NZD_EREFUSED;
     }
-    if (plan->verdict <= NZD_LEVEL_MIGRATE)
+    if (plan->verdict <= NZD_LEVEL_MIGRATE || nzd_live_config_may_stop(plan))
         return 0;
     if (plan->verdict == NZD_LEVEL_RESTART_VM) {
         t->way = nzd_restart_way(t->context, t->q);

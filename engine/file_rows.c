@@ -3,6 +3,7 @@
 
 #include "../journal/file_row.h"
 #include "../staging/script.h"
+#include "live_config.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +163,7 @@ static int add_specs(struct making *m)
     struct nzd_arena arena = {0};
     struct nzd_script script = {0};
     int code = add_kept_specs(m);
-    if (code || !m->restarts || !q->new.is_release || !q->old.boot_script)
+    if (code || !m->whole || !q->new.is_release || !q->old.boot_script)
         return code;
     code = nzd_script_read(q->old.boot_script, &arena, &script, m->err);
     if (!code)
@@ -215,7 +216,7 @@ static int add_setting(struct making *m, const char *name)
 static int add_settings(struct making *m)
 {
     int code = 0;
-    if (!m->restarts || !m->t->q->new.is_release)
+    if (!m->whole || !m->t->q->new.is_release)
         return 0;
     for (size_t i = 0; i < NZD_FILE_PUT_NAMES && !code; i++)
         code = add_setting(m, nzd_file_put_names[i]);
@@ -320,7 +321,7 @@ static int add_priv(struct making *m)
     char app[NZD_FILE_ROWS_APP_MAX], path[NZD_FILE_ROWS_APP_MAX];
     struct nzd_file_set names = {.count = 0};
     const struct nzd_question *q = m->t->q;
-    if (!m->restarts)
+    if (!m->whole)
         return 0;
     const bool *held = nzd_inventory_held(&q->new, &names.arena);
     if (!held)
@@ -365,7 +366,8 @@ int nzd_file_rows_add(struct nzd_transaction *t, struct nzd_err *err)
 {
     struct making m = {.t = t,
                        .runs = nzd_question_runs_in_force(t->q, t->journal),
-                       .restarts = nzd_file_rows_restarts(&t->q->plan),
+                       .whole = nzd_file_rows_restarts(&t->q->plan) ||
+                                nzd_live_config_is(&t->q->plan),
                        .err = err};
     int code = nzd_file_set_read(t->journal, &t->q->base.identity, &m.in_force,
                                  &m.of_base, err);
@@ -436,6 +438,10 @@ int nzd_file_rows_bytes(const struct nzd_transaction *t,
     nzd_buf_reset(bytes);
     if (nzd_digest_is_zero(wanted))
         return 0;
+    if (strcmp(row->module, NZD_FILE_KEPT) == 0) {
+        nzd_buf_bytes(bytes, t->kept.data, t->kept.size);
+        return bytes->failed ? nzd_err_memory(err) : old;
+    }
     if (name) {
         const struct nzd_app *app = nzd_inventory_app(side, name);
         side_of_spec(app ? app->spec : NULL, bytes);

@@ -6,7 +6,8 @@
  * Files of a release as rows of a transaction. The specification of each
  * application has one in any transaction, without which a boot of the
  * generation would show the base's versions; boot script, configuration and
- * priv have theirs where the VM is restarted into the new side. A row holds
+ * priv have theirs where the VM is restarted into the new side, or what they
+ * say is changed in it (live_config.h). A row holds
  * what the node has before and after; a transaction to what the base holds
  * takes the live row away again. Where the node does not run what is in force,
  * rows say so of what it has instead.

@@ -121,8 +121,8 @@ static int add_version(struct making *m)
 int nzd_file_rows_add_erts(struct making *m)
 {
     const struct nzd_inventory *new = &m->t->q->new;
-    if (!m->restarts || !new->is_release || !new->erts[0] ||
-        is_in_force(m, new->erts))
+    if (!nzd_file_rows_restarts(&m->t->q->plan) || !new->is_release ||
+        !new->erts[0] || is_in_force(m, new->erts))
         return 0;
     int code = add_version(m);
     return code ? code : add_files(m);

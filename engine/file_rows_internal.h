@@ -19,7 +19,8 @@ struct making {
     struct nzd_file_set done;    /* by their names: they have their row, or
                                     need none */
     bool runs;                   /* the node has what is in force */
-    bool restarts;               /* into the new side */
+    bool whole;                  /* rows of all files: restarted into the new
+                                    side, or changed in the node */
     struct nzd_buf scratch;
     struct nzd_err *err;
 };

@@ -439,6 +439,15 @@ static bool not_migrated(const struct nzd_term *reason, struct nzd_arena *arena,
     return true;
 }
 
+/* What else a switch changes fails with a text. */
+static int said(const struct nzd_term *why, struct nzd_err *err)
+{
+    struct nzd_view text =
+        why->kind == NZD_TERM_BINARY ? why->text : nzd_view_text("no reason");
+    return nzd_err_set(err, NZD_EREFUSED, "%.*s", (int)text.size,
+                       (const char *)text.data);
+}
+
 static int failed_act(struct nzd_node *node, const char *what,
                       const struct nzd_term *answer, struct nzd_arena *arena,
                       struct nzd_occupant_list *blockers, struct nzd_err *err)
@@ -447,6 +456,8 @@ static int failed_act(struct nzd_node *node, const char *what,
     const struct nzd_term *reason = reason_of(answer);
     if (nzd_term_is_tagged(reason, "in_the_way", 3))
         return blocked(node, reason, arena, blockers, err);
+    if (nzd_term_is_tagged(reason, "live", 2))
+        return said(nzd_term_at(reason, 1), err);
     if (!reason || nzd_term_is_atom(reason, "fenced") ||
         nzd_term_is_tagged(reason, "phase", 2))
         return nzd_node_unexpected(node, what, answer, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_rows.h"
 
+#include "live_config.h"
 #include "migrate.h"
 
 #include <stdlib.h>
@@ -167,6 +168,8 @@ int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
         code = nzd_node_collect(node, err);
     if (!code)
         code = nzd_node_put_sets(node, &all.plan, &way, err);
+    if (!code)
+        code = nzd_live_config_resend(node, journal, id, err);
     free(all.plan.steps);
     free(all.sides);
     nzd_arena_clear(&all.plan.arena);

@@ -11,7 +11,7 @@
 #include "node.h"
 
 /* Sends the old code of every changed module, from its blobs, what was added
- * and removed, and the lambdas of both sides. */
+ * and removed, the lambdas of both sides, and what live_config.h has kept. */
 int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
                     uint64_t id, struct nzd_err *err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "question.h"
 
+#include "live_config.h"
 #include "migrate.h"
 #include "question_internal.h"
 
@@ -238,7 +239,8 @@ static int differs(void *context, const struct nzd_live_row *row)
            !nzd_digest_equal(&runs->attrs, &row->attrs);
 }
 
-/* A restart leads to a generation of its own: what was booted before the last
+/* A restart leads to a generation of its own, and so does what is changed
+ * besides code: what was booted before the last
  * of them, or after what is asked for, is something else. */
 struct restart_search {
     const struct nzd_txn *in_force;
@@ -249,7 +251,7 @@ static int find_restart(void *context, const struct nzd_txn *txn)
 {
     struct restart_search *search = context;
     if (txn->id > search->in_force->id || txn->state != NZD_STATE_COMMITTED ||
-        txn->verdict != NZD_LEVEL_RESTART_VM ||
+        (txn->verdict != NZD_LEVEL_RESTART_VM && !nzd_live_config_was(txn)) ||
         !nzd_digest_equal(&txn->base, &search->in_force->base))
         return 0;
     search->found = txn->id;

@@ -7,6 +7,7 @@
 #include "erts_try.h"
 #include "hook.h"
 #include "interrupt.h"
+#include "live_config.h"
 #include "migrate.h"
 #include "restarting.h"
 #include "settle.h"
@@ -31,6 +32,7 @@ static struct nzd_output *output_of(struct nzd_transaction *t)
 void nzd_transaction_clear(struct nzd_transaction *t)
 {
     nzd_snapshot_clear_rows(t);
+    nzd_buf_clear(&t->kept);
     nzd_timeline_clear(&t->timeline);
     nzd_txn_clear(&t->txn);
 }
@@ -79,6 +81,9 @@ static char *option_words(const struct nzd_transaction *t)
     const char *states = nzd_migrate_word(
         !t->way && nzd_migrate_is_down(&t->q->plan, &t->txn, t->journal));
     nzd_buf_text(&words, nzd_restarting_word(t->way));
+    const char *live = nzd_live_config_word(&t->q->plan);
+    if (*live)
+        nzd_buf_printf(&words, "%s%s", words.size ? " " : "", live);
     if (states)
         nzd_buf_printf(&words, "%s%s", words.size ? " " : "", states);
     for (unsigned i = 0; i < options->kill_count; i++)
@@ -245,6 +250,8 @@ static int prepare(struct nzd_transaction *t, struct nzd_err *err)
     const struct nzd_plan *plan = &t->q->plan;
     uint64_t begin_us = nzd_clock_us();
     int code = nzd_snapshot_rows(t, err);
+    if (!code)
+        code = nzd_live_config_prepare(t, err);
     if (!code)
         code = t->way ? nzd_snapshot_store(t, err) : prepare_code(t, err);
     if (!code)

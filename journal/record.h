@@ -129,7 +129,9 @@ enum nzd_module_change {
 /*
  * Names of the files of a release: they begin with '/', as no module's can.
  * All but specifications are rows only of transactions that go through a
- * restart of the VM.
+ * restart of the VM, or change in it what these files say. What such a one
+ * keeps for an undo has a row too, with the same content on both sides: so it
+ * is never in force.
  */
 #define NZD_FILE_APP        "/app/" /* + counter: {application, ...}, as ETF */
 #define NZD_FILE_BOOT       "/boot" /* {script, {Name, Vsn}, List}, as ETF */
@@ -138,8 +140,9 @@ enum nzd_module_change {
 #define NZD_FILE_RUNTIME    "/runtime.exs" /* of a Mix release */
 #define NZD_FILE_ERTS       "/erts"        /* the version that runs: 13.2 */
 #define NZD_FILE_RUNNING                                                       \
-    "/erts/"                   /* + bin/beam.smp: of erts-VSN; what the        \
-                                  base has of it is no row's concern */
+    "/erts/" /* + bin/beam.smp: of erts-VSN; what the                          \
+                base has of it is no row's concern */
+#define NZD_FILE_KEPT "/kept"
 #define NZD_FILE_PRIV "/priv/" /* + counter/static/app.js: of lib/APP/priv */
 
 /*

@@ -37,7 +37,8 @@ int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
             return nzd_err_memory(err);
     }
     list->items[list->count++] = (struct nzd_evidence){
-        evidence->level, copy[0], copy[1], copy[2], copy[3], evidence->need};
+        evidence->level, copy[0],        copy[1],       copy[2],
+        copy[3],         evidence->need, evidence->live};
     return 0;
 }
 
@@ -66,8 +67,12 @@ static void add(struct settings_compare *compare, enum nzd_need need,
                 const char *subject, const char *old, const char *new,
                 const char *source)
 {
-    const struct nzd_evidence evidence = {
-        NZD_LEVEL_RESTART_VM, subject, old, new, source, need};
+    bool live = need == NZD_NEED_SWITCH;
+    enum nzd_level level = !live            ? NZD_LEVEL_RESTART_VM
+                           : compare->level ? compare->level
+                                            : NZD_LEVEL_HOT;
+    const struct nzd_evidence evidence = {level,  subject, old, new,
+                                          source, need,    live};
 
     if (compare->code == 0)
         compare->code = nzd_evidence_add(compare->out, compare->arena,
@@ -384,6 +389,7 @@ static enum nzd_need need_of_named(bool old, bool new, bool is_source,
     return old && new && !is_source ? need : NZD_NEED_BASE;
 }
 
+/* What is not a list of applications with their keys only a boot can read. */
 static void compare_sys_config(struct settings_compare *compare)
 {
     static const struct nzd_term empty = {.kind = NZD_TERM_LIST};
@@ -413,7 +419,7 @@ static void compare_texts(struct settings_compare *compare)
                   "vm.args", SETTINGS_ARGS, old->vm_args, new->vm_args);
     settings_text(compare, NZD_NEED_BASE, "env.sh", SETTINGS_SHELL,
                   old->env_script, new->env_script);
-    settings_text(compare, NZD_NEED_RESTART, "runtime.exs", SETTINGS_ELIXIR,
+    settings_text(compare, compare->config, "runtime.exs", SETTINGS_ELIXIR,
                   old->runtime_config, new->runtime_config);
 }
 
@@ -452,6 +458,7 @@ int nzd_settings_compare(const struct nzd_inventory *old,
 
     compare.old_held = nzd_inventory_held(old, &compare.scratch);
     compare.new_held = nzd_inventory_held(new, &compare.scratch);
+    compare.config = settings_config_need(&compare);
     if (!compare.old_held || !compare.new_held) {
         settings_memory(&compare);
     } else {

@@ -8,6 +8,13 @@
  * files. Compared by meaning, not by path: a version in a folder's name, the
  * release's own version in a string, the module lists and versions of
  * changed applications, comments and blank lines are no difference.
+ *
+ * In a running node: the environment of applications, whose keys are set, and
+ * applications that come and go. Not there, because they are read when the VM
+ * boots: the environment of kernel, stdlib and sasl; and what only the start
+ * of an application takes in (mod, start_phases, its start type ...). A
+ * release whose configuration is made by Elixir's providers is live where all
+ * of them are Config.Reader's, which the node then can run.
  */
 
 #include "../journal/record.h"
@@ -36,6 +43,7 @@ struct nzd_evidence {
     const char *new;     /* "13.2" */
     const char *source;  /* "releases/start_erl.data" */
     enum nzd_need need;
+    bool live; /* configuration or applications, changed in the node */
 };
 
 struct nzd_evidence_list {

@@ -14,15 +14,16 @@ static const struct {
     const char *key;
     enum shape shape;
     bool infinity; /* the default; else [] */
-} keys[] = {{"applications", SET, false},
-            {"included_applications", SET, false},
-            {"optional_applications", SET, false},
-            {"registered", SET, false},
-            {"env", KEYED, false},
-            {"mod", VALUE, false},
-            {"start_phases", VALUE, false},
-            {"maxP", VALUE, true},
-            {"maxT", VALUE, true}};
+    bool told;     /* a start takes no more from it than that it is there */
+} keys[] = {{"applications", SET, false, true},
+            {"included_applications", SET, false, false},
+            {"optional_applications", SET, false, true},
+            {"registered", SET, false, true},
+            {"env", KEYED, false, false},
+            {"mod", VALUE, false, false},
+            {"start_phases", VALUE, false, false},
+            {"maxP", VALUE, true, false},
+            {"maxT", VALUE, true, false}};
 
 /* Items of a set are compared each with each. */
 #define SET_MAX 4096u
@@ -84,24 +85,25 @@ static void compare_value(struct settings_compare *compare, const char *subject,
 }
 
 static void compare_set(struct settings_compare *compare, const char *subject,
-                        const char *key, const struct nzd_term *old,
+                        size_t i, const struct nzd_term *old,
                         const struct nzd_term *new)
 {
     const char *left, *right;
 
     if (nzd_term_length(old) > SET_MAX || nzd_term_length(new) > SET_MAX) {
-        compare_value(compare, subject, key, old, new);
+        compare_value(compare, subject, keys[i].key, old, new);
         return;
     }
     left = print_rest(compare, old, new);
     right = print_rest(compare, new, old);
     if (*left || *right)
-        settings_say(compare, NZD_NEED_RESTART, subject, left, right, key);
+        settings_say(compare, keys[i].told ? NZD_NEED_SWITCH : NZD_NEED_RESTART,
+                     subject, left, right, keys[i].key);
 }
 
-static void compare_key(struct settings_compare *compare, const char *subject,
-                        size_t i, const struct nzd_term *old,
-                        const struct nzd_term *new)
+static void compare_key(struct settings_compare *compare, const char *app,
+                        const char *subject, size_t i,
+                        const struct nzd_term *old, const struct nzd_term *new)
 {
     const struct nzd_term *left = nzd_term_get(old, keys[i].key);
     const struct nzd_term *right = nzd_term_get(new, keys[i].key);
@@ -111,10 +113,10 @@ static void compare_key(struct settings_compare *compare, const char *subject,
     right = settings_mark_term(compare, compare->new,
                                right ? right : default_of(i));
     if (keys[i].shape == SET)
-        compare_set(compare, subject, keys[i].key, left, right);
+        compare_set(compare, subject, i, left, right);
     else if (keys[i].shape == KEYED)
-        settings_diff(compare, NZD_NEED_RESTART, subject, keys[i].key, left,
-                      right);
+        settings_diff(compare, settings_env_need(compare, app), subject,
+                      keys[i].key, left, right);
     else
         compare_value(compare, subject, keys[i].key, left, right);
 }
@@ -135,7 +137,7 @@ void settings_spec(struct settings_compare *compare, const char *app,
         uint32_t said = compare->said;
 
         if (!(*seen & (1u << i)))
-            compare_key(compare, subject, i, old, new);
+            compare_key(compare, app, subject, i, old, new);
         if (compare->said > said)
             *seen |= 1u << i;
     }
@@ -183,14 +185,40 @@ static void compare_start(struct settings_compare *compare,
                      "boot script: start type");
 }
 
-/* One that the new side only names would have to be installed already. */
-static enum nzd_need need_of_added(const struct settings_compare *compare,
-                                   const char *name)
+static bool has_priv(const struct nzd_inventory *side, const char *app)
 {
-    const struct nzd_app *app = nzd_inventory_app(compare->new, name);
+    for (uint32_t i = 0; i < side->priv_count; i++)
+        if (strcmp(side->priv[i].app, app) == 0)
+            return true;
+    return false;
+}
 
-    return app && compare->new_held[app - compare->new->apps] ? NZD_NEED_RESTART
-                                                              : NZD_NEED_BASE;
+/* What it includes must be there too, and be loaded before it. */
+static bool includes(const struct nzd_script_app *app)
+{
+    return nzd_term_length(nzd_term_get(nzd_term_at(app->spec, 2),
+                                        "included_applications")) > 0;
+}
+
+/* One that the new side only names would have to be installed already. A
+ * folder with priv files is only there behind a boot. */
+static enum nzd_need need_of_added(const struct settings_compare *compare,
+                                   const struct nzd_script_app *added)
+{
+    const struct nzd_app *app = nzd_inventory_app(compare->new, added->name);
+
+    if (!app || !compare->new_held[app - compare->new->apps])
+        return NZD_NEED_BASE;
+    return app->spec && !includes(added) && !has_priv(compare->new, added->name)
+               ? settings_env_need(compare, added->name)
+               : NZD_NEED_RESTART;
+}
+
+static enum nzd_need need_of_removed(const struct settings_compare *compare,
+                                     const struct nzd_script_app *removed)
+{
+    return includes(removed) ? NZD_NEED_RESTART
+                             : settings_env_need(compare, removed->name);
 }
 
 static void compare_apps(struct settings_compare *compare,
@@ -204,17 +232,20 @@ static void compare_apps(struct settings_compare *compare,
         if (was)
             compare_start(compare, was, app);
         else
-            settings_say(compare, need_of_added(compare, app->name), app->name,
-                         "", describe(compare, app), SOURCE);
+            settings_say(compare, need_of_added(compare, app), app->name, "",
+                         describe(compare, app), SOURCE);
     }
+    /* What stops takes its processes along: that is the operator's word. */
+    compare->level = NZD_LEVEL_RESTART_APP;
     for (uint32_t i = 0; i < old->app_count; i++) {
         const struct nzd_script_app *app = &old->apps[i];
 
         if (!nzd_script_app(new, app->name))
-            settings_say(compare, NZD_NEED_RESTART, app->name,
+            settings_say(compare, need_of_removed(compare, app), app->name,
                          describe(compare, app), "", SOURCE);
     }
     settings_end(compare, "applications");
+    compare->level = NZD_LEVEL_NOTHING;
     for (uint32_t i = 0; i < new->app_count; i++) {
         const struct nzd_script_app *left =
             nzd_script_app(old, new->apps[i].name);
@@ -328,6 +359,18 @@ static bool has_term(const struct nzd_script *script,
     return false;
 }
 
+/* Mix has the providers run at each boot; here their work is done already. */
+static enum nzd_need need_of_command(const struct settings_compare *compare,
+                                     const struct nzd_term *command)
+{
+    const struct nzd_term *call = nzd_term_at(command, 1);
+
+    return nzd_term_is_tagged(command, "apply", 2) &&
+                   nzd_term_is_tagged(call, "Elixir.Config.Provider", 3)
+               ? compare->config
+               : NZD_NEED_RESTART;
+}
+
 static void compare_rest(struct settings_compare *compare,
                          const struct nzd_script *old,
                          const struct nzd_script *new)
@@ -336,12 +379,14 @@ static void compare_rest(struct settings_compare *compare,
 
     for (uint32_t i = 0; i < old->rest_count; i++)
         if (!has_term(new, old->rest[i]))
-            settings_say(compare, NZD_NEED_RESTART, SOURCE,
-                         settings_print(compare, old->rest[i]), "", "commands");
+            settings_say(compare, need_of_command(compare, old->rest[i]),
+                         SOURCE, settings_print(compare, old->rest[i]), "",
+                         "commands");
     for (uint32_t i = 0; i < new->rest_count; i++)
         if (!has_term(old, new->rest[i]))
-            settings_say(compare, NZD_NEED_RESTART, SOURCE, "",
-                         settings_print(compare, new->rest[i]), "commands");
+            settings_say(compare, need_of_command(compare, new->rest[i]),
+                         SOURCE, "", settings_print(compare, new->rest[i]),
+                         "commands");
     for (uint32_t i = 0;
          compare->said == said && i < old->rest_count && i < new->rest_count;
          i++)

@@ -21,12 +21,16 @@ struct settings_compare {
     struct nzd_evidence_list *out;
     struct nzd_err *err;
     int code;
-    uint32_t said;      /* lines of the current group */
-    uint32_t omitted;   /* what its limit dropped */
-    enum nzd_need need; /* the highest of them */
+    uint32_t said;        /* lines of the current group */
+    uint32_t omitted;     /* what its limit dropped */
+    enum nzd_need need;   /* the highest of them */
+    enum nzd_need config; /* of the environment of applications: SWITCH or
+                             RESTART */
+    enum nzd_level level; /* of what is live, where it is not hot; 0: hot */
 };
 
-/* One difference, at restart-vm. */
+/* One difference: live where no more than the switch is needed, else at
+ * restart-vm. */
 void settings_say(struct settings_compare *compare, enum nzd_need need,
                   const char *subject, const char *old, const char *new,
                   const char *source);
@@ -47,8 +51,15 @@ const struct nzd_term *settings_mark_term(struct settings_compare *compare,
                                           const struct nzd_inventory *side,
                                           const struct nzd_term *term);
 
+/* Whether the node can have both sides' environments without a boot. */
+enum nzd_need settings_config_need(const struct settings_compare *compare);
+/* The same of this application's, and by itself. */
+enum nzd_need settings_env_need(const struct settings_compare *compare,
+                                const char *app);
+
 /* Says where two terms differ, by key as deep as keys go. `path` is what the
- * way down is called so far, "" at the top. */
+ * way down is called so far; "" at the top, whose keys are applications: they
+ * need less than `need` where they are live. */
 void settings_diff(struct settings_compare *compare, enum nzd_need need,
                    const char *subject, const char *path,
                    const struct nzd_term *old, const struct nzd_term *new);

@@ -207,6 +207,16 @@ static void diff_missing(struct settings_compare *compare,
         leaf(compare, place, old, new);
 }
 
+static enum nzd_need need_of(const struct settings_compare *compare,
+                             const struct place *place,
+                             const struct nzd_term *key)
+{
+    if (place->depth > 0 || place->need != NZD_NEED_RESTART ||
+        key->kind != NZD_TERM_ATOM)
+        return place->need;
+    return settings_env_need(compare, (const char *)key->text.data);
+}
+
 static void diff_keys(struct settings_compare *compare,
                       const struct place *place, const struct nzd_term *old,
                       const struct nzd_term *new)
@@ -214,9 +224,9 @@ static void diff_keys(struct settings_compare *compare,
     for (uint32_t i = 0; i < pairs(old); i++) {
         const struct nzd_term *key = key_of(old, i);
         const struct nzd_term *other = find(new, key);
-        const struct place inner = {place->need, place->subject,
-                                    join(compare, place->path, key), key,
-                                    place->depth + 1};
+        const struct place inner = {
+            need_of(compare, place, key), place->subject,
+            join(compare, place->path, key), key, place->depth + 1};
 
         if (other)
             diff(compare, &inner, value_of(old, i), other);
@@ -225,9 +235,9 @@ static void diff_keys(struct settings_compare *compare,
     }
     for (uint32_t i = 0; i < pairs(new); i++) {
         const struct nzd_term *key = key_of(new, i);
-        const struct place inner = {place->need, place->subject,
-                                    join(compare, place->path, key), key,
-                                    place->depth + 1};
+        const struct place inner = {
+            need_of(compare, place, key), place->subject,
+            join(compare, place->path, key), key, place->depth + 1};
 
         if (!find(old, key))
             diff_missing(compare, &inner, NULL, value_of(new, i));

@@ -453,7 +453,7 @@ static void json_of_plan(void **state)
     assert_string_equal(answer_text(plan, "processes.0.name"), "counter_srv");
 
     run = harness_nzd(harness, node, "plan",
-                      harness_fixture(harness, "counter-0.2.0-conf"), "--json",
+                      harness_fixture(harness, "counter-0.2.0-priv"), "--json",
                       NULL);
     assert_status(run, 0);
     plan = answer_object(harness, run.out);
@@ -517,7 +517,7 @@ static void json_of_failures(void **state)
     struct harness *harness = *state;
     struct beam_node *node = start(harness, "counter-0.1.0", false);
     struct harness_run run = harness_nzd(
-        harness, node, "apply", harness_fixture(harness, "counter-0.2.0-conf"),
+        harness, node, "apply", harness_fixture(harness, "counter-0.2.0-priv"),
         "--json", NULL);
     assert_status(run, 5);
     const char *error = strstr(run.out, "{\"nzd\":1,\"error\"");

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#define THROUGH "--min", "restart-vm", "--max", "restart-vm"
+
 /* VMs that boot generations of all that a release has: priv, applications,
  * configuration, a boot script. The journals are written by hand. */
 
@@ -333,8 +335,7 @@ static void in_place(void **state)
     const char *config = first_config(fixture);
     shell(fixture, fixture->next,
           "cp ../base/releases/0.1.0/vm.args releases/0.2.0-app/vm.args");
-    struct harness_run run =
-        scene_nzd(scene, "apply", "--max", "restart-vm", fixture->next);
+    struct harness_run run = scene_nzd(scene, "apply", THROUGH, fixture->next);
     assert_status(run, 0);
     assert_next_files(fixture);
     assert_eval(scene->node, "application:get_env(counter, level)", "{ok,7}");
@@ -342,7 +343,7 @@ static void in_place(void **state)
                 "undefined");
     assert_matches(first_config(fixture), "current/sys\",\".*current/sys\"");
     assert_exactly(fixture, fixture->next, fixture->base);
-    run = scene_nzd(scene, "rollback", "--max", "restart-vm");
+    run = scene_nzd(scene, "rollback", THROUGH);
     assert_status(run, 0);
     assert_base(fixture);
     assert_string_equal(first_config(fixture), config);
@@ -359,11 +360,11 @@ static void elixir(struct fixture *fixture, const char *edit)
     scene->node = beam_node_start(scene->harness, &options);
     for (int i = 0; i < 2; i++) {
         struct harness_run run =
-            scene_nzd(scene, "apply", "--max", "restart-vm", fixture->next);
+            scene_nzd(scene, "apply", THROUGH, fixture->next);
         assert_status(run, 0);
         assert_eval(scene->node, "application:get_env(greeter, greeting)",
                     "{ok,<<\"Good day\">>}");
-        run = scene_nzd(scene, "rollback", "--max", "restart-vm");
+        run = scene_nzd(scene, "rollback", THROUGH);
         assert_status(run, 0);
         assert_eval(scene->node, "application:get_env(greeter, greeting)",
                     "{ok,<<\"Hello\">>}");

@@ -226,7 +226,7 @@ static void configuration(void **state)
     const char *conf = fixture(desk, "counter-0.2.0-conf");
     start(desk, fixture(desk, "counter-0.2.0"));
     plan(desk, conf);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true), "~/boot ~/sys.config");
     assert_string_equal(rows_of(desk, false), "");
     assert_true(nzd_digest_is_zero(&row_of(desk, "/boot")->old_blob));
@@ -242,7 +242,7 @@ static void configuration(void **state)
     assert_int_equal(verdict(desk), NZD_LEVEL_NOTHING);
     assert_string_equal(rows_of(desk, true), "");
     plan(desk, fixture(desk, "counter-0.2.0"));
-    assert_int_equal(verdict(desk), NZD_LEVEL_RESTART_VM);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true), "~/boot=base ~/sys.config=base");
     apply(desk, 1);
     assert_string_equal(live(desk), "");
@@ -257,7 +257,7 @@ static void the_base_runs(void **state)
     plan(desk, conf);
     apply(desk, 0);
     plan(desk, conf);
-    assert_int_equal(verdict(desk), NZD_LEVEL_RESTART_VM);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true), "~/boot ~/sys.config");
     apply(desk, 0);
     assert_string_equal(live(desk), "/boot /sys.config");
@@ -423,7 +423,7 @@ static void an_added_application(void **state)
     const char *app = fixture(desk, "counter-0.2.0-app");
     start(desk, base);
     plan(desk, app);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, false), "+counter_extra");
     assert_string_equal(
         row_of(desk, "counter_extra")->new_path,
@@ -437,7 +437,7 @@ static void an_added_application(void **state)
     /* Back, by the bundle and by the journal: the node only lacks the code. */
     desk->runs = true;
     plan_back(desk, 0);
-    assert_int_equal(verdict(desk), NZD_LEVEL_RESTART_VM);
+    assert_int_equal(verdict(desk), NZD_LEVEL_RESTART_APP);
     assert_contains(rows_of(desk, true), "~/boot=base");
     commit(desk, 1, 0);
     assert_lacks(live(desk), "/boot");
@@ -448,7 +448,7 @@ static void a_removed_application(void **state)
     struct desk *desk = *state;
     start(desk, fixture(desk, "counter-0.2.0-app"));
     plan(desk, fixture(desk, "counter-0.2.0"));
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(verdict(desk), NZD_LEVEL_RESTART_APP);
     assert_string_equal(rows_of(desk, false), "-counter_extra");
     assert_string_equal(rows_of(desk, true), "-/app/counter_extra ~/boot");
     apply(desk, 0);
@@ -470,7 +470,7 @@ static void runtime_configuration(void **state)
     const char *two = copy(desk, "greeter-0.2.0-runtime", "two");
     start(desk, fixture(desk, "greeter-0.2.0"));
     plan(desk, one);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true),
                         "~/boot +/runtime.exs ~/sys.config");
     apply(desk, 0);
@@ -485,11 +485,11 @@ static void runtime_configuration(void **state)
                              "%s/releases/0.2.0-runtime/runtime.exs",
                              two));
     plan(desk, two);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true), "~/runtime.exs");
     apply(desk, 1);
     plan_back(desk, 1);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true), "~/runtime.exs");
     expect_content(desk, "/runtime.exs",
                    harness_text(desk->harness,

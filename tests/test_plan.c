@@ -340,9 +340,9 @@ static void keeps_the_highest_level(void **state)
 {
     struct fixture *fixture = *state;
     const struct nzd_evidence migrate = {NZD_LEVEL_MIGRATE, "srv", "", "", "",
-                                         NZD_NEED_SWITCH};
+                                         NZD_NEED_SWITCH,   false};
     const struct nzd_evidence reboot = {NZD_LEVEL_REBOOT, "slot", "", "", "",
-                                        NZD_NEED_BASE};
+                                        NZD_NEED_BASE,    false};
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "counter", &old, &new);

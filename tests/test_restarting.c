@@ -179,7 +179,7 @@ static void release_in_place(struct scene *scene, const char *from)
 
 static void goes(struct scene *scene, const char *bundle)
 {
-    struct harness_run run = scene_nzd(scene, "apply", "--max", "restart-vm",
+    struct harness_run run = scene_nzd(scene, "apply", THROUGH,
                                        harness_fixture(scene->harness, bundle));
     assert_status(run, 0);
     scene_settled(scene);
@@ -190,8 +190,7 @@ static void goes(struct scene *scene, const char *bundle)
 
 static void goes_back(struct scene *scene, const char *to)
 {
-    struct harness_run run =
-        scene_nzd(scene, "rollback", "--to", to, "--max", "restart-vm");
+    struct harness_run run = scene_nzd(scene, "rollback", "--to", to, THROUGH);
     assert_status(run, 0);
     scene_settled(scene);
 }
@@ -235,7 +234,7 @@ static void and_code_upon_it(void **state)
     release_in_place(scene, "counter-0.2.0");
     goes(scene, "counter-0.2.0-app.tar.gz");
     struct harness_run run =
-        scene_nzd(scene, "apply", "--max", "restart-vm",
+        scene_nzd(scene, "apply", THROUGH,
                   harness_fixture(scene->harness, "counter-0.3.0.tar.gz"));
     assert_status(run, 0);
     assert_eval(scene->node, extra, "false");

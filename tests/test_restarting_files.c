@@ -66,7 +66,7 @@ static void start_again(struct scene *scene)
     beam_node_start_again(scene->node);
 }
 
-#define MAX "--max", "restart-vm", "--retry"
+#define MAX "--min", "restart-vm", "--max", "restart-vm", "--retry"
 
 static void apply(struct scene *scene, const char *bundle)
 {

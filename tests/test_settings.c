@@ -166,7 +166,11 @@ static void expect_lines(struct fixture *fixture, const char *const *lines,
         if (i >= count || strcmp(text, lines[i]) != 0)
             fail_msg("line %u is \"%s\", not \"%s\"", i, text,
                      i < count ? lines[i] : "");
-        assert_int_equal(item->level, NZD_LEVEL_RESTART_VM);
+        assert_int_equal(item->live, item->need == NZD_NEED_SWITCH);
+        if (!item->live)
+            assert_int_equal(item->level, NZD_LEVEL_RESTART_VM);
+        else if (item->level != NZD_LEVEL_RESTART_APP)
+            assert_int_equal(item->level, NZD_LEVEL_HOT);
     }
     assert_int_equal(fixture->list.count, count);
 }
@@ -597,23 +601,95 @@ static void a_boot_of_the_vm_is_enough(void **state)
     struct fixture *fixture = *state;
 
     expect_need(fixture, NZD_NEED_SWITCH);
-    set_config(&fixture->new, "[].");
-    expect_need(fixture, NZD_NEED_RESTART);
-    set_config(&fixture->old, "[].");
-    expect_need(fixture, NZD_NEED_SWITCH);
-    fixture->new.runtime_config = nzd_view_text("import Config\n");
-    expect_need(fixture, NZD_NEED_RESTART);
-    fixture->new.runtime_config = fixture->old.runtime_config;
     add_priv(&fixture->new, "priv/a", 1);
     expect_need(fixture, NZD_NEED_RESTART);
     fixture->new.priv_count = 0;
-    set_spec(&fixture->new, ", {env, [{a, 1}]}");
+    set_spec(&fixture->new, ", {mod, {a, 1}}");
     expect_need(fixture, NZD_NEED_RESTART);
     set_spec(&fixture->new, "");
     set_boot(&fixture->new, "0.2.0", "",
              "{apply, {application, start_boot, [kernel, permanent]}},"
              "{apply, {application, start_boot, [counter, temporary]}},");
     expect_need(fixture, NZD_NEED_RESTART);
+}
+
+/* The level, where all that differs is live; else what it needs. */
+static void expect_level(struct fixture *fixture, enum nzd_level level)
+{
+    enum nzd_level most = NZD_LEVEL_NOTHING;
+
+    expect_need(fixture, level == NZD_LEVEL_RESTART_VM ? NZD_NEED_RESTART
+                                                       : NZD_NEED_SWITCH);
+    for (uint32_t i = 0; i < fixture->list.count; i++)
+        if (fixture->list.items[i].level > most)
+            most = fixture->list.items[i].level;
+    assert_string_equal(nzd_level_name(most), nzd_level_name(level));
+}
+
+static void an_environment_is_live(void **state)
+{
+    struct fixture *fixture = *state;
+
+    set_config(&fixture->new, "[{counter, [{limit, 1}]}, {other, [{a, 1}]}].");
+    expect_level(fixture, NZD_LEVEL_HOT);
+    set_config(&fixture->new, "[{counter, [{limit, 100}]},"
+                              " {kernel, [{logger_level, error}]}].");
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    set_config(&fixture->new, "[{sasl, [{releases_dir, \"/x\"}]}].");
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    /* One that names other files. */
+    set_config(&fixture->new, "[{counter, [{limit, 1}]}, \"more.config\"].");
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    fixture->new.sys_config = fixture->old.sys_config;
+    set_spec(&fixture->new, ", {env, [{a, 1}]}, {registered, [b]},"
+                            " {applications, [c]}");
+    expect_level(fixture, NZD_LEVEL_HOT);
+}
+
+#define PROVIDERS(list)                                                        \
+    "[{elixir, [{config_provider_init, #{providers => [" list "]}}]}]."
+#define READER "{'Elixir.Config.Reader', {[], [{env, prod}]}}"
+
+/* The node runs them itself, where it has what they are. */
+static void a_known_provider_is_live(void **state)
+{
+    struct fixture *fixture = *state;
+
+    set_config(&fixture->old, "[].");
+    set_config(&fixture->new, PROVIDERS(READER));
+    fixture->new.runtime_config = nzd_view_text("import Config\n");
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    add_module(&fixture->old, "Elixir.Config.Reader", 1);
+    add_module(&fixture->new, "Elixir.Config.Reader", 1);
+    expect_level(fixture, NZD_LEVEL_HOT);
+    set_config(&fixture->new, PROVIDERS("{'Elixir.Vault', []}, " READER));
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    /* What it would say over the keys of the file nobody knows. */
+    set_config(&fixture->old, PROVIDERS("{'Elixir.Vault', []}"));
+    set_config(&fixture->new, "[].");
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+}
+
+static void applications_come_and_go_live(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char with[] =
+        STARTS "{apply, {application, load, [{application, extra, []}]}},"
+               "{apply, {application, start_boot, [extra, transient]}},";
+
+    set_boot(&fixture->new, "0.2.0", "", with);
+    add_app(&fixture->new, "extra", "1");
+    nzd_inventory_app(&fixture->new, "extra")->spec =
+        nzd_term_at(parse(&fixture->new, "{application, extra, []}."), 0);
+    expect_level(fixture, NZD_LEVEL_HOT);
+    /* Its folder is not on the code path of the node. */
+    add_priv(&fixture->new, "priv/a", 1);
+    fixture->new.priv[0].app = "extra";
+    expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    fixture->new.priv_count = 0;
+    set_boot(&fixture->old, "0.1.0", "", with);
+    set_boot(&fixture->new, "0.2.0", "", STARTS);
+    expect_level(fixture, NZD_LEVEL_RESTART_APP);
 }
 
 static void vm_args_need_another_process(void **state)
@@ -683,7 +759,7 @@ static void an_added_application_must_be_held(void **state)
     expect_need(fixture, NZD_NEED_BASE);
     nzd_inventory_app(&fixture->new, "crypto")->spec =
         nzd_term_at(parse(&fixture->new, "{application, crypto, []}."), 0);
-    expect_need(fixture, NZD_NEED_RESTART);
+    expect_need(fixture, NZD_NEED_SWITCH);
 }
 
 /* Of an application that is added nothing else is said. */
@@ -749,6 +825,9 @@ int main(void)
         TEST(sees_what_one_release_lacks),
         TEST(refuses_no_boot_script),
         TEST(a_boot_of_the_vm_is_enough),
+        TEST(an_environment_is_live),
+        TEST(a_known_provider_is_live),
+        TEST(applications_come_and_go_live),
         TEST(vm_args_need_another_process),
         TEST(some_need_another_base),
         TEST(a_named_file_cannot_go),

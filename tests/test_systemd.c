@@ -209,7 +209,8 @@ static void through_a_restart(void **state)
               "\"counter\"}\n}\n");
     int vm = start("counter");
     struct harness_run run =
-        machine_nzd(machine, "apply", "--max", "restart-vm", "/srv/0.2.0-conf");
+        machine_nzd(machine, "apply", "--min", "restart-vm", "--max",
+                    "restart-vm", "/srv/0.2.0-conf");
     assert_status(run, 0);
     machine_wait_vm(machine, "counter", vm);
     assert_boots("0.2.0", "\"1\"");

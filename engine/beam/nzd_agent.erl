@@ -12,6 +12,9 @@
 %%   nzd_agent_users   who runs the callbacks of a module
 %%   nzd_agent_state   suspends them, and what becomes of their states
 %%   nzd_agent_children what a changed supervisor starts and stops
+%%   nzd_agent_live    what a switch changes besides code
+%%   nzd_agent_env     the environment of applications
+%%   nzd_agent_apps    applications that come and go
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
 %%   nzd_agent_rehearse  each code_change beforehand, on a copy of a state
@@ -229,7 +232,7 @@ speaks(Client, Epoch, #state{client = Old} = State) ->
 orphaned(#state{phase = open} = State) ->
     save(nzd_agent_switch:start_purger(reset(nzd_agent_hook:stop_hook(State))));
 orphaned(#state{phase = switched} = State) ->
-    case nzd_agent_switch:undo(nzd_agent_hook:stop_hook(State)) of
+    case nzd_agent_live:undo(nzd_agent_hook:stop_hook(State)) of
         {{ok, _, _}, State1} ->
             save(State1);
         {_, State1} ->
@@ -296,7 +299,7 @@ expire(#state{phase = trial, back = Back} = State) when is_boolean(Back) ->
     Stopped = no_deadline(nzd_agent_hook:stop_hook(State)),
     spoken_for(start_timer(save(Stopped#state{phase = expired})));
 expire(#state{phase = trial} = State) ->
-    case nzd_agent_switch:undo(nzd_agent_hook:stop_hook(State)) of
+    case nzd_agent_live:undo(nzd_agent_hook:stop_hook(State)) of
         {{ok, _, _}, Undone} ->
             spoken_for(save((no_deadline(Undone))#state{phase = expired}));
         {_, Blocked} ->
@@ -330,6 +333,7 @@ reset(State0) ->
         removed = [],
         lambdas = [],
         new_lambdas = [],
+        live = none,
         kill = [],
         ended = [],
         migrate = {up, 5000, #{}},
@@ -525,9 +529,15 @@ act({migrate, Way, Limit, Modules}, State) ->
             down -> new
         end,
     {ok, State#state{migrate = {Way, Limit, maps:from_list(Modules)}, lower = Lower}};
+%% What changes besides code; nothing is changed yet.
+act({live, _, _, _, _, _} = Request, #state{phase = open} = State) ->
+    nzd_agent_live:prepare(Request, State);
+%% Behind a takeover, what the journal has kept of it.
+act({kept, Bytes}, State) ->
+    {ok, nzd_agent_live:kept(Bytes, State)};
 act(switch, #state{phase = open} = State) ->
     %% Saved as switched before it is: an undo of nothing does nothing.
-    Switching = save(State#state{phase = switched}),
+    Switching = save(nzd_agent_live:look(State#state{phase = switched})),
     case switch(Switching) of
         {{ok, _, _} = Ok, Done} -> {Ok, save(Done)};
         {Error, Undone} -> {Error, save(Undone)}
@@ -582,7 +592,7 @@ act(done, #state{phase = keeping} = State) ->
         nzd_agent_switch:replaced(maps:keys(Old), State#state.lambdas, Past)
     },
     %% In a quiet node it is all gone before nzd says that it is done.
-    Purging = nzd_agent_switch:start_purger((reset(State))#state{chores = Chores}),
+    Purging = nzd_agent_switch:start_purger((reset(nzd_agent_live:settled(State)))#state{chores = Chores}),
     {ok, save(nzd_agent_switch:purged_within(300, Purging))};
 %% Where a later load finds the code in force, and a restart its script.
 act({paths, Folders, Boot}, State) ->
@@ -615,7 +625,7 @@ act({allow_kill, Kill}, State) ->
 act(ended, #state{ended = Ended} = State) ->
     {{ended, lists:reverse(Ended)}, State#state{ended = []}};
 act(undo, #state{phase = switched} = State) ->
-    {Answer, State1} = nzd_agent_switch:undo(State),
+    {Answer, State1} = nzd_agent_live:undo(State),
     {Answer, save(State1)};
 act(undo, #state{phase = undone} = State) ->
     {{ok, 0, []}, nzd_agent_switch:start_purger(nzd_agent_switch:stop_purger(State))};
@@ -630,10 +640,10 @@ act(_Request, State) ->
 %% Whatever happens, nobody stays suspended.
 switch(State) ->
     try
-        nzd_agent_switch:switch(State)
+        nzd_agent_live:switch(State)
     catch
         Class:Reason:Stack ->
-            {_, Undone} = nzd_agent_switch:undo(State#state{new = []}),
+            {_, Undone} = nzd_agent_live:undo(State#state{new = []}),
             {{error, {crash, nzd_agent_text:printed({Class, Reason, Stack})}}, Undone}
     end.
 

@@ -79,6 +79,8 @@
     %% What the purger has left to do: modules whose old code is to go, modules
     %% that were removed, [{Module, Md5, Lambdas}] of the code that goes.
     chores = {[], [], []} :: {[module()], [module()], [tuple()]},
+    %% What changes besides code.
+    live = none :: none | nzd_agent_live:live(),
     kill = [] :: [term()],
     %% Who was ended by the operator's word, until nzd has asked.
     ended = [] :: [tuple()],

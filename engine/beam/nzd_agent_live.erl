@@ -1,0 +1,180 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% The agent: what a switch changes besides code. In this order:
+%%
+%%   the environment of applications
+%%   code
+%%   added applications are started, removed ones stopped and unloaded
+%%   config_change/3 of those that run
+%%
+%% and an undo: added ones stop, old code, the environment, config_change/3
+%% with the reverse, removed ones start again. Each step of it looks at what
+%% there is, so that it can be repeated, by this agent or by another one that
+%% was given what nzd has kept in the journal.
+-module(nzd_agent_live).
+
+-include("nzd_agent.hrl").
+
+-export([kept/2, look/1, prepare/2, settled/1, switch/1, undo/1]).
+-export_type([live/0]).
+
+%% Milliseconds for one config_change/3; and what nzd is told to wait for both
+%% sides' runtime.exs, and for each application.
+-define(TELL, 5000).
+-define(EVALUATE, 25000).
+-define(EACH, 2 * 15000).
+
+-type live() :: #{
+    env := [nzd_agent_env:change()],
+    start := [nzd_agent_apps:added()],
+    stop := [nzd_agent_apps:removed()]
+}.
+
+%% {live, Old, New, Envs, Start, Stop}; {live, Kept, Names, Held}: what an undo
+%% needs, whose environment changes, and which keys no file could hold.
+-spec prepare(tuple(), #state{}) -> {term(), #state{}}.
+prepare({live, Old, New, Envs, Start, Stop}, State) ->
+    nzd_agent:wait(?EVALUATE, State),
+    case Start ++ Stop =:= [] orelse nzd_agent_apps:can_settle() of
+        true ->
+            prepare(nzd_agent_env:changes(Old, New, Envs), Start, Stop, State);
+        false ->
+            Why = <<"this OTP keeps start types in a form that is not known: --min restart-vm --max restart-vm">>,
+            {{error, {live, Why}}, State}
+    end.
+
+prepare(Found, Start0, Stop, State) ->
+    %% What somebody has started by hand is not ours to stop.
+    Running = nzd_agent_read:running(),
+    Start = [A || {{application, App, _}, _} = A <- Start0, not lists:member(App, Running)],
+    case Found of
+        {ok, Changes} ->
+            Live = #{env => Changes, start => Start, stop => nzd_agent_apps:look(Stop)},
+            Names = [nzd_agent_text:text(io_lib:format("~p ~tp", [A, K])) || {A, K, _, _, _} <- Changes],
+            Kept = term_to_binary(Live, [compressed]),
+            {{live, Kept, Names, nzd_agent_env:held(Changes)}, expecting(State#state{live = Live}, Stop)};
+        {error, Why} ->
+            {{error, {live, Why}}, State}
+    end.
+
+%% Which applications and names are to be there behind the switch.
+expecting(#state{live = #{start := Start}} = State, Stop) ->
+    Started = [App || {{application, App, _}, Type} <- Start, Type =/= none],
+    State#state{
+        apps = (State#state.apps -- Stop) ++ Started,
+        names = [N || N <- State#state.names, not is_of(whereis(N), Stop)]
+    }.
+
+is_of(Pid, Apps) when is_pid(Pid) ->
+    case application:get_application(Pid) of
+        {ok, App} -> lists:member(App, Apps);
+        undefined -> false
+    end;
+is_of(_, _) ->
+    false.
+
+-spec kept(binary(), #state{}) -> #state{}.
+kept(Kept, State) ->
+    State#state{live = binary_to_term(Kept)}.
+
+%% What there is at the last moment, for the undo.
+-spec look(#state{}) -> #state{}.
+look(#state{live = none} = State) ->
+    State;
+look(#state{live = #{env := Changes, stop := Stop} = Live} = State) ->
+    State#state{
+        live = Live#{
+            env := nzd_agent_env:look(Changes),
+            stop := nzd_agent_apps:look([App || {{application, App, _}, _, _} <- Stop])
+        }
+    }.
+
+%% --- forward ---------------------------------------------------------------
+
+-spec switch(#state{}) -> {tuple(), #state{}}.
+switch(#state{live = none} = State) ->
+    nzd_agent_switch:switch(State);
+switch(#state{live = #{env := Changes} = Live} = State) ->
+    wait(State),
+    case nzd_agent_env:put(Changes) of
+        ok -> code_too(nzd_agent_switch:switch(State), Live);
+        {error, Why} -> undone(Why, State)
+    end.
+
+code_too({{ok, _, _} = Ok, Done}, Live) ->
+    case forward(Live) of
+        ok -> {Ok, Done};
+        {error, Why} -> undone(Why, Done)
+    end;
+%% Old code runs, and what the undo needs was forgotten with the new one.
+code_too({Error, #state{phase = undone} = Done}, Live) ->
+    {_, Back} = back({ok, 0, []}, Done#state{live = Live}),
+    {Error, Back};
+%% It could not come back.
+code_too({Error, Blocked}, _Live) ->
+    {Error, Blocked}.
+
+%% It may take so long, at most.
+wait(#state{live = #{env := Changes, start := Start, stop := Stop}} = State) ->
+    Apps = length(lists:usort([A || {A, _, _, _, _} <- Changes])),
+    nzd_agent:wait(5000 + ?TELL * Apps + ?EACH * length(Start ++ Stop), State).
+
+undone(Why, State) ->
+    {_, Undone} = undo(State),
+    {{error, {live, Why}}, Undone}.
+
+forward(#{env := Changes, start := Start, stop := Stop}) ->
+    case nzd_agent_apps:start(Start) of
+        ok ->
+            case nzd_agent_apps:stop([App || {{application, App, _}, _, _} <- Stop]) of
+                ok -> nzd_agent_env:tell(really(Changes), ?TELL);
+                Error -> Error
+            end;
+        Error ->
+            Error
+    end.
+
+%% One that was set to the new value already has not changed.
+really(Changes) ->
+    [Change || {_, _, Old, New, _} = Change <- Changes, Old =/= New].
+
+%% It is there to stay.
+-spec settled(#state{}) -> #state{}.
+settled(#state{live = none} = State) ->
+    State;
+settled(#state{live = #{start := Start}} = State) ->
+    ok = nzd_agent_apps:settle(Start),
+    State.
+
+%% --- back ------------------------------------------------------------------
+
+-spec undo(#state{}) -> {tuple(), #state{}}.
+undo(#state{live = none} = State) ->
+    nzd_agent_switch:undo(State);
+undo(#state{live = #{start := Start}} = State) ->
+    wait(State),
+    Added = lists:reverse([App || {{application, App, _}, _} <- Start]),
+    case nzd_agent_apps:stop(Added) of
+        ok -> behind_code(nzd_agent_switch:undo(State));
+        {error, Why} -> {{error, {live, Why}}, State}
+    end.
+
+behind_code({{ok, _, _} = Ok, Undone}) -> back(Ok, Undone);
+behind_code(Blocked) -> Blocked.
+
+%% What fails here is tried again, code or not.
+back(Ok, #state{live = #{env := Changes, stop := Stop}} = State) ->
+    Back = nzd_agent_env:changed(nzd_agent_env:reversed(Changes)),
+    case nzd_agent_env:put(Back) of
+        ok ->
+            %% Who does not take the old values back has them all the same.
+            _ = nzd_agent_env:tell(Back, ?TELL),
+            started_again(Ok, nzd_agent_apps:start_again(lists:reverse(Stop)), State);
+        {error, Why} ->
+            {{error, {live, Why}}, State#state{phase = switched}}
+    end.
+
+started_again(Ok, ok, State) ->
+    {Ok, State};
+started_again(_Ok, {error, Why}, State) ->
+    {{error, {live, Why}}, State#state{phase = switched}}.

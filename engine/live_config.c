@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "live_config.h"
+
+#include "../staging/script.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WORD "live"
+
+bool nzd_live_config_is(const struct nzd_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        if (plan->evidence.items[i].live)
+            return plan->verdict < NZD_LEVEL_RESTART_VM;
+    return false;
+}
+
+bool nzd_live_config_was(const struct nzd_txn *txn)
+{
+    const char *word = txn->options ? txn->options : "";
+    for (size_t size; *word; word += size + (word[size] == ' ')) {
+        size = strcspn(word, " ");
+        if (size == strlen(WORD) && memcmp(word, WORD, size) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *nzd_live_config_word(const struct nzd_plan *plan)
+{
+    return nzd_live_config_is(plan) ? WORD : "";
+}
+
+bool nzd_live_config_may_stop(const struct nzd_plan *plan)
+{
+    if (plan->verdict != NZD_LEVEL_RESTART_APP)
+        return false;
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        if (plan->evidence.items[i].level == NZD_LEVEL_RESTART_APP &&
+            !plan->evidence.items[i].live)
+            return false;
+    return true;
+}
+
+/* --- both sides ---------------------------------------------------------- */
+
+static void put_term(struct nzd_buf *out, const struct nzd_term *term)
+{
+    if (term)
+        nzd_term_encode(term, out);
+    else
+        nzd_etf_list(out, 0);
+}
+
+/* {Config, Runtime} */
+static void put_side(struct nzd_buf *out, const struct nzd_inventory *side)
+{
+    nzd_etf_tuple(out, 2);
+    put_term(out, nzd_term_at(side->sys_config, 0));
+    nzd_etf_binary(out, side->runtime_config);
+}
+
+static const struct nzd_term *environment(const struct nzd_app *app)
+{
+    return app && app->spec ? nzd_term_get(nzd_term_at(app->spec, 2), "env")
+                            : NULL;
+}
+
+static void put_env(struct nzd_buf *out, const char *name,
+                    const struct nzd_app *old, const struct nzd_app *new)
+{
+    nzd_etf_tuple(out, 3);
+    nzd_etf_atom(out, name);
+    put_term(out, environment(old));
+    put_term(out, environment(new &&new->spec ? new : old));
+}
+
+/* [{Name, OldEnv, NewEnv}]; what one side lacks has the same on both, but for
+ * what is added. */
+static void put_envs(struct nzd_buf *out, const struct nzd_inventory *old,
+                     const struct nzd_inventory *new)
+{
+    uint32_t count = new->app_count;
+    for (uint32_t i = 0; i < old->app_count; i++)
+        count += !nzd_inventory_app(new, old->apps[i].name);
+    nzd_etf_list(out, count);
+    for (uint32_t i = 0; i < new->app_count; i++)
+        put_env(out, new->apps[i].name,
+                nzd_inventory_app(old, new->apps[i].name), &new->apps[i]);
+    for (uint32_t i = 0; i < old->app_count; i++)
+        if (!nzd_inventory_app(new, old->apps[i].name))
+            put_env(out, old->apps[i].name, &old->apps[i], NULL);
+    if (count)
+        nzd_etf_nil(out);
+}
+
+/* --- applications that come and go --------------------------------------- */
+
+struct exchanged {
+    const struct nzd_script_app **items;
+    uint32_t count;
+};
+
+static int by_start(const void *a, const void *b)
+{
+    const struct nzd_script_app *left =
+        *(const struct nzd_script_app *const *)a;
+    const struct nzd_script_app *right =
+        *(const struct nzd_script_app *const *)b;
+    return (left->order > right->order) - (left->order < right->order);
+}
+
+/* What `script` loads and `other` does not name, as it starts them. */
+static int find(const struct nzd_script *script, const struct nzd_script *other,
+                struct nzd_arena *arena, struct exchanged *out,
+                struct nzd_err *err)
+{
+    out->items =
+        nzd_arena_alloc(arena, (script->app_count + 1) * sizeof(void *));
+    if (!out->items)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < script->app_count; i++)
+        if (script->apps[i].spec &&
+            !nzd_script_app(other, script->apps[i].name))
+            out->items[out->count++] = &script->apps[i];
+    if (out->count > 1)
+        qsort(out->items, out->count, sizeof(void *), by_start);
+    return 0;
+}
+
+static int find_exchanged(const struct nzd_question *q, struct nzd_arena *arena,
+                          struct exchanged *added, struct exchanged *removed,
+                          struct nzd_err *err)
+{
+    struct nzd_script old, new;
+    if (!q->new.is_release || !q->old.boot_script || !q->new.boot_script)
+        return 0;
+    int code = nzd_script_read(q->old.boot_script, arena, &old, err);
+    if (!code)
+        code = nzd_script_read(q->new.boot_script, arena, &new, err);
+    if (!code)
+        code = find(&new, &old, arena, added, err);
+    return code ? code : find(&old, &new, arena, removed, err);
+}
+
+/* [{{application, Name, Keys}, Type}] */
+static void put_added(struct nzd_buf *out, const struct exchanged *added)
+{
+    nzd_etf_list(out, added->count);
+    for (uint32_t i = 0; i < added->count; i++) {
+        const struct nzd_script_app *app = added->items[i];
+        nzd_etf_tuple(out, 2);
+        nzd_term_encode(app->spec, out);
+        nzd_etf_atom(out, *app->start ? app->start : "none");
+    }
+    if (added->count)
+        nzd_etf_nil(out);
+}
+
+/* [Name], those that were started last first. */
+static void put_removed(struct nzd_buf *out, const struct exchanged *removed)
+{
+    nzd_etf_list(out, removed->count);
+    for (uint32_t i = removed->count; i > 0; i--)
+        nzd_etf_atom(out, removed->items[i - 1]->name);
+    if (removed->count)
+        nzd_etf_nil(out);
+}
+
+/* --- what the agent says ------------------------------------------------- */
+
+static void join(struct nzd_buf *out, const struct nzd_term *names)
+{
+    for (uint32_t i = 0; i < nzd_term_length(names); i++) {
+        const struct nzd_term *name = nzd_term_at(names, i);
+        if (name->kind == NZD_TERM_BINARY && out->size < 400)
+            nzd_buf_printf(out, "%s%.*s", out->size ? ", " : "",
+                           (int)name->text.size, (const char *)name->text.data);
+    }
+}
+
+/* Values are nobody's business here. */
+static void tell(struct nzd_transaction *t, const struct nzd_term *names,
+                 const struct nzd_term *held)
+{
+    struct nzd_buf keys = {0}, of_vm = {0};
+    join(&keys, names);
+    join(&of_vm, held);
+    if (keys.size)
+        nzd_timeline_add(&t->timeline, NZD_EVENT_PREPARE, "configure", 0, "%s",
+                         nzd_buf_string(&keys));
+    if (keys.size)
+        nzd_output_step(&t->context->output, "configure", 0, NULL, "%s",
+                        nzd_buf_string(&keys));
+    if (of_vm.size)
+        nzd_timeline_add(&t->timeline, NZD_EVENT_NOTE, "note", 0,
+                         "%s holds what no file can, a boot makes it anew",
+                         nzd_buf_string(&of_vm));
+    if (of_vm.size)
+        nzd_output_step(&t->context->output, "note", 0, NULL,
+                        "%s holds what no file can, a boot makes it anew",
+                        nzd_buf_string(&of_vm));
+    nzd_buf_clear(&keys);
+    nzd_buf_clear(&of_vm);
+}
+
+static int append(struct nzd_transaction *t, struct nzd_view kept,
+                  struct nzd_err *err)
+{
+    void *rows = realloc(t->rows, (t->row_count + 1) * sizeof *t->rows);
+    if (!rows)
+        return nzd_err_memory(err);
+    t->rows = rows;
+    nzd_buf_bytes(&t->kept, kept.data, kept.size);
+    struct nzd_module_row *row = &t->rows[t->row_count++];
+    memset(row, 0, sizeof *row);
+    row->change = NZD_MODULE_CHANGED;
+    row->old_blob = row->new_blob = row->old_md5 = row->new_md5 =
+        nzd_digest_of(kept);
+    row->old_bytes = row->new_bytes = kept.size;
+    row->module = strdup(NZD_FILE_KEPT);
+    row->application = strdup("");
+    row->old_path = strdup("");
+    row->new_path = strdup("");
+    bool whole =
+        row->module && row->application && row->old_path && row->new_path;
+    return whole && !t->kept.failed ? 0 : nzd_err_memory(err);
+}
+
+static int take(struct nzd_transaction *t, const struct nzd_term *answer,
+                struct nzd_err *err)
+{
+    const struct nzd_term *kept = nzd_term_at(answer, 1);
+    const struct nzd_term *why = nzd_term_at(answer, 1);
+    if (nzd_term_is_tagged(answer, "live", 4) &&
+        kept->kind == NZD_TERM_BINARY) {
+        tell(t, nzd_term_at(answer, 2), nzd_term_at(answer, 3));
+        return append(t, kept->text, err);
+    }
+    if (!nzd_term_is_tagged(answer, "error", 2) ||
+        !nzd_term_is_tagged(why, "live", 2) ||
+        nzd_term_at(why, 1)->kind != NZD_TERM_BINARY)
+        return nzd_node_unexpected(t->q->node, "live", answer, err);
+    why = nzd_term_at(why, 1);
+    return nzd_err_set(err, NZD_EREFUSED, "%.*s", (int)why->text.size,
+                       (const char *)why->text.data);
+}
+
+int nzd_live_config_prepare(struct nzd_transaction *t, struct nzd_err *err)
+{
+    struct nzd_question *q = t->q;
+    const struct nzd_inventory *new = q->new.is_release ? &q->new : &q->old;
+    struct nzd_arena arena = {0};
+    struct nzd_buf request = {0};
+    struct exchanged added = {0}, removed = {0};
+    const struct nzd_term *answer = NULL;
+    if (!nzd_live_config_is(&q->plan))
+        return 0;
+    int code = find_exchanged(q, &arena, &added, &removed, err);
+    nzd_etf_tuple(&request, 6);
+    nzd_etf_atom(&request, "live");
+    put_side(&request, &q->old);
+    put_side(&request, new);
+    put_envs(&request, &q->old, &q->new);
+    put_added(&request, &added);
+    put_removed(&request, &removed);
+    if (!code)
+        code = nzd_node_ask(q->node, &request, 0, &answer, err);
+    if (!code)
+        code = take(t, answer, err);
+    nzd_buf_clear(&request);
+    nzd_arena_clear(&arena);
+    return code;
+}
+
+/* --- an agent that has forgotten ------------------------------------------ */
+
+static int find_kept(void *context, const struct nzd_module_row *row)
+{
+    struct nzd_digest *blob = context;
+    if (strcmp(row->module, NZD_FILE_KEPT) != 0)
+        return 0;
+    *blob = row->old_blob;
+    return 1;
+}
+
+int nzd_live_config_resend(struct nzd_node *node, struct nzd_journal *journal,
+                           uint64_t id, struct nzd_err *err)
+{
+    struct nzd_digest blob = {.bytes = {0}};
+    struct nzd_buf bytes = {0}, request = {0};
+    const struct nzd_term *answer = NULL;
+    int code = nzd_journal_each_file(journal, id, find_kept, &blob, err);
+    if (code <= 0)
+        return code;
+    code = nzd_journal_get_blob(journal, &blob, &bytes, err);
+    nzd_etf_tuple(&request, 2);
+    nzd_etf_atom(&request, "kept");
+    nzd_etf_binary(&request, nzd_buf_view(&bytes));
+    if (!code)
+        code = nzd_node_ask(node, &request, 0, &answer, err);
+    if (!code && !nzd_term_is_atom(answer, "ok"))
+        code = nzd_node_unexpected(node, "kept", answer, err);
+    nzd_buf_clear(&bytes);
+    nzd_buf_clear(&request);
+    return code;
+}
