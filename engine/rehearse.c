@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rehearse.h"
 
-#include "../journal/point.h"
 #include "../staging/beam_reach.h"
 #include "../staging/beam_rename.h"
 #include "migrate.h"
@@ -272,7 +271,6 @@ static int try_out(struct rehearsal *r)
     int code = rename_all(r);
     job.code = r->code;
     job.code_count = r->code_count;
-    nzd_point("before a rehearsal");
     if (!code)
         code = nzd_node_rehearse(r->q->node, &job, &r->q->arena, told, r->err);
     for (uint32_t i = 0; i < r->part_count && !code; i++)

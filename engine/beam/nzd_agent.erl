@@ -18,6 +18,7 @@
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
 %%   nzd_agent_rehearse  each code_change beforehand, on a copy of a state
+%%   nzd_agent_shape   what a term looks like, without what it holds
 %%   nzd_agent_probe   how the node does, for a soak
 %%   nzd_agent_text    texts, terms and files for all of them
 %%

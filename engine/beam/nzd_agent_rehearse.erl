@@ -30,11 +30,6 @@
 -define(LOOK, 20).
 %% Milliseconds for supervisors to tell of their children.
 -define(TELL, 200).
-%% Of the shape of a term: how deep, how many of a tuple's or map's members, how
-%% many bytes.
--define(DEPTH, 4).
--define(MEMBERS, 12).
--define(SHAPE, 400).
 %% Frames of a stack, and failures of a module, that are told.
 -define(FRAMES, 8).
 -define(FAILURES, 3).
@@ -131,7 +126,8 @@ play(Keeper, {Parts, Code, Limits0}) ->
     Limits = limits(Limits0),
     ok = load(Code),
     Until = erlang:monotonic_time(millisecond) + Limits#limits.all,
-    Rows = [play_part(part(P), Limits, Until, Keeper) || P <- Parts],
+    Users = users([M || {M, _, _, _} <- Parts]),
+    Rows = [play_part(part(P), Users, Limits, Until, Keeper) || P <- Parts],
     purge(),
     exit({rehearsed, Rows}).
 
@@ -155,9 +151,9 @@ prepared(M, Bin) ->
     {ok, Prepared} = code:prepare_loading([{M, "nzd_shadow", Bin}]),
     Prepared.
 
-play_part(#part{module = M} = Part, Limits, Until, Keeper) ->
+play_part(#part{module = M} = Part, #{} = All, Limits, Until, Keeper) ->
     Begin = erlang:monotonic_time(),
-    Users = users(M),
+    #{M := Users} = All,
     {Chosen, More} = choose(Users, Limits#limits.processes),
     Play = fun(User) -> play_user(User, Part, Limits, Until, Keeper) end,
     {Well, Told} = play_users(Play, Chosen, 0, []),
@@ -208,12 +204,24 @@ heap_words(P) ->
         undefined -> 0
     end.
 
-%% Who is asked for it in a switch. A supervisor has no code_change.
-users(M) ->
-    Modules = #{M => true},
+%% #{Module => [{Pid, Kind}]}: who a plan names. A supervisor has no code_change;
+%% a gen_statem that was started as another module is not known before it is
+%% suspended.
+users(Modules0) ->
+    Modules = maps:from_keys(Modules0, true),
     Tree = nzd_agent_users:tree(Modules, erlang:monotonic_time(millisecond) + ?TELL),
     {Users, _} = nzd_agent_users:find(Modules, Tree, #{}),
-    [{P, Kind} || #user{pid = P, kind = Kind} <- Users, is_played(Kind, M)].
+    Kinds = maps:from_list([
+        {nzd_agent_text:text(pid_to_list(P)), {P, Kind}}
+     || #user{pid = P, kind = Kind} <- Users
+    ]),
+    Played = [
+        {M, U}
+     || {Pid, _, M, _, _} <- nzd_agent_state:users(Modules),
+        #{Pid := {_, Kind} = U} <- [Kinds],
+        is_played(Kind, M)
+    ],
+    maps:from_list([{M, [U || {N, U} <- Played, N =:= M]} || M <- Modules0]).
 
 %% What system_get_state tells is not what system_code_change is given.
 is_played(special, M) -> not erlang:function_exported(M, system_get_state, 1);
@@ -260,7 +268,7 @@ watch(Worker, Ref, #limits{read = Read} = Limits, Keeper) ->
         {'DOWN', Ref, process, Worker, {timeout, _}} ->
             {skipped, not_told(Read), <<>>, []};
         {'DOWN', Ref, process, Worker, Why} ->
-            {skipped, nzd_agent_text:text(["it did not tell its state: ", shape(Why)]), <<>>, []};
+            {skipped, nzd_agent_text:text(["it did not tell its state: ", nzd_agent_shape:shape(Why)]), <<>>, []};
         {'EXIT', Keeper, _} ->
             alone(Worker)
     after Read + 1000 ->
@@ -281,7 +289,7 @@ watch_change(Worker, Ref, Shape, Until, Limits, Keeper) ->
         {'DOWN', Ref, process, Worker, killed} ->
             {ended, too_much(Limits), Shape, []};
         {'DOWN', Ref, process, Worker, Reason} ->
-            {failed, nzd_agent_text:text(["ended: ", shape(Reason)]), Shape, []};
+            {failed, nzd_agent_text:text(["ended: ", nzd_agent_shape:shape(Reason)]), Shape, []};
         {'EXIT', Keeper, _} ->
             alone(Worker)
     after max(0, min(?LOOK, Left)) ->
@@ -341,7 +349,7 @@ work(Player, {P, Kind, Read}, #part{calls_funs = CallsFuns} = Part) ->
                     Player ! {self(), skipped, <<"its state holds funs, which code_change may call">>},
                     exit(normal);
                 false ->
-                    Player ! {self(), copied, shape(State)},
+                    Player ! {self(), copied, nzd_agent_shape:shape(State)},
                     exit({worked, changed(Part#part.shadow, Kind, Calls)})
             end;
         undefined ->
@@ -377,10 +385,10 @@ changed(Shadow, Kind, [Arguments | Calls]) ->
     try apply(Shadow, function(Kind), Arguments) of
         {ok, _} when Kind =/= statem -> changed(Shadow, Kind, Calls);
         {ok, _, _} when Kind =:= statem -> changed(Shadow, Kind, Calls);
-        Other -> {nzd_agent_text:text(["returned ", shape(Other)]), []}
+        Other -> {nzd_agent_text:text(["returned ", nzd_agent_shape:shape(Other)]), []}
     catch
         Class:Reason:Stack ->
-            Text = nzd_agent_text:text([atom_to_list(Class), ": ", shape(Reason)]),
+            Text = nzd_agent_text:text([atom_to_list(Class), ": ", nzd_agent_shape:shape(Reason)]),
             {Text, frames(Stack)}
     end.
 
@@ -393,7 +401,7 @@ holds_fun(T) when is_tuple(T) -> holds_fun(tuple_to_list(T));
 holds_fun(M) when is_map(M) -> holds_fun(maps:to_list(M));
 holds_fun(_) -> false.
 
-%%% --- texts ------------------------------------------------------------
+%%% --- stacks ------------------------------------------------------------
 
 %% Of the functions alone, never their arguments.
 frames(Stack) ->
@@ -418,73 +426,3 @@ real(M) ->
         ?PREFIX ++ Name -> Name;
         Name -> Name
     end.
-
-%% Types, keys and sizes, bounded; of what it holds nothing but the atoms that
-%% stand where names do.
--spec shape(term()) -> binary().
-shape(Atom) when is_atom(Atom) ->
-    nzd_agent_text:text(io_lib:format("~tw", [Atom]));
-shape(Term) ->
-    Text = nzd_agent_text:text(shape(Term, ?DEPTH)),
-    case byte_size(Text) of
-        Size when Size =< ?SHAPE -> Text;
-        _ -> <<(string:slice(Text, 0, ?SHAPE - 10))/binary, "...">>
-    end.
-
-shape(T, _) when is_boolean(T); T =:= undefined; T =:= nil; T =:= ok -> atom_to_list(T);
-shape(T, _) when is_atom(T) -> "atom";
-shape(T, _) when is_integer(T) -> "integer";
-shape(T, _) when is_float(T) -> "float";
-shape(T, _) when is_binary(T) -> io_lib:format("binary(~b)", [byte_size(T)]);
-shape(T, _) when is_bitstring(T) -> io_lib:format("bits(~b)", [bit_size(T)]);
-shape(T, _) when is_pid(T) -> "pid";
-shape(T, _) when is_port(T) -> "port";
-shape(T, _) when is_reference(T) -> "reference";
-shape(T, _) when is_function(T) -> "fun";
-shape([], _) -> "[]";
-shape(T, Depth) when is_list(T) -> list_shape(T, Depth);
-shape(T, 0) when is_tuple(T) -> io_lib:format("tuple(~b)", [tuple_size(T)]);
-shape(T, Depth) when is_tuple(T) -> tuple_shape(tuple_to_list(T), Depth - 1);
-shape(T, 0) when is_map(T) -> io_lib:format("map(~b)", [map_size(T)]);
-shape(T, Depth) when is_map(T) -> map_shape(T, Depth - 1).
-
-list_shape([First | _] = List, Depth) ->
-    Size =
-        try
-            integer_to_list(length(List))
-        catch
-            error:badarg -> "improper"
-        end,
-    Of =
-        case Depth of
-            0 -> "";
-            _ -> [" of ", shape(First, Depth - 1)]
-        end,
-    ["list(", Size, ")", Of].
-
-tuple_shape([Tag | Rest], Depth) when is_atom(Tag) ->
-    braces("{", [io_lib:format("~tw", [Tag]) | shapes(Rest, Depth)], length(Rest) + 1);
-tuple_shape(Members, Depth) ->
-    braces("{", shapes(Members, Depth), length(Members)).
-
-shapes(Members, Depth) ->
-    [shape(M, Depth) || M <- lists:sublist(Members, ?MEMBERS)].
-
-map_shape(Map, Depth) ->
-    Pairs = lists:sublist(lists:sort(maps:to_list(Map)), ?MEMBERS),
-    braces("#{", [[key(K), " => ", member(K, V, Depth)] || {K, V} <- Pairs], map_size(Map)).
-
-key(K) when is_atom(K) -> io_lib:format("~tw", [K]);
-key(K) -> shape(K, 0).
-
-%% Whose struct it is.
-member('__struct__', V, _) when is_atom(V) -> io_lib:format("~tw", [V]);
-member(_, V, Depth) -> shape(V, Depth).
-
-braces(Open, Members, Count) ->
-    More =
-        case Count > length(Members) of
-            true -> [", ..."];
-            false -> []
-        end,
-    [Open, lists:join(", ", Members), More, "}"].
