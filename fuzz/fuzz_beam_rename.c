@@ -42,11 +42,11 @@ static void check_renamed(struct nzd_view view, const struct nzd_beam *old,
     require(strcmp(beam.module + 2, old->module) == 0);
     require(nzd_digest_equal(&beam.attrs, &old->attrs));
     require(beam.export_count == old->export_count);
-    require(beam.import_count == old->import_count);
+    require(beam.import_count >= old->import_count);
     require(beam.lambda_count == old->lambda_count);
     require(beam.has_on_load == old->has_on_load);
     check_functions(old->exports, beam.exports, beam.export_count);
-    check_functions(old->imports, beam.imports, beam.import_count);
+    check_functions(old->imports, beam.imports, old->import_count);
 }
 
 static void rename_it(struct nzd_view view, const struct nzd_beam *beam,

@@ -173,6 +173,13 @@ static enum nzd_reach_kind call_effect(const struct place *place,
     return effect(place, what, out);
 }
 
+/* What a renamed module does not come to. */
+static bool is_apply(const struct nzd_beam_function *called)
+{
+    return called->arity == 3 && strcmp(called->name, "apply") == 0 &&
+           strcmp(called->module, "erlang") == 0;
+}
+
 /* A call of another module's function. */
 static int follow_call(struct nzd_reach *reach, const struct place *place,
                        const struct nzd_beam_function *called,
@@ -183,6 +190,8 @@ static int follow_call(struct nzd_reach *reach, const struct place *place,
         nzd_beam_purity(called->module, called->name, called->arity);
     struct nzd_reach_function *function;
 
+    if (place->module->of_set && is_apply(called))
+        return 0;
     if (purity == NZD_PURE_LIBRARY)
         out->calls_funs = true;
     if (purity == NZD_PURE_BIF || purity == NZD_PURE_LIBRARY)
@@ -256,6 +265,8 @@ static int follow(struct nzd_reach *reach, const struct place *place,
         out->calls_funs = true;
         return 0;
     case NZD_EDGE_DYNAMIC:
+        if (module->of_set)
+            return 0;
         effect(place, "a call of a module that only shows when it runs", out);
         return 0;
     case NZD_EDGE_MESSAGE:

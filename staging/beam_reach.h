@@ -11,8 +11,9 @@
  * that is sent or waited for, native code.
  *
  * Knows nothing of the node: whose code it wants, the caller fetches. A module
- * of the set is one that is to run under another name (beam_rename.h), where a
- * `fun M:F/A` of it would lead to the wrong one.
+ * of the set is one that is to run under another name (beam_rename.h): a
+ * `fun M:F/A` of it would lead to the wrong one, and its own calls of a module
+ * that only shows when it is called lead nowhere.
  */
 
 #include "../journal/bytes.h"

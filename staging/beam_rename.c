@@ -13,6 +13,7 @@
 #define IMPORT_SIZE   12 /* bytes of an entry of ImpT */
 #define EXPORT_SIZE   12 /* of ExpT and LocT */
 #define LAMBDA_SIZE   24 /* of FunT */
+#define MOST_ARITY    255
 #define NAME_MOST     255
 #define COMPACT_SHORT 16   /* values of one byte are below */
 #define COMPACT_MID   2048 /* of two bytes */
@@ -25,7 +26,13 @@ struct names {
     uint32_t *called;
     struct nzd_buf added; /* entries behind the last */
     uint32_t added_count;
-    uint32_t own;         /* the first atom's old name */
+    uint32_t own;        /* the first atom's old name */
+    uint32_t guard;      /* the module that dynamic calls lead to */
+    uint32_t guard_name; /* its function; an import for each arity, behind */
+    uint32_t imports;    /* those that the module has */
+    uint32_t guard_count;
+    /* Of each arity its number among them; 0: none. */
+    uint32_t guards[MOST_ARITY + 1];
     uint32_t module_info; /* 0: it has no such atom */
 };
 
@@ -167,28 +174,74 @@ static int called_as(struct names *names, uint32_t atom, uint32_t *out,
     return rc;
 }
 
+static bool is_named(const struct names *names, uint32_t atom, const char *name)
+{
+    return atom > 0 && atom <= names->atoms.count &&
+           nzd_view_equal(names->atoms.views[atom - 1], nzd_view_text(name));
+}
+
+static int put_import(struct nzd_reader *reader, struct names *names,
+                      struct nzd_buf *out, struct nzd_err *err)
+{
+    uint32_t module = nzd_read_u32(reader);
+    uint32_t function = nzd_read_u32(reader);
+    uint32_t arity = nzd_read_u32(reader);
+    uint32_t called = names->guard;
+    int rc = 0;
+
+    if (!(arity == 3 && is_named(names, module, "erlang") &&
+          is_named(names, function, "apply")))
+        rc = called_as(names, module, &called, err);
+    nzd_buf_u32(out, called);
+    nzd_buf_u32(out, as_data(names, function));
+    nzd_buf_u32(out, arity);
+    return rc;
+}
+
+/* Those of the guard come last. */
 static int put_imports(struct nzd_view chunk, struct names *names,
                        struct nzd_buf *out, struct nzd_err *err)
 {
     struct nzd_reader reader;
-    uint32_t count;
     int rc = 0;
 
     nzd_reader_init(&reader, chunk);
-    count = nzd_read_u32(&reader);
-    if (count > NZD_LIMIT_BEAM_ENTRIES || reader.left != count * IMPORT_SIZE)
-        return nzd_chunk_refuse(err, NZD_CHUNK_IMPORTS,
-                                "a wrong number of entries");
-    nzd_buf_u32(out, count);
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        uint32_t module = 0;
+    (void)nzd_read_u32(&reader);
+    nzd_buf_u32(out, names->imports + names->guard_count);
+    for (uint32_t i = 0; rc == 0 && i < names->imports; i++)
+        rc = put_import(&reader, names, out, err);
+    for (uint32_t i = 0; i < names->guard_count; i++) {
+        uint32_t arity = 0;
 
-        rc = called_as(names, nzd_read_u32(&reader), &module, err);
-        nzd_buf_u32(out, module);
-        nzd_buf_u32(out, as_data(names, nzd_read_u32(&reader)));
-        nzd_buf_u32(out, nzd_read_u32(&reader));
+        while (names->guards[arity] != i + 1)
+            arity++;
+        nzd_buf_u32(out, names->guard);
+        nzd_buf_u32(out, names->guard_name);
+        nzd_buf_u32(out, arity);
     }
     return rc;
+}
+
+/* Before anything is written: how many imports there are, and who guards. */
+static int imports_begin(struct nzd_view chunk, struct names *names,
+                         struct nzd_err *err)
+{
+    struct nzd_reader reader;
+    int rc = add_atom(names, "", nzd_view_text(NZD_RENAME_GUARD),
+                      &names->guard_name, err);
+
+    if (rc == 0)
+        rc = add_atom(names, names->rename->prefix, nzd_view_text(""),
+                      &names->guard, err);
+    if (rc)
+        return rc;
+    nzd_reader_init(&reader, chunk);
+    names->imports = nzd_read_u32(&reader);
+    if (names->imports > NZD_LIMIT_BEAM_ENTRIES ||
+        reader.left != names->imports * IMPORT_SIZE)
+        return nzd_chunk_refuse(err, NZD_CHUNK_IMPORTS,
+                                "a wrong number of entries");
+    return 0;
 }
 
 /* --- instructions ------------------------------------------------------- */
@@ -207,7 +260,38 @@ static bool keeps_name(const struct names *names, struct place *place,
     return place->info || (token->op == NZD_OP_FUNC_INFO && token->index == 0);
 }
 
-static int put_code(struct nzd_view chunk, const struct names *names,
+/* The guard's import of an arity; made when it is first asked for. */
+static uint32_t guard_of(struct names *names, uint32_t arity)
+{
+    if (!names->guards[arity])
+        names->guards[arity] = ++names->guard_count;
+    return names->imports + names->guards[arity] - 1;
+}
+
+/* apply calls what stands behind its arguments: module and function become
+ * arguments of the guard. True where the token is written. */
+static bool put_guarded(const struct nzd_code_token *token, struct names *names,
+                        struct nzd_buf *out)
+{
+    uint32_t arity = (uint32_t)token->value + 2;
+
+    if (token->op != NZD_OP_APPLY && token->op != NZD_OP_APPLY_LAST)
+        return false;
+    if (token->begins) {
+        nzd_buf_u8(out, token->op == NZD_OP_APPLY ? NZD_OP_CALL_EXT
+                                                  : NZD_OP_CALL_EXT_LAST);
+        return true;
+    }
+    if (token->index > 0)
+        return false;
+    if (arity < 2 || arity > MOST_ARITY)
+        arity = MOST_ARITY;
+    put_compact(out, NZD_COMPACT_U, arity);
+    put_compact(out, NZD_COMPACT_U, guard_of(names, arity));
+    return true;
+}
+
+static int put_code(struct nzd_view chunk, struct names *names,
                     struct nzd_buf *out, struct nzd_err *err)
 {
     struct place place = {.info = false};
@@ -219,6 +303,8 @@ static int put_code(struct nzd_view chunk, const struct names *names,
         return rc;
     nzd_buf_bytes(out, code.head.data, code.head.size);
     while ((rc = nzd_code_next(&code, &token, err)) == 1) {
+        if (put_guarded(&token, names, out))
+            continue;
         if (!token.begins && !keeps_name(names, &place, &token) &&
             token.tag == NZD_COMPACT_A && token.value == 1)
             put_compact(out, NZD_COMPACT_A, names->own);
@@ -327,10 +413,12 @@ static int put_tables(const struct nzd_chunks *chunks, struct names *names,
                       struct nzd_buf *out, struct nzd_err *err)
 {
     struct nzd_buf imports = {0}, code = {0}, atoms = {0};
-    int rc = put_imports(chunks->view[NZD_CHUNK_IMPORTS], names, &imports, err);
+    int rc = imports_begin(chunks->view[NZD_CHUNK_IMPORTS], names, err);
 
     if (rc == 0)
         rc = put_code(chunks->view[NZD_CHUNK_CODE], names, &code, err);
+    if (rc == 0)
+        rc = put_imports(chunks->view[NZD_CHUNK_IMPORTS], names, &imports, err);
     if (rc == 0)
         rc = put_atoms(names, &atoms, err);
     if (rc == 0) {

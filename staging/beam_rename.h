@@ -18,15 +18,22 @@
  * So a name as data (a key, a tag, '__struct__', who is called through a
  * variable) is the real one, equal to what processes hold; a call that names
  * its module goes to the renamed one. module_info tells of the renamed module.
- * A call through a variable, and a `fun M:F/A`, which is a literal, reach the
- * module of the real name: whoever loads the outcome must know of those
- * (beam_reach.h). The order of all tables stays: nothing else refers to atoms.
+ *
+ * A call through a variable would reach the module of the real name. It becomes
+ * one of a function that is not there, NZD_RENAME_GUARD of the module whose
+ * name is the prefix alone, with module and function behind the arguments; or,
+ * of erlang:apply/3, with its three. It raises undef. A `fun M:F/A`, which is a
+ * literal, does reach the real one: whoever loads the outcome must know of
+ * those (beam_reach.h). The order of all tables stays: nothing else refers to
+ * atoms.
  *
  * As compilers of OTP 24 to 28 write it; Dbgi, Docs, CInf and ExCk are left
  * out: they are not for the VM, and would name the old module.
  */
 
 #include "../journal/bytes.h"
+
+#define NZD_RENAME_GUARD "apply"
 
 /* The atoms a module name becomes: `prefix` and the name. */
 struct nzd_rename {

@@ -14,7 +14,7 @@
 static const char ren_a[] =
     "-module(ren_a).\n-vsn(7).\n"
     "-export([data/1, which/1, field/1, calls/0, far/0, mine/0, lambda/1,"
-    " named/0, stack/0, ren_a/0]).\n"
+    " named/0, stack/0, ren_a/0, dyn/1, dyn/2, app/2]).\n"
     "-record(ren_a, {x}).\n"
     "data(#{'__struct__' := ren_a, b := ren_b}) ->"
     " {ok, ren_a, ren_b, ?MODULE}.\n"
@@ -22,6 +22,9 @@ static const char ren_a[] =
     " which(other) -> 4.\n"
     "ren_a() -> ren_a(1).\n"
     "ren_a(X) -> fun(Y) -> X + Y end(ren_b:ren_a()).\n"
+    "dyn(M) -> M:f().\n"
+    "dyn(M, X) -> {ok, M:f(X)}.\n"
+    "app(M, A) -> apply(M, f, A).\n"
     "field(#ren_a{x = X}) -> X.\n"
     "calls() -> ren_b:who(?MODULE).\n"
     "far() -> ?MODULE:mine().\n"

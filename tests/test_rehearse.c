@@ -213,6 +213,19 @@ static void effects_are_not_rehearsed(void **state)
     untouched(stage, before);
 }
 
+/* It would lead to the code that is to be replaced. */
+static void a_call_by_name_ends_it(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_run run = plan(stage, 9, "--rehearse");
+    assert_status(run, 0);
+    assert_contains(run.out, "rehearsal_srv: 3 processes, none was tried");
+    assert_contains(run.out, " one code_change came to a call of "
+                             "rehearsal_util:grown/1 by its name");
+    untouched(stage, before);
+}
+
 static void who_does_not_answer_is_named(void **state)
 {
     struct stage *stage = *state;
@@ -316,15 +329,15 @@ static void atoms_do_not_grow(void **state)
 {
     struct stage *stage = *state;
     int64_t plain = -atoms(stage), rehearsed;
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 10; i++)
         plan(stage, 2, NULL);
     plain += atoms(stage);
     rehearsed = -atoms(stage);
     for (int i = 0; i < 50; i++)
         plan(stage, 2, "--rehearse");
     rehearsed += atoms(stage);
-    if (rehearsed > plain + 2)
-        harness_fail("%ld atoms by 50 rehearsals, %ld by 50 plans",
+    if (rehearsed > 5 * plain + 2)
+        harness_fail("%ld atoms by 50 rehearsals, %ld by 10 plans",
                      (long)rehearsed, (long)plain);
 }
 
@@ -375,6 +388,7 @@ int main(void)
         cmocka_unit_test(one_that_loops_is_ended),
         cmocka_unit_test(one_that_eats_memory_is_ended),
         cmocka_unit_test(effects_are_not_rehearsed),
+        cmocka_unit_test(a_call_by_name_ends_it),
         cmocka_unit_test(who_does_not_answer_is_named),
         cmocka_unit_test(a_killed_nzd_leaves_nothing),
         cmocka_unit_test(a_signal_leaves_nothing),

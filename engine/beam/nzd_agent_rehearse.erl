@@ -284,6 +284,8 @@ watch_change(Worker, Ref, Shape, Until, Limits, Keeper) ->
     receive
         {'DOWN', Ref, process, Worker, {worked, ok}} ->
             ok;
+        {'DOWN', Ref, process, Worker, {worked, {away, Why}}} ->
+            {skipped, Why, <<>>, []};
         {'DOWN', Ref, process, Worker, {worked, {Why, Stack}}} ->
             {failed, Why, Shape, Stack};
         {'DOWN', Ref, process, Worker, killed} ->
@@ -387,10 +389,31 @@ changed(Shadow, Kind, [Arguments | Calls]) ->
         {ok, _, _} when Kind =:= statem -> changed(Shadow, Kind, Calls);
         Other -> {nzd_agent_text:text(["returned ", nzd_agent_shape:shape(Other)]), []}
     catch
-        Class:Reason:Stack ->
-            Text = nzd_agent_text:text([atom_to_list(Class), ": ", nzd_agent_shape:shape(Reason)]),
-            {Text, frames(Stack)}
+        Class:Reason:Stack -> raised(Class, Reason, Stack)
     end.
+
+raised(error, undef, [{M, F, A, _} | _] = Stack) when is_list(A) ->
+    case real(M) of
+        "" -> {away, dynamic(lists:reverse(A))};
+        _ -> {text(error, {undef, {M, F, length(A)}}), frames(Stack)}
+    end;
+raised(Class, Reason, Stack) ->
+    {text(Class, Reason), frames(Stack)}.
+
+%% What stands there is a call of a module that only shows when it is called.
+dynamic([Arguments, F, M]) when is_list(Arguments) -> called(M, F, length(Arguments));
+dynamic([F, M | Arguments]) -> called(M, F, length(Arguments)).
+
+called(M, F, Arity) ->
+    nzd_agent_text:text(io_lib:format("code_change came to a call of ~tp:~tp/~b by its name", [M, F, Arity])).
+
+text(Class, Reason) ->
+    nzd_agent_text:text([atom_to_list(Class), ": ", reason(Reason)]).
+
+%% Keys and names of functions are no secrets.
+reason({badkey, Key}) when is_atom(Key) -> io_lib:format("{badkey, ~tw}", [Key]);
+reason({undef, {M, F, A}}) -> io_lib:format("undef ~ts:~tw/~b", [real(M), F, A]);
+reason(Reason) -> nzd_agent_shape:shape(Reason).
 
 function(special) -> system_code_change;
 function(_) -> code_change.

@@ -200,6 +200,9 @@ behave(A) ->
     {b, ren_b, ren_a} = A:calls(),
     mine = A:far(),
     6 = A:ren_a(),
+    {'x.', apply, [lists, f], []} = leads(fun() -> A:dyn(lists) end),
+    {'x.', apply, [1, lists, f], []} = leads(fun() -> A:dyn(lists, 1) end),
+    {'x.', apply, [lists, f, [1, 2]], []} = leads(fun() -> A:app(lists, [1, 2]) end),
     Fun = A:lambda(1),
     3 = Fun(2),
     {module, A} = erlang:fun_info(Fun, module),
@@ -207,6 +210,13 @@ behave(A) ->
     A = A:module_info(module),
     [7] = proplists:get_value(vsn, A:module_info(attributes)),
     ['x.ren_a', 'x.ren_b'] = lists:sort([M || {M, _, _, _} <- A:stack()]).
+
+leads(Call) ->
+    try
+        {returned, Call()}
+    catch
+        error:undef:Stack -> setelement(4, hd(Stack), [])
+    end.
 
 loads(Beam) ->
     <<_:32, Size, Name:Size/binary, _/binary>> = chunk(Beam, "AtU8"),
