@@ -335,6 +335,34 @@ static void validation_fails(void **state)
     runs(moves, 1);
 }
 
+/* Its instructions hand an Extra to code_change, up and down. */
+static void an_appup_hands_over_more(void **state)
+{
+    struct moves *moves = *state;
+    const char *bundle = harness_path(moves->harness, "with-appup");
+    const char *config = harness_path(moves->harness, "fail.conf");
+    harness_copy(moves->harness, harness_fixture(moves->harness, "moves-2"),
+                 bundle);
+    harness_write_file(
+        harness_text(moves->harness, "%s/lib/moves-2.0.0/ebin/moves.appup",
+                     bundle),
+        "{\"2.0.0\", [{<<\"1\\\\..*\">>, [{update, moves_srv, {advanced, "
+        "{going, up}}}]}],\n [{\"1.0.0\", [{update, moves_srv, {advanced, "
+        "[down]}}]}]}.\n");
+    harness_write_file(config, "hook \"no\" {\n phase = post\n call = "
+                               "\"moves_do:extra\"\n args = {\"{going,up}\"}\n}"
+                               "\nhook \"late\" {\n phase = post\n call = "
+                               "\"erlang:is_atom\"\n args = {\"1\"}\n}\n");
+    struct harness_run run =
+        harness_nzd(moves->harness, moves->node, "apply", "--retry", bundle,
+                    "--config", config, NULL);
+    assert_status(run, 6);
+    assert_matches(run.err, "^hook post +no ok");
+    runs(moves, 1);
+    assert_eval(moves->node, "persistent_term:get({moves_srv, extra})",
+                "[down]");
+}
+
 /* --- children --- */
 
 #define CHILDREN                                                               \
@@ -488,6 +516,7 @@ int main(void)
         TEST(one_that_hangs),
         TEST(one_that_is_busy),
         TEST(validation_fails),
+        TEST(an_appup_hands_over_more),
         TEST(children_come_and_go),
         TEST(a_child_that_does_not_start),
         TEST(somebody_else_has_suspended_one),

@@ -338,6 +338,7 @@ reset(State0) ->
         kill = [],
         ended = [],
         migrate = {up, 5000, #{}},
+        extras = #{},
         lower = old,
         vsns = #{},
         moved = none,
@@ -530,6 +531,8 @@ act({migrate, Way, Limit, Modules}, State) ->
             down -> new
         end,
     {ok, State#state{migrate = {Way, Limit, maps:from_list(Modules)}, lower = Lower}};
+act({extras, Extras}, State) ->
+    {ok, State#state{extras = maps:from_list([{M, {Up, Down}} || {M, Up, Down} <- Extras])}};
 %% What changes besides code; nothing is changed yet.
 act({live, _, _, _, _, _} = Request, #state{phase = open} = State) ->
     nzd_agent_live:prepare(Request, State);

@@ -56,6 +56,8 @@
     %% for, and the changed modules that somebody may run: #{Module => it has a
     %% code_change, on one side}.
     migrate = {up, 5000, #{}} :: {up | down, pos_integer(), #{module() => boolean()}},
+    %% What an .appup hands to code_change: #{Module => {Up, Down}}.
+    extras = #{} :: #{module() => {term(), term()}},
     %% The side of the lower version.
     lower = old :: old | new,
     %% -vsn of the new code.

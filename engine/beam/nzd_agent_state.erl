@@ -342,11 +342,11 @@ supervisors(#held{users = Users}) ->
 
 %%% --- change -----------------------------------------------------------
 
-%% Has those of these kinds change their states; Vsn gives what code_change is
-%% called with. `first`: the first that fails ends it, and all states are to be
+%% Has those of these kinds change their states; Vsn gives the version and
+%% the extra argument that code_change is called with. `first`: the first that fails ends it, and all states are to be
 %% put back; `all`: who fails is told, and keeps the state it has.
 -spec change(
-    #held{}, [atom()], fun((module()) -> term()), {first | all, pos_integer()}
+    #held{}, [atom()], fun((module()) -> {term(), term()}), {first | all, pos_integer()}
 ) -> {ok, #held{}, [term()]} | {error, term(), #held{}}.
 change(#held{users = Users} = Held, Kinds, Vsn, {Until, Limit}) ->
     Begin = erlang:monotonic_time(),
@@ -358,7 +358,10 @@ change(#held{users = Users} = Held, Kinds, Vsn, {Until, Limit}) ->
         M <- Mine,
         changes(Kind, M)
     ],
-    _ = [P ! {system, {self(), {Tag, {P, M}}}, {change_code, M, Vsn(M), []}} || {P, M} <- Asked],
+    _ = [
+        P ! {system, {self(), {Tag, {P, M}}}, {change_code, M, V, Extra}}
+     || {P, M} <- Asked, {V, Extra} <- [Vsn(M)]
+    ],
     Waiting = maps:from_keys(Asked, true),
     Failed = changed(Tag, Waiting, {Until, now_ms() + Limit}, Users, []),
     Done = Held#held{

@@ -119,7 +119,7 @@ nothing_loaded(#state{ended = Ended} = State) ->
 change_before(Held, _Until, #state{migrate = {up, _, _}}) ->
     {ok, Held, []};
 change_before(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
-    Vsn = fun(M) -> {down, vsn_of(M, State)} end,
+    Vsn = fun(M) -> {{down, vsn_of(M, State)}, extra_of(M, State)} end,
     nzd_agent_state:change(Held, [server, statem, event, special], Vsn, {Until, Limit}).
 
 change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
@@ -135,10 +135,19 @@ change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
 
 changed_behind(Held, Until, #state{migrate = {up, Limit, _}} = State) ->
     Kinds = [server, statem, event, special, supervisor],
-    nzd_agent_state:change(Held, Kinds, fun(M) -> vsn_of(M, State) end, {Until, Limit});
+    Vsn = fun(M) -> {vsn_of(M, State), extra_of(M, State)} end,
+    nzd_agent_state:change(Held, Kinds, Vsn, {Until, Limit});
 changed_behind(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
-    Vsn = fun(M) -> {down, vsn_of(M, State)} end,
+    Vsn = fun(M) -> {{down, vsn_of(M, State)}, extra_of(M, State)} end,
     nzd_agent_state:change(Held, [supervisor], Vsn, {Until, Limit}).
+
+%% Of the way it goes, of an undo too.
+extra_of(M, #state{migrate = {Way, _, _}, extras = Extras}) ->
+    case {Way, Extras} of
+        {up, #{M := {Up, _}}} -> Up;
+        {down, #{M := {_, Down}}} -> Down;
+        _ -> []
+    end.
 
 %% Of the lower version, whichever way it goes.
 vsn_of(M, #state{lower = old, old = Old}) ->
