@@ -49,6 +49,8 @@ user(P, Dictionary, Frames, At, Modules, Tree) ->
     case runs(Call, P, Frames, Modules) of
         none ->
             named(P, Dictionary, Frames, Tree);
+        agent ->
+            none;
         {Kind, Mine} ->
             User = #user{pid = P, kind = Kind, modules = Mine, asleep = At =:= {erlang, hibernate, 3}},
             described(sure(User), Dictionary, Frames)
@@ -110,17 +112,15 @@ machine(M, Modules) ->
             end
     end.
 
-%% By gen_server:enter_loop; or it has written an '$initial_call' of its own.
+%% By gen_server:enter_loop; or it has written an '$initial_call' of its own. An
+%% Agent does so, and bears its module's name: its code_change is not for us.
 entered(M, P, Modules) ->
     Slots = slots(P),
-    case [S || {S, true} <- maps:to_list(Modules), lists:member(atom_to_binary(S), Slots)] of
-        [Callback | _] ->
-            {server, [Callback]};
-        [] ->
-            case lists:member(<<"Elixir.Agent.Server">>, Slots) of
-                true -> none;
-                false -> with_change(server, M, Modules)
-            end
+    Callbacks = [S || {S, true} <- maps:to_list(Modules), lists:member(atom_to_binary(S), Slots)],
+    case {lists:member(<<"Elixir.Agent.Server">>, Slots), Callbacks} of
+        {true, _} -> agent;
+        {false, [Callback | _]} -> {server, [Callback]};
+        {false, []} -> with_change(server, M, Modules)
     end.
 
 %% Atoms that stand in slots of the stack.
