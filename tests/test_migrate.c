@@ -503,6 +503,61 @@ static void nzd_is_killed(void **state)
     assert_eval(moves->node, COUNTS, before);
 }
 
+/* nzd, or the whole link, is gone while they are suspended, and around it. */
+static void nzd_is_killed_at_points(void **state)
+{
+    struct moves *moves = *state;
+    const char *given = getenv("NZD_POINTS");
+    const char *nzd = given ? given : "build/points/nzd";
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    const char *log = harness_path(moves->harness, "points");
+    const char *const environment[] = {
+        harness_text(moves->harness, "NZD_POINT_LOG=%s", log), NULL};
+    const char *const *argv =
+        harness_argv(moves->harness, moves->node, "apply", "--retry", "-q",
+                     harness_fixture(moves->harness, "moves-2"), "--config",
+                     moves->config, NULL);
+    ((const char **)(uintptr_t)argv)[0] = nzd;
+    struct harness_run run = harness_run(moves->harness, argv, environment);
+    assert_status(run, 0);
+    down(moves);
+    const char *passed = harness_read_file(moves->harness, log);
+    const char *mark = strstr(passed, " while processes are suspended");
+    assert_non_null(mark);
+    while (mark > passed && mark[-1] != '\n')
+        mark--;
+    int middle = atoi(mark);
+    for (int at = middle - 1; at <= middle + 1; at++) {
+        const char *const kill_at[] = {
+            harness_text(moves->harness, "NZD_POINT_AT=%d", at), NULL};
+        run = harness_run(moves->harness, argv, kill_at);
+        assert_status(run, 137);
+        run = harness_nzd(moves->harness, moves->node, "recover", NULL);
+        assert_status(run, 0);
+        runs(moves, 1);
+        assert_eval(moves->node, COUNTS, before);
+    }
+}
+
+/* Nobody confirms it: the agent alone takes the states down again. */
+static void a_trial_ends(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    struct harness_run run = apply(moves, "--confirm", "1s", "-q");
+    assert_status(run, 0);
+    assert_eval(moves->node, "element(1, gen_server:call(moves_srv, value))",
+                "2");
+    beam_node_wait_for(moves->node,
+                       "element(1, gen_server:call(moves_srv, value))", "1",
+                       10000);
+    run = harness_nzd(moves->harness, moves->node, "recover", "--wait", "20s",
+                      NULL);
+    assert_status(run, 0);
+    runs(moves, 1);
+    assert_eval(moves->node, COUNTS, before);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -524,6 +579,8 @@ int main(void)
         TEST(the_agent_is_killed),
         TEST(agent_and_guard_are_killed),
         TEST(nzd_is_killed),
+        TEST(nzd_is_killed_at_points),
+        TEST(a_trial_ends),
     };
 
     return cmocka_run_group_tests_name("migrate", tests, group_setup,
