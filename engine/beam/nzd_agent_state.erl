@@ -88,6 +88,8 @@ attempt(Modules, Deadline, Limit) ->
     Tree = nzd_agent_users:tree(Modules, min(Deadline, now_ms() + ?TELL)),
     {Users, Seen} = nzd_agent_users:find(Modules, Tree, #{}),
     Held = #held{modules = Modules, tree = Tree, seen = Seen},
+    %% Those who are asked must not keep us from asking the others.
+    _ = process_flag(priority, high),
     case gather(Users, Slice, Held#held{begun = erlang:monotonic_time()}) of
         {ok, All} ->
             {ok, All#held{suspended_us = nzd_agent_text:since(All#held.begun)}};
@@ -545,6 +547,7 @@ resume(#held{users = Users, hung = Hung} = Held) ->
     Tag = make_ref(),
     Nobody = nobody(),
     All = maps:values(Users),
+    _ = [process_flag(priority, normal) || Held#held.begun =/= none],
     _ = [go_on(U, self(), Tag, Nobody) || U <- All],
     going(Tag, maps:without(Hung, Users), now_ms() + ?PROMPT),
     _ = [demonitor(Ref, [flush]) || #user{monitor = Ref} <- All, is_reference(Ref)],
