@@ -373,7 +373,7 @@ int nzd_rehearse(struct nzd_context *context, struct nzd_question *q,
 {
     const struct nzd_txn apply = {.kind = NZD_TXN_APPLY};
     struct rehearsal r = {.q = q, .err = err};
-    if (q->plan.verdict >= NZD_LEVEL_RESTART_APP) {
+    if (q->plan.verdict >= NZD_LEVEL_RESTART_VM) {
         nzd_output_warn(&context->output,
                         "nothing is rehearsed: %s converts no states",
                         nzd_level_name(q->plan.verdict));

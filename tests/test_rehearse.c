@@ -371,6 +371,18 @@ static void apply_rehearses_first(void **state)
     assert_contains(run.out, "rehearsal_srv: 3 processes, ok in ");
 }
 
+static void a_restart_plays_nothing(void **state)
+{
+    struct stage *stage = *state;
+    struct harness_run run =
+        harness_nzd(stage->harness, stage->node, "apply", fixture(stage, 3),
+                    "--rehearse", "--dry-run", "--min", "restart-vm", "--max",
+                    "restart-vm", "--config", stage->config, NULL);
+    assert_contains(run.err,
+                    "nothing is rehearsed: restart-vm converts no states");
+    assert_lacks(run.err, "code_change of");
+}
+
 static void two_releases_hold_no_states(void **state)
 {
     struct stage *stage = *state;
@@ -395,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_killed_agent_leaves_nothing),
         cmocka_unit_test(what_was_left_goes_with_the_next),
         cmocka_unit_test(atoms_do_not_grow),
+        cmocka_unit_test(a_restart_plays_nothing),
         cmocka_unit_test(two_releases_hold_no_states),
         cmocka_unit_test(apply_rehearses_first),
     };

@@ -133,7 +133,7 @@ compiled(Dir) ->
         {ok, _, Beam} <- [compile:file(filename:rootname(File), [binary, debug_info])]
     ].
 
-%% The same; then as OTP 28 writes them; then all of stdlib, kernel, Elixir.
+%% The same; then as OTP 28 writes them, gzipped; then all of stdlib, kernel, Elixir.
 to_rename(Dir) ->
     Made = compiled(Dir),
     Files = [
@@ -142,7 +142,7 @@ to_rename(Dir) ->
         F <- lists:sort(filelib:wildcard(path(Lib, "ebin/*.beam")))
     ],
     Others = [element(2, {ok, _} = file:read_file(F)) || F <- Files],
-    write(Dir, "beams", Made ++ [newer(B) || B <- Made] ++ Others).
+    write(Dir, "beams", Made ++ [zlib:gzip(newer(B)) || B <- Made] ++ Others).
 
 newer(Beam) ->
     with_chunks(Beam, fun
