@@ -210,6 +210,11 @@ static int follow_call(struct nzd_reach *reach, const struct place *place,
                     called, out);
         return 0;
     }
+    /* What is not renamed calls what is to be replaced. */
+    if (module->of_set && !place->module->of_set) {
+        call_effect(place, "the present code of ", called, out);
+        return 0;
+    }
     function = named(module, called->name, called->arity);
     /* One that is not there raises undef, which changes nothing. */
     return function ? visit(reach, module, function, err) : 0;

@@ -13,7 +13,8 @@
  * Knows nothing of the node: whose code it wants, the caller fetches. A module
  * of the set is one that is to run under another name (beam_rename.h): a
  * `fun M:F/A` of it would lead to the wrong one, and its own calls of a module
- * that only shows when it is called lead nowhere.
+ * that only shows when it is called lead nowhere. Code that is not of the set
+ * and calls it would come to what it is to replace: that counts as an effect.
  */
 
 #include "../journal/bytes.h"

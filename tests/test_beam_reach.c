@@ -28,6 +28,7 @@ static const char rea_a[] =
     "of_set() -> {fun rea_a:sum/1}.\n"
     "away(X) -> rea_b:pure(X).\n"
     "far(X) -> rea_b:bad(X).\n"
+    "back(X) -> rea_b:back(X).\n"
     "by_name(X) -> rea_b:dynamic(X).\n"
     "nowhere(X) -> rea_c:f(X).\n"
     "undefined(X) -> rea_b:none(X).\n"
@@ -38,7 +39,8 @@ static const char rea_a[] =
     "env() -> application:get_env(a, b).\n"
     "now_() -> {erlang:system_time(), erlang:monotonic_time()}.\n";
 static const char rea_b[] =
-    "-module(rea_b).\n-export([pure/1, bad/1, dynamic/1]).\n"
+    "-module(rea_b).\n-export([pure/1, bad/1, back/1, dynamic/1]).\n"
+    "back(X) -> rea_a:sum(X).\n"
     "dynamic(M) -> M:f(1).\n"
     "pure(X) -> maps:map(fun(_, V) -> V + 1 end, X).\n"
     "bad(X) -> pure(X), note(X).\n"
@@ -173,6 +175,8 @@ static void what_cannot_be_followed(void **state)
     impure(fixture, "by_name", 1,
            "a call of a module that only shows when it runs, by "
            "rea_b:dynamic/1");
+    impure(fixture, "back", 1,
+           "the present code of rea_a:sum/1, by rea_b:back/1");
     impure(fixture, "literal", 0, "ets:delete/1, by rea_a:literal/0");
     impure(fixture, "of_set", 0, "fun rea_a:sum/1, by rea_a:of_set/0");
     impure(fixture, "nowhere", 1, "code of rea_c:f/1, by rea_a:nowhere/1");
