@@ -238,6 +238,25 @@ static void who_does_not_answer_is_named(void **state)
     assert_eval(stage->node, "maps:get(count, rehearsal_srv:state(two))", "2");
 }
 
+static void states_that_are_left_out_are_named(void **state)
+{
+    struct stage *stage = *state;
+    beam_node_eval(stage->node,
+                   "[sys:replace_state(P, fun(S) -> S#{more => M} end) || "
+                   "{P, M} <- [{two, fun() -> ok end}, "
+                   "{three, lists:seq(1, 3000000)}]], ok");
+    struct harness_run run = plan(stage, 2, "--rehearse");
+    assert_status(run, 0);
+    assert_contains(run.out, "rehearsal_srv: 3 processes, 1 of them ok in ");
+    assert_contains(run.out, " two its state holds funs, which code_change may "
+                             "call");
+    assert_contains(run.out, " three its state may be too large to be copied");
+    beam_node_eval(stage->node,
+                   "[begin sys:replace_state(P, fun(S) -> maps:remove(more, S) "
+                   "end), garbage_collect(whereis(P)) end || "
+                   "P <- [two, three]], ok");
+}
+
 /* A rehearsal that goes on: nzd is begun, and its code is there. */
 static struct harness_job *begin(struct stage *stage, const char *command)
 {
@@ -402,6 +421,7 @@ int main(void)
         cmocka_unit_test(effects_are_not_rehearsed),
         cmocka_unit_test(a_call_by_name_ends_it),
         cmocka_unit_test(who_does_not_answer_is_named),
+        cmocka_unit_test(states_that_are_left_out_are_named),
         cmocka_unit_test(a_killed_nzd_leaves_nothing),
         cmocka_unit_test(a_signal_leaves_nothing),
         cmocka_unit_test(a_killed_agent_leaves_nothing),
