@@ -16,8 +16,8 @@
  * it is called with.
  */
 #define MODULES                                                                \
-    "[moves_do, moves_event, moves_loop, moves_machine, moves_pool, "          \
-    "moves_srv, moves_sup]"
+    "[moves_do, moves_event, moves_late, moves_loop, moves_machine, "          \
+    "moves_pool, moves_srv, moves_sup]"
 /* With their supervisor. */
 #define WORKERS 100
 
@@ -443,6 +443,26 @@ static void some_come_and_go(void **state)
     runs(moves, 1);
 }
 
+/* What has its state from before or behind the load cannot be told. */
+static void one_is_started_in_the_middle(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    struct harness_run run =
+        harness_nzd(moves->harness, moves->node, "apply", "--retry", "-q",
+                    harness_fixture(moves->harness, "moves-3"), "--config",
+                    moves->config, NULL);
+    const char *started = beam_node_eval(
+        moves->node, "P = moves_late:started(), "
+                     "exit(P, kill), {nzd_text, pid_to_list(P)}");
+    rolled_back(moves, run,
+                harness_text(moves->harness,
+                             "%s was started while moves_srv was loaded",
+                             started));
+    event_says(moves, "resume", "105 processes");
+    assert_eval(moves->node, COUNTS, before);
+}
+
 /* --- killed in the middle --- */
 
 /* In the middle of a code_change the agent, or nzd, is killed. */
@@ -576,6 +596,7 @@ int main(void)
         TEST(a_child_that_does_not_start),
         TEST(somebody_else_has_suspended_one),
         TEST(some_come_and_go),
+        TEST(one_is_started_in_the_middle),
         TEST(the_agent_is_killed),
         TEST(agent_and_guard_are_killed),
         TEST(nzd_is_killed),

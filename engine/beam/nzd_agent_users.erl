@@ -22,13 +22,16 @@
 -define(PRINTED_WORDS, (1 bsl 17)).
 
 %% Modules says of each whether it has a code_change; Tree is what tree/2 gave.
-%% Seen are the processes that were looked at; with those that live now it is
-%% given back.
+%% Seen are the processes of which it is known what they run; with those of which
+%% it is known now it is given back.
 -spec find(#{module() => boolean()}, map(), map()) -> {[#user{}], map()}.
 find(Modules, Tree, Seen) ->
-    Now = [P || P <- erlang:processes(), not is_map_key(P, Seen), P =/= self()],
-    Found = [U || P <- Now, #user{} = U <- [look(P, Modules, Tree)]],
-    {Found, maps:merge(Seen, maps:from_keys(Now, true))}.
+    Now = [
+        {P, look(P, Modules, Tree)}
+     || P <- erlang:processes(), not is_map_key(P, Seen), P =/= self()
+    ],
+    Told = [P || {P, What} <- Now, What =/= early],
+    {[U || {_, #user{} = U} <- Now], maps:merge(Seen, maps:from_keys(Told, true))}.
 
 look(P, Modules, Tree) ->
     case process_info(P, initial_call) of
@@ -48,13 +51,18 @@ user(P, Dictionary, Frames, At, Modules, Tree) ->
     Call = proplists:get_value('$initial_call', Dictionary, none),
     case runs(Call, P, Frames, Modules) of
         none ->
-            named(P, Dictionary, Frames, Tree);
+            early(Call, Modules, named(P, Dictionary, Frames, Tree));
         agent ->
             none;
         {Kind, Mine} ->
             User = #user{pid = P, kind = Kind, modules = Mine, asleep = At =:= {erlang, hibernate, 3}},
             described(sure(User), Dictionary, Frames)
     end.
+
+%% It has not begun yet, or is not yet where it will be: it is looked at again.
+early(none, _Modules, none) -> early;
+early({M, _, _}, Modules, none) when is_map_key(M, Modules) -> early;
+early(_Call, _Modules, Named) -> Named.
 
 sure(#user{kind = maybe_statem} = User) -> User#user{kind = statem, sure = false};
 sure(#user{kind = Kind} = User) -> User#user{sure = Kind =/= event}.
