@@ -10,7 +10,8 @@
 %%   nzd_agent_who     processes: who is in the way
 %%   nzd_agent_switch  the switch, its undo, what is purged
 %%   nzd_agent_users   who runs the callbacks of a module
-%%   nzd_agent_state   suspends them, and what becomes of their states
+%%   nzd_agent_state   suspends them, and puts back what they had
+%%   nzd_agent_change  what becomes of their states
 %%   nzd_agent_children what a changed supervisor starts and stops
 %%   nzd_agent_live    what a switch changes besides code
 %%   nzd_agent_env     the environment of applications
@@ -600,7 +601,8 @@ act(done, #state{phase = keeping} = State) ->
     {ok, save(nzd_agent_switch:purged_within(300, Purging))};
 %% Where a later load finds the code in force, and a restart its script.
 act({paths, Folders, Boot}, State) ->
-    {nzd_agent_paths:put_paths([{nzd_agent_text:native(B), nzd_agent_text:native(I)} || {B, I} <- Folders], Boot), State};
+    Native = [{nzd_agent_text:native(B), nzd_agent_text:native(I)} || {B, I} <- Folders],
+    {nzd_agent_paths:put_paths(Native, Boot), State};
 %% What is to be booted is laid out. The answer goes out before it all ends.
 act({restart, Boot}, State) ->
     ok = nzd_agent_paths:remember_boot_file(),
@@ -609,7 +611,8 @@ act({restart, Boot}, State) ->
         {error, _} = Error -> {Error, State}
     end;
 act({apps, Specs}, State) ->
-    {{apps, [atom_to_binary(A) || {application, A, _} = S <- Specs, not nzd_agent_paths:put_app(S, 3)]}, State};
+    Left = [A || {application, A, _} = S <- Specs, not nzd_agent_paths:put_app(S, 3)],
+    {{apps, [atom_to_binary(A) || A <- Left]}, State};
 %% What an undo after a takeover lacks when the agent has forgotten.
 act(resume_undo, #state{phase = Phase} = State) when
     Phase =:= idle; Phase =:= trial; Phase =:= keeping; Phase =:= expired; Phase =:= undone

@@ -41,6 +41,20 @@
     monitor = none :: none | reference()
 }).
 
+%% Processes that are suspended, and how it went so far.
+-record(held, {
+    modules :: #{module() => boolean()},
+    tree = #{} :: map(),
+    seen = #{} :: map(),
+    users = #{} :: #{pid() => #user{}},
+    %% They did not come back from their code_change.
+    hung = [] :: [pid()],
+    begun = none :: none | integer(),
+    suspended_us = 0 :: non_neg_integer(),
+    changed = 0 :: non_neg_integer(),
+    changed_us = 0 :: non_neg_integer()
+}).
+
 -record(state, {
     %% Who speaks for the transaction.
     client = none :: none | pid(),

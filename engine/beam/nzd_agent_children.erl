@@ -81,7 +81,10 @@ settle(From, To, Until, Limit) ->
         {P, maps:get(P, From, unknown), Ids}
      || {P, Ids} <- maps:to_list(To), maps:get(P, From, unknown) =/= Ids
     ],
-    {Unknown, Known} = lists:partition(fun({_, A, B}) -> not (is_list(A) andalso is_list(B)) end, Changes),
+    {Known, Unknown} = lists:partition(
+        fun({_, Old, New}) -> is_list(Old) andalso is_list(New) end,
+        Changes
+    ),
     Rows = [row(unknown, P, none, <<>>) || {P, _, _} <- Unknown],
     Acts =
         [{stop, P, Id} || {P, Old, New} <- Known, Id <- lists:reverse(Old -- New)] ++
@@ -126,7 +129,8 @@ settle_init({stop, P, Id}) ->
     end.
 
 row(What, P, Id, Text) ->
-    {What, nzd_agent_text:text(pid_to_list(P)), nzd_agent_who:name(P), nzd_agent_text:printed(Id), Text}.
+    Pid = nzd_agent_text:text(pid_to_list(P)),
+    {What, Pid, nzd_agent_who:name(P), nzd_agent_text:printed(Id), Text}.
 
 %% A supervisor may be long at it: who waits for it is a process of its own.
 run(Function, Argument, Deadline) ->

@@ -60,7 +60,8 @@ question(_From, _Ref, {occupants, Modules, Lambdas, Changed}, State) ->
         not lists:member(P, Special)
     ],
     {occupants, Lingering, Resident,
-        nzd_agent_who:holders(nzd_agent_switch:past_holders(Loaded, State)), nzd_agent_who:holders(nzd_agent_who:closures(Lambdas))};
+        nzd_agent_who:holders(nzd_agent_switch:past_holders(Loaded, State)),
+        nzd_agent_who:holders(nzd_agent_who:closures(Lambdas))};
 question(_From, _Ref, {users, Removed, Changed}, _State) ->
     {users, nzd_agent_who:users(Removed), nzd_agent_state:users(maps:from_list(Changed))};
 question(_From, _Ref, {md5s, Modules}, _State) ->
@@ -222,7 +223,9 @@ file_entry(M, Found) ->
         {ok, Bin} ->
             case code:module_md5(Bin) of
                 undefined -> [];
-                Md5 -> [{M, app_of(Path), Md5, term_to_binary(nzd_agent_text:attributes(Bin)), nzd_agent_text:text(Path), 0}]
+                Md5 ->
+                    Attributes = term_to_binary(nzd_agent_text:attributes(Bin)),
+                    [{M, app_of(Path), Md5, Attributes, nzd_agent_text:text(Path), 0}]
             end;
         {error, _} ->
             []

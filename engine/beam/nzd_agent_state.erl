@@ -20,10 +20,11 @@
 
 -include("nzd_agent.hrl").
 
--export([users/1, specials/1, supervisors/1, suspend/2, refresh/2, suspend_kept/1, newcomers/1, change/4, put_back/1, put_back_kept/1, resume/1]).
+-export([users/1, specials/1, supervisors/1, newcomers/1]).
+-export([suspend/2, suspend_kept/1, put_back/1, put_back_kept/1, resume/1]).
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
--export([back/1, back_handler/1, drop/1, drop_handler/1, aside/1, from_aside/1]).
+-export([back/1, back_handler/1, drop/1, drop_handler/1]).
 
 %% Milliseconds: a slice, the pause between two, and how long those are waited
 %% for who are in our hands.
@@ -35,26 +36,13 @@
 %% Answers with a whole state in them that may be on their way at a time.
 -define(WINDOW, 32).
 
--record(held, {
-    modules :: #{module() => boolean()},
-    tree = #{} :: map(),
-    seen = #{} :: map(),
-    users = #{} :: #{pid() => #user{}},
-    %% They did not come back from their code_change.
-    hung = [] :: [pid()],
-    begun = none :: none | integer(),
-    suspended_us = 0 :: non_neg_integer(),
-    changed = 0 :: non_neg_integer(),
-    changed_us = 0 :: non_neg_integer()
-}).
-
 %% {Pid, Name, Module, Version, 0} of each that runs one of the modules, without
 %% touching it.
 -spec users(#{module() => boolean()}) -> [tuple()].
 users(Modules) when map_size(Modules) =:= 0 ->
     [];
 users(Modules) ->
-    Tree = nzd_agent_users:tree(Modules, now_ms() + ?TELL),
+    Tree = nzd_agent_users:tree(Modules, nzd_agent_text:now_ms() + ?TELL),
     {Users, _} = nzd_agent_users:find(Modules, Tree, #{}),
     Sure = [U || #user{sure = Sure, kind = Kind} = U <- Users, Sure orelse Kind =:= event],
     [
@@ -81,11 +69,11 @@ one_or_all(_Kind, Mine) -> lists:sublist(Mine, 1).
 suspend(Modules, _Limit) when map_size(Modules) =:= 0 ->
     {ok, #held{modules = Modules}};
 suspend(Modules, Limit) ->
-    attempt(Modules, now_ms() + Limit, Limit).
+    attempt(Modules, nzd_agent_text:now_ms() + Limit, Limit).
 
 attempt(Modules, Deadline, Limit) ->
-    Slice = min(Deadline, now_ms() + ?SLICE),
-    Tree = nzd_agent_users:tree(Modules, min(Deadline, now_ms() + ?TELL)),
+    Slice = min(Deadline, nzd_agent_text:now_ms() + ?SLICE),
+    Tree = nzd_agent_users:tree(Modules, min(Deadline, nzd_agent_text:now_ms() + ?TELL)),
     {Users, Seen} = nzd_agent_users:find(Modules, Tree, #{}),
     Held = #held{modules = Modules, tree = Tree, seen = Seen},
     %% Those who are asked must not keep us from asking the others.
@@ -95,7 +83,7 @@ attempt(Modules, Deadline, Limit) ->
             {ok, All#held{suspended_us = nzd_agent_text:since(All#held.begun)}};
         {late, Late, Some} ->
             _ = resume(Some#held{hung = [P || #user{pid = P} <- Late]}),
-            case now_ms() < Deadline of
+            case nzd_agent_text:now_ms() < Deadline of
                 true ->
                     timer:sleep(?PAUSE),
                     attempt(Modules, Deadline, Limit);
@@ -112,7 +100,7 @@ suspend_kept(Modules) ->
     {Users, _} = nzd_agent_users:find(Modules, #{}, #{}),
     All = Users ++ nzd_agent_users:starters(Users, #{}),
     Held = #held{modules = Modules, begun = erlang:monotonic_time()},
-    case asked([U || #user{kept = true} = U <- All], now_ms() + ?PROMPT, Held) of
+    case asked([U || #user{kept = true} = U <- All], nzd_agent_text:now_ms() + ?PROMPT, Held) of
         {ok, _, Some} -> Some;
         {late, _, Some} -> Some
     end.
@@ -140,7 +128,7 @@ gather(Users, Deadline, #held{users = Known} = Held) ->
 asked(Users0, Deadline, Held) ->
     Users = with_handlers(awake(Users0, Deadline), Held#held.modules),
     Tag = make_ref(),
-    Nobody = nobody(),
+    Nobody = nzd_agent_who:nobody(),
     Sent = maps:from_list([{U#user.pid, ask(U, Tag, Nobody)} || U <- Users]),
     {Suspended, Late0} = suspended(Tag, Sent, Deadline, #{}),
     Late = maps:merge(Late0, maps:filter(fun(_, U) -> not is_stashed(U) end, Suspended)),
@@ -212,7 +200,7 @@ suspended(Tag, Waiting, Deadline, Done) ->
             suspended(Tag, Rest, Deadline, Done#{P => User});
         {'DOWN', _, process, P, _} when is_map_key(P, Waiting) ->
             suspended(Tag, maps:remove(P, Waiting), Deadline, Done)
-    after left(Deadline) ->
+    after nzd_agent_text:left(Deadline) ->
         {Done, Waiting}
     end.
 
@@ -230,7 +218,7 @@ with_handlers(Users, Modules) ->
     Tag = make_ref(),
     Events = [P || #user{pid = P, kind = event} <- Users],
     _ = [P ! {self(), {self(), {Tag, P}}, get_modules} || P <- Events],
-    Deadline = now_ms() + ?TELL,
+    Deadline = nzd_agent_text:now_ms() + ?TELL,
     Told = maps:from_list([
         Answer
      || P <- Events,
@@ -238,7 +226,7 @@ with_handlers(Users, Modules) ->
             [
                 receive
                     {{Tag, P}, Handlers} -> {P, Handlers}
-                after left(Deadline) -> {P, unknown}
+                after nzd_agent_text:left(Deadline) -> {P, unknown}
                 end
             ]
     ]),
@@ -259,7 +247,7 @@ with_told(User, Handlers, Modules) ->
 %% Those that turn out to run none of the modules go on at once.
 only_users(Suspended, Deadline, #held{modules = Modules, users = Users} = Held) ->
     Machines = [P || {P, #user{kind = statem}} <- maps:to_list(Suspended)],
-    Runs = statuses(Machines, max(Deadline, now_ms() + ?PROMPT), fun callback/1),
+    Runs = statuses(Machines, max(Deadline, nzd_agent_text:now_ms() + ?PROMPT), fun callback/1),
     Known = maps:map(fun(P, U) -> known(U, Runs, P, Modules) end, Suspended),
     Not = maps:filter(
         fun(_, #user{kind = Kind, modules = Mine}) -> Kind =/= starter andalso Mine =:= [] end,
@@ -279,14 +267,7 @@ known(User, _Runs, _P, _Modules) ->
     User.
 
 in_mode(#user{modules = Modules} = User) ->
-    User#user{modes = [mode(M) || M <- Modules]}.
-
-mode(M) ->
-    try
-        M:callback_mode()
-    catch
-        _:_ -> none
-    end.
+    User#user{modes = [nzd_agent_change:mode(M) || M <- Modules]}.
 
 %% What gen_statem:format_status/2 of stdlib puts there.
 callback([_, _, _, _, Misc]) ->
@@ -314,7 +295,7 @@ statuses(Pids, Deadline, Value, Found) ->
                     end;
                 {{Tag, P}, _} ->
                     All
-            after left(Deadline) ->
+            after nzd_agent_text:left(Deadline) ->
                 All
             end
         end,
@@ -342,162 +323,13 @@ supervisors(#held{users = Users}) ->
      || {P, #user{kind = supervisor, modules = [M], foreign = false}} <- maps:to_list(Users)
     ].
 
-%%% --- change -----------------------------------------------------------
-
-%% Has those of these kinds change their states; Vsn gives the version and
-%% the extra argument that code_change is called with. `first`: the first that fails ends it, and all states are to be
-%% put back; `all`: who fails is told, and keeps the state it has.
--spec change(
-    #held{}, [atom()], fun((module()) -> {term(), term()}), {first | all, pos_integer()}
-) -> {ok, #held{}, [term()]} | {error, term(), #held{}}.
-change(#held{users = Users} = Held, Kinds, Vsn, {Until, Limit}) ->
-    Begin = erlang:monotonic_time(),
-    Tag = make_ref(),
-    Asked = [
-        {P, M}
-     || {P, #user{kind = Kind, modules = Mine, kept = false}} <- maps:to_list(Users),
-        lists:member(Kind, Kinds),
-        M <- Mine,
-        changes(Kind, M)
-    ],
-    _ = [
-        P ! {system, {self(), {Tag, {P, M}}}, {change_code, M, V, Extra}}
-     || {P, M} <- Asked, {V, Extra} <- [Vsn(M)]
-    ],
-    Waiting = maps:from_keys(Asked, true),
-    Failed = changed(Tag, Waiting, {Until, now_ms() + Limit}, Users, []),
-    Done = Held#held{
-        users = in_new_mode(Asked, Failed, Users),
-        hung = [P || {P, _, hung} <- Failed] ++ Held#held.hung,
-        changed = Held#held.changed + length(lists:usort([P || {P, _} <- Asked])),
-        changed_us = Held#held.changed_us + nzd_agent_text:since(Begin)
-    },
-    case [failure(F, Users, Limit) || F <- lists:reverse(Failed)] of
-        [Why | _] when Until =:= first -> {error, Why, Done};
-        Failures -> {ok, Done, Failures}
-    end.
-
-%% Somebody has ended it; its code_change would have ended it otherwise.
-is_wanted(normal) -> true;
-is_wanted(shutdown) -> true;
-is_wanted({shutdown, _}) -> true;
-is_wanted(killed) -> true;
-is_wanted(noproc) -> true;
-is_wanted(_) -> false.
-
-%% A gen_statem asks for its callback mode again behind its code_change.
-in_new_mode(Asked, Failed, Users) ->
-    lists:foldl(
-        fun({P, M}, All) ->
-            case All of
-                #{P := #user{kind = statem, modes = Was} = User} ->
-                    Is =
-                        case Failed of
-                            [] -> [mode(M)];
-                            _ -> lists:usort([mode(M) | Was])
-                        end,
-                    All#{P := User#user{modes = Is}};
-                _ ->
-                    All
-            end
-        end,
-        Users,
-        Asked
-    ).
-
-changes(supervisor, _M) ->
-    true;
-changes(_Kind, M) ->
-    lists:any(fun({F, A}) -> erlang:function_exported(M, F, A) end, [
-        {code_change, 3}, {code_change, 4}, {system_code_change, 4}
-    ]).
-
-changed(_Tag, Waiting, _Until, _Users, Failed) when map_size(Waiting) =:= 0 ->
-    Failed;
-changed(_Tag, _Waiting, {first, _}, _Users, [_ | _] = Failed) ->
-    Failed;
-changed(Tag, Waiting, {_, Deadline} = Until, Users, Failed) ->
-    receive
-        {{Tag, Key}, ok} ->
-            changed(Tag, maps:remove(Key, Waiting), Until, Users, Failed);
-        {{Tag, {P, M} = Key}, Error} ->
-            changed(Tag, maps:remove(Key, Waiting), Until, Users, [{P, M, Error} | Failed]);
-        {'DOWN', _, process, P, Reason} when is_map_key(P, Users) ->
-            Gone = [Key || {Q, _} = Key <- maps:keys(Waiting), Q =:= P],
-            Ended = [{P, M, {ended, Reason}} || {_, M} <- Gone, not is_wanted(Reason)],
-            changed(Tag, maps:without(Gone, Waiting), Until, Users, Ended ++ Failed)
-    after left(Deadline) ->
-        [{P, M, hung} || {P, M} <- maps:keys(Waiting)] ++ Failed
-    end.
-
-%% A gen_statem asks for its callback mode behind a code_change only. One whose
-%% mode is not that of the code that runs now is asked for a code_change of that
-%% code to itself, and gets the state that it had.
--spec refresh(#held{}, pos_integer()) -> {#held{}, [term()]}.
-refresh(#held{users = Users, hung = Hung} = Held, Limit) ->
-    Tag = make_ref(),
-    Nobody = nobody(),
-    Stale = [
-        {P, M}
-     || {P, #user{kind = statem, modules = [M], modes = Modes}} <- maps:to_list(Users),
-        Modes =/= [mode(M)],
-        not lists:member(P, Hung)
-    ],
-    _ = [
-        begin
-            Vsn = nzd_agent_text:vsn(nzd_agent_text:info(M, attributes)),
-            P ! {system, {Nobody, nzd}, {replace_state, fun ?MODULE:aside/1}},
-            P ! {system, {self(), {Tag, {P, M}}}, {change_code, M, Vsn, []}},
-            P ! {system, {Nobody, nzd}, {replace_state, fun ?MODULE:from_aside/1}}
-        end
-     || {P, M} <- Stale
-    ],
-    Failed = changed(Tag, maps:from_keys(Stale, true), {all, now_ms() + Limit}, Users, []),
-    {Held#held{users = in_new_mode(Stale, Failed, Users)}, [
-        failure({P, M, {callback_mode, Why}}, Users, Limit)
-     || {P, M, Why} <- Failed
-    ]}.
-
--spec aside(term()) -> term().
-aside(State) ->
-    put({?KEPT, aside}, {State}),
-    State.
-
--spec from_aside(term()) -> term().
-from_aside(State) ->
-    case erase({?KEPT, aside}) of
-        {Aside} -> Aside;
-        undefined -> State
-    end.
-
-failure({P, M, Why}, _Users, Limit) ->
-    {migrate, nzd_agent_text:text(pid_to_list(P)), nzd_agent_who:name(P), M, reason(Why, Limit)}.
-
-reason(hung, Limit) ->
-    nzd_agent_text:text(io_lib:format("did not return within ~b ms", [Limit]));
-reason({callback_mode, Why}, Limit) ->
-    Text = reason(Why, Limit),
-    <<"its callback_mode() is another one in this code, and ", Text/binary>>;
-reason({ended, Reason}, _Limit) ->
-    nzd_agent_text:printed({ended, Reason});
-reason({error, {'EXIT', {Reason, [{M, F, A, _} | _]}}}, _Limit) when is_list(A) ->
-    nzd_agent_text:printed({Reason, {M, F, length(A)}});
-reason({error, {'EXIT', {Reason, [{M, F, A, _} | _]}}}, _Limit) ->
-    nzd_agent_text:printed({Reason, {M, F, A}});
-reason({error, {'EXIT', Reason}}, _Limit) ->
-    nzd_agent_text:printed(Reason);
-reason({error, Reason}, _Limit) ->
-    nzd_agent_text:printed(Reason);
-reason(Other, _Limit) ->
-    nzd_agent_text:printed(Other).
-
 %%% --- back and on ------------------------------------------------------
 
 %% Each goes on with the state it had when it was suspended.
 -spec put_back(#held{}) -> map().
 put_back(#held{users = Users} = Held) ->
     back_with(maps:values(Users)),
-    {Refreshed, Failed} = refresh(Held, ?PROMPT),
+    {Refreshed, Failed} = nzd_agent_change:refresh(Held, ?PROMPT),
     (resume(Refreshed))#{put_back => true, failed => Failed}.
 
 %% Those alone that an agent has left.
@@ -507,7 +339,7 @@ put_back_kept(#held{users = Users} = Held) ->
     Held.
 
 back_with(Users) ->
-    Nobody = nobody(),
+    Nobody = nzd_agent_who:nobody(),
     _ = [tell(U, Nobody, fun ?MODULE:back/1, fun ?MODULE:back_handler/1) || U <- Users],
     ok.
 
@@ -545,11 +377,11 @@ drop_handler({M, Id, _} = Handler) ->
 -spec resume(#held{}) -> map().
 resume(#held{users = Users, hung = Hung} = Held) ->
     Tag = make_ref(),
-    Nobody = nobody(),
+    Nobody = nzd_agent_who:nobody(),
     All = maps:values(Users),
     _ = [process_flag(priority, normal) || Held#held.begun =/= none],
     _ = [go_on(U, self(), Tag, Nobody) || U <- All],
-    going(Tag, maps:without(Hung, Users), now_ms() + ?PROMPT),
+    going(Tag, maps:without(Hung, Users), nzd_agent_text:now_ms() + ?PROMPT),
     _ = [demonitor(Ref, [flush]) || #user{monitor = Ref} <- All, is_reference(Ref)],
     #{
         users => length([U || #user{kind = K} = U <- All, K =/= starter]),
@@ -577,7 +409,7 @@ going(Tag, Waiting, Deadline) ->
         {{Tag, P}, _} -> going(Tag, maps:remove(P, Waiting), Deadline);
         {'DOWN', _, process, P, _} when is_map_key(P, Waiting) ->
             going(Tag, maps:remove(P, Waiting), Deadline)
-    after left(Deadline) -> ok
+    after nzd_agent_text:left(Deadline) -> ok
     end.
 
 held_us(#held{begun = none}) -> 0;
@@ -592,16 +424,3 @@ row(#user{pid = P, modules = Modules}) ->
             [] -> ''
         end,
     {nzd_agent_text:text(pid_to_list(P)), nzd_agent_who:name(P), M, <<>>, 0}.
-
-%% What is sent there is not even copied.
-nobody() ->
-    {P, Ref} = spawn_monitor(erlang, is_atom, [ok]),
-    receive
-        {'DOWN', Ref, process, P, _} -> P
-    end.
-
-now_ms() ->
-    erlang:monotonic_time(millisecond).
-
-left(Deadline) ->
-    max(0, Deadline - now_ms()).

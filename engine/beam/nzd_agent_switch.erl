@@ -120,12 +120,12 @@ change_before(Held, _Until, #state{migrate = {up, _, _}}) ->
     {ok, Held, []};
 change_before(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
     Vsn = fun(M) -> {{down, vsn_of(M, State)}, extra_of(M, State)} end,
-    nzd_agent_state:change(Held, [server, statem, event, special], Vsn, {Until, Limit}).
+    nzd_agent_change:change(Held, [server, statem, event, special], Vsn, {Until, Limit}).
 
 change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
     case changed_behind(Held, Until, State) of
         {ok, Held1, Failed} ->
-            case nzd_agent_state:refresh(Held1, Limit) of
+            case nzd_agent_change:refresh(Held1, Limit) of
                 {Held2, [Why | _]} when Until =:= first -> {error, Why, Held2};
                 {Held2, More} -> {ok, Held2, Failed ++ More}
             end;
@@ -136,10 +136,10 @@ change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
 changed_behind(Held, Until, #state{migrate = {up, Limit, _}} = State) ->
     Kinds = [server, statem, event, special, supervisor],
     Vsn = fun(M) -> {vsn_of(M, State), extra_of(M, State)} end,
-    nzd_agent_state:change(Held, Kinds, Vsn, {Until, Limit});
+    nzd_agent_change:change(Held, Kinds, Vsn, {Until, Limit});
 changed_behind(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
     Vsn = fun(M) -> {{down, vsn_of(M, State)}, extra_of(M, State)} end,
-    nzd_agent_state:change(Held, [supervisor], Vsn, {Until, Limit}).
+    nzd_agent_change:change(Held, [supervisor], Vsn, {Until, Limit}).
 
 %% Of the way it goes, of an undo too.
 extra_of(M, #state{migrate = {Way, _, _}, extras = Extras}) ->
@@ -303,7 +303,10 @@ undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
 turned(#state{migrate = {up, Limit, Modules}} = State) ->
     State#state{migrate = {down, Limit, Modules}};
 turned(#state{migrate = {down, Limit, Modules}, vsns = Vsns} = State) ->
-    Run = maps:map(fun(M, _) -> nzd_agent_text:vsn(nzd_agent_text:info(M, attributes)) end, Modules),
+    Run = maps:map(
+        fun(M, _) -> nzd_agent_text:vsn(nzd_agent_text:info(M, attributes)) end,
+        Modules
+    ),
     State#state{migrate = {up, Limit, Modules}, vsns = maps:merge(Run, Vsns)}.
 
 %% The code to go back to, prepared, and room for it.

@@ -4,7 +4,7 @@
 %% file or a loaded module.
 -module(nzd_agent_text).
 
--export([attributes/1, info/2, native/1, printed/1, read/1, since/1, text/1, vsn/1]).
+-export([attributes/1, info/2, left/1, native/1, now_ms/0, printed/1, read/1, since/1, text/1, vsn/1]).
 
 -spec native(binary()) -> string().
 native(Bytes) ->
@@ -73,3 +73,12 @@ printed(Term) ->
 
 cut(Text) when byte_size(Text) =< 400 -> Text;
 cut(Text) -> <<(string:slice(Text, 0, 390))/binary, "...">>.
+
+%% Milliseconds of the monotonic time, and those until then.
+-spec now_ms() -> integer().
+now_ms() ->
+    erlang:monotonic_time(millisecond).
+
+-spec left(integer()) -> non_neg_integer().
+left(Deadline) ->
+    max(0, Deadline - now_ms()).

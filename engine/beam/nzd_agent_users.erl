@@ -55,7 +55,8 @@ user(P, Dictionary, Frames, At, Modules, Tree) ->
         agent ->
             none;
         {Kind, Mine} ->
-            User = #user{pid = P, kind = Kind, modules = Mine, asleep = At =:= {erlang, hibernate, 3}},
+            Asleep = At =:= {erlang, hibernate, 3},
+            User = #user{pid = P, kind = Kind, modules = Mine, asleep = Asleep},
             described(sure(User), Dictionary, Frames)
     end.
 

@@ -12,6 +12,7 @@
     in_old_code/1,
     inside/3,
     name/1,
+    nobody/0,
     resident/1,
     supervised_names/0,
     sweep/0,
@@ -341,3 +342,11 @@ is_supervisor_module(M) ->
     lists:member(supervisor, Behaviours) orelse
         lists:member('Elixir.Supervisor', Behaviours) orelse
         lists:member('Elixir.DynamicSupervisor', Behaviours).
+
+%% What is sent there is not even copied.
+-spec nobody() -> pid().
+nobody() ->
+    {P, Ref} = spawn_monitor(erlang, is_atom, [ok]),
+    receive
+        {'DOWN', Ref, process, P, _} -> P
+    end.
