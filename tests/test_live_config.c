@@ -237,6 +237,21 @@ static void the_plan_names_the_keys(void **state)
     assert_as(live, &before);
 }
 
+/* What was kept for undos goes along. */
+static void is_portable(struct live *live)
+{
+    struct harness *harness = live->scene->harness;
+    const char *file = harness_path(harness, "exported");
+    struct harness_run run = scene_nzd(live->scene, "journal", "export", file);
+    assert_status(run, 0);
+    run = harness_run(harness,
+                      harness_argv(harness, NULL, "journal", "import", file,
+                                   "--journal",
+                                   harness_path(harness, "imported"), NULL),
+                      NULL);
+    assert_status(run, 0);
+}
+
 static const char told[] = "persistent_term:get(told)";
 
 static void there_and_back(void **state)
@@ -264,6 +279,7 @@ static void there_and_back(void **state)
     assert_eval(live->scene->node, told,
                 "[{[{greeting,\"hello\"}],[{limit,100}],[db_password,fresh],"
                 "{ok,100}}]");
+    is_portable(live);
 }
 
 /* A key that was set to something else at run time comes back as it was. */
