@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "describe.h"
+#include "file_rows.h"
 #include "interrupt.h"
 #include "proof.h"
 #include "restart.h"
@@ -24,6 +25,7 @@ struct status {
     struct nzd_txn last;     /* id 0: none */
     struct nzd_txn open;     /* id 0: none */
     struct nzd_restart restart;
+    char without[80]; /* a file in force that the VM was not started with */
     bool on_trial;    /* `open` is, and its code runs */
     bool booted;      /* `open` is or was, and its VM runs on */
     uint64_t left_us; /* then */
@@ -68,6 +70,28 @@ static int read_journal(struct status *status, struct nzd_err *err)
             code = 0;
     }
     return code;
+}
+
+/* A specification says nothing beside its modules. */
+static int note_file(void *context, const struct nzd_live_row *row)
+{
+    struct status *status = context;
+    if (nzd_file_rows_app(row->module))
+        return 0;
+    snprintf(status->without, sizeof status->without, "%s", row->module + 1);
+    return 1;
+}
+
+/* Modules can be proved; of configuration and priv it is known by how the VM
+ * came to be. */
+static int look_at_files(struct status *status, struct nzd_err *err)
+{
+    if (!status->in_force.id || status->open.id ||
+        nzd_question_runs(&status->q, status->journal, &status->in_force))
+        return 0;
+    int code = nzd_journal_each_live_file(
+        status->journal, &status->q.base.identity, note_file, status, err);
+    return code < 0 ? code : 0;
 }
 
 /* Its VM runs on: what was booted there is there until another boot. */
@@ -119,6 +143,8 @@ static int gather(struct status *status, struct nzd_err *err)
             q, status->journal,
             status->on_trial || status->booted ? status->open.id : 0,
             &status->proof, err);
+    if (!code && status->journal)
+        code = look_at_files(status, err);
     nzd_restart_read(q, status->journal, &status->in_force,
                      context->config.boot_tries, &status->restart);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)
@@ -134,7 +160,7 @@ static uint32_t differing(const struct nzd_proof *proof)
 
 static bool found_something(const struct status *status)
 {
-    return differing(&status->proof) || status->open.id;
+    return differing(&status->proof) || status->open.id || status->without[0];
 }
 
 /* --- text
@@ -237,6 +263,20 @@ static void show_running(struct status *status)
                         "  %-15s nzd rollback --to %" PRIu64
                         " puts generation %" PRIu64 " back",
                         "next", generation, generation);
+}
+
+static void show_without(struct status *status)
+{
+    struct nzd_output *output = &status->context->output;
+    nzd_output_line(output,
+                    "settings   %sNOT those of generation %" PRIu64
+                    "%s: the VM was started without its %s",
+                    nzd_color(output, 'r'), status->in_force.id,
+                    nzd_color(output, '0'), status->without);
+    nzd_output_line(output,
+                    "  %-15s nzd rollback --to %" PRIu64
+                    " puts generation %" PRIu64 " back",
+                    "next", status->in_force.id, status->in_force.id);
 }
 
 static void show_trial(struct status *status)
@@ -343,6 +383,8 @@ static void show(struct status *status)
                     nzd_node_name(q->node), up, q->hello.otp,
                     q->hello.embedded ? "embedded" : "interactive");
     show_running(status);
+    if (status->without[0])
+        show_without(status);
     show_base(status);
     show_last(status);
     if (q->hello.old_code)
@@ -397,7 +439,7 @@ static json_t *status_json(const struct status *status)
                       (json_int_t)status->stat.max_bytes);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:{s:s, s:s, s:s, s:o}, s:{s:i, s:i}, s:o,"
-        " s:I, s:o, s:o, s:o, s:o}",
+        " s:s*, s:I, s:o, s:o, s:o, s:o}",
         "node", nzd_node_name(q->node), "otp", q->hello.otp, "mode",
         q->hello.embedded ? "embedded" : "interactive", "uptime_us",
         (json_int_t)q->hello.uptime_us, "generation",
@@ -405,7 +447,8 @@ static json_t *status_json(const struct status *status)
         "version", q->base.version, "path", q->base.path, "identity",
         digest_json(&q->base.identity), "proved", "ok", (int)status->proof.ok,
         "total", (int)status->proof.total, "drift", drift_json(&status->proof),
-        "old_code", (json_int_t)q->hello.old_code, "open",
+        "without", status->without[0] ? status->without : NULL, "old_code",
+        (json_int_t)q->hello.old_code, "open",
         status->open.id
             ? json_pack("{s:I, s:s}", "txn", (json_int_t)status->open.id,
                         "state", nzd_state_name(status->open.state))

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -123,8 +124,12 @@ static int setup(void **state)
     /* A boot reads these over sys.config. */
     const char *more = harness_path(harness, "more.config");
     harness_write_file(more, "[{counter, [{elsewhere, 9}]}].\n");
-    const char *const arguments[] = {"-counter", "flagged", "7",
-                                     "-config",  more,      NULL};
+    const char **arguments = harness_alloc(harness, 6 * sizeof(char *));
+    arguments[0] = "-counter";
+    arguments[1] = "flagged";
+    arguments[2] = "7";
+    arguments[3] = "-config";
+    arguments[4] = more;
     scene->node = beam_node_start(
         harness, &(struct beam_node_options){.release = live->base,
                                              .name = "live",
@@ -491,6 +496,32 @@ static void a_restart_has_it_too(void **state)
     assert_eval(scene->node, runs, "permanent");
 }
 
+/* Started without nzd boot the VM has the base's, and that is told. */
+static void a_new_start_has_the_base(void **state)
+{
+    struct live *live = *state;
+    struct scene *scene = live->scene;
+    struct harness_run run =
+        scene_nzd(scene, "rollback", "--to", "0", "--max", "restart-app");
+    assert_status(run, 0);
+    goes(live, live->conf);
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    assert_eval(scene->node, "application:get_env(counter, greeting)",
+                "{ok,\"hello\"}");
+    run = scene_nzd(scene, "status", "--check");
+    assert_status(run, 10);
+    assert_contains(run.out, "the VM was started without its sys.config");
+    const char *next = strstr(run.out, "rollback --to ");
+    assert_non_null(next);
+    next = harness_text(scene->harness, "%ld", strtol(next + 14, NULL, 10));
+    run = scene_nzd(scene, "rollback", "--to", next);
+    assert_status(run, 0);
+    assert_eval(scene->node, "application:get_env(counter, greeting)",
+                "{ok,\"good day\"}");
+    scene_settled(scene);
+}
+
 int main(void)
 {
 #define live(test) cmocka_unit_test_setup(test, fresh)
@@ -507,6 +538,7 @@ int main(void)
         live(everybody_is_killed_with_one_more),
         live(a_trial_ends),
         live(a_restart_has_it_too),
+        live(a_new_start_has_the_base),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
