@@ -45,7 +45,7 @@ static int compare(const void *a, const void *b)
 static uint64_t median_of(const struct nzd_reading *samples, unsigned count,
                           size_t offset)
 {
-    uint64_t values[SAMPLES];
+    uint64_t values[SAMPLES] = {0};
     if (count > SAMPLES)
         count = SAMPLES;
     for (unsigned i = 0; i < count; i++)
