@@ -41,7 +41,7 @@ static const struct {
                            "stay until a trial is over, and see to its end"},
     [NZD_OPTION_WAIT] = {"wait", 0, "TIME", "wait for the journal's lock"},
     [NZD_OPTION_TIMEOUT] = {"timeout", 0, "TIME",
-                            "for each answer of the node"},
+                            "for each answer of the node or its processes"},
     [NZD_OPTION_NODE] = {"node", 0, "NAME[@HOST]",
                          "the node (the only one on this host)"},
     [NZD_OPTION_COOKIE_FILE] = {"cookie-file", 0, "FILE",
