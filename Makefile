@@ -124,7 +124,7 @@ crash-boot: tests fixtures
 # build only those of them that feed nzd damage say something new.
 SWEEPS  = $(filter-out %_store %_damage %_place,$(filter $(BUILD)/tests/test_crash%,$(TESTS)))
 # What takes longest begins first, so that nothing is waited for at the end.
-LONGEST = $(filter $(patsubst %,$(BUILD)/tests/test_%,trial_lost crash_restart \
+LONGEST = $(filter $(patsubst %,$(BUILD)/tests/test_%,trial_restart trial_lost crash_restart \
             crash_trial lost crash carried boot_device restarting restarting_files many),$(TESTS))
 CHECKED = $(filter-out $(if $(SAN),$(SWEEPS)),$(LONGEST) \
             $(sort $(filter-out $(LONGEST),$(TESTS))))
