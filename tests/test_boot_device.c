@@ -339,7 +339,8 @@ static void another_erts(void **state)
     device->holder = 0;
     device_boot(device);
     runs_other_erts(device);
-    struct harness_run run = device_nzd(device, "recover");
+    /* The keeper of nzd boot may be at it. */
+    struct harness_run run = device_nzd(device, "recover", "--wait", "20s");
     assert_status(run, 0);
     is_in(device, "1", "committed");
     device_cut_power(device);

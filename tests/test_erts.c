@@ -313,7 +313,10 @@ static void script_of_rebar3(void **state)
                        (const char *const[]){
                            harness_text(scene->harness, "%s/bin/counter", base),
                            "daemon", NULL}),
-        (const char *const[]){"PIPE_DIR=/nowhere/at/all/", NULL});
+        (const char *const[]){
+            harness_text(scene->harness, "PIPE_DIR=%s/",
+                         harness_path(scene->harness, "pipes")),
+            NULL});
     assert_contains(
         run.err,
         "/bin/counter cannot start another ERTS than its own: as a daemon");

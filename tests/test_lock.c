@@ -212,9 +212,9 @@ static void test_no_directory(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(nzd_lock_take("/nowhere/at/all", NULL, 0, &fixture->lock,
-                                   &fixture->err),
-                     NZD_EJOURNAL);
+    assert_int_equal(
+        nzd_lock_take("/dev/null/none", NULL, 0, &fixture->lock, &fixture->err),
+        NZD_EJOURNAL);
     nzd_lock_release(-1);
 }
 

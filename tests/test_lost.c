@@ -150,8 +150,13 @@ static void assert_open(struct scene *scene)
 static void node_is_frozen_after(void **state)
 {
     struct scene *scene = *state;
-    configure_post(scene, harness_text(scene->harness, "kill -STOP %d",
-                                       (int)beam_node_pid(scene->node)));
+    /* Its threads stand when its first one does, and that takes a moment. */
+    int vm = (int)beam_node_pid(scene->node);
+    configure_post(scene, harness_text(scene->harness,
+                                       "kill -STOP %d; until grep -q "
+                                       "'^State:.T' /proc/%d/status; do "
+                                       "sleep 0.01; done; sleep 0.1",
+                                       vm, vm));
     struct harness_run run = scene_nzd(
         scene, "apply", scene_bundle(scene, "0.2.0"), "--timeout", "1s");
     assert_status(run, 10);
