@@ -5,7 +5,7 @@
 # make check       the tests, optimised;  check-asan: under ASan and UBSan
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
 # make crash       the proofs of crash safety in full;  crash-boot: those of boots
-# make bench-boot  how long nzd boot takes
+# make bench-boot  how long nzd boot takes;  bench-migrate: processes that migrate
 # make install     below PREFIX (/usr/local), DESTDIR before it
 # make format lint layers fuzz-replay fixtures deps demo clean
 
