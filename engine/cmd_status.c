@@ -72,11 +72,13 @@ static int read_journal(struct status *status, struct nzd_err *err)
     return code;
 }
 
-/* A specification says nothing beside its modules. */
+/* A specification says nothing beside its modules, and neither does a boot
+ * script: after a way to another release and back it is the base's own. */
 static int note_file(void *context, const struct nzd_live_row *row)
 {
     struct status *status = context;
-    if (nzd_file_rows_app(row->module))
+    if (nzd_file_rows_app(row->module) ||
+        strcmp(row->module, NZD_FILE_BOOT) == 0)
         return 0;
     snprintf(status->without, sizeof status->without, "%s", row->module + 1);
     return 1;
