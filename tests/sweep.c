@@ -470,6 +470,13 @@ void sweep_prepare(struct sweep *sweep, const struct operation *operation)
     sweep_bring_to(sweep, operation->before);
     if (!sweep_is_of_trial(operation))
         return;
-    struct harness_run begun = sweep_run(sweep, &sweep_trial, 0, NULL);
+    /* A recovery of before may still be at its end. */
+    static const struct operation begin = {
+        "apply on trial",
+        BASE,
+        {"apply", "--confirm", "1h", "--wait", "20s"},
+        "0.2.0",
+        0};
+    struct harness_run begun = sweep_run(sweep, &begin, 0, NULL);
     assert_status(begun, 0);
 }

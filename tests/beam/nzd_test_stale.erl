@@ -75,7 +75,7 @@ state() ->
         {nzd, Ref, {hello, H}} ->
             Keys = [phase, txn, epoch, token, owner],
             {Agent, maps:to_list(maps:with(Keys, H)), code()}
-    after 5000 -> none
+    after 25000 -> none
     end.
 
 code() ->
