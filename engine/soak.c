@@ -317,7 +317,8 @@ int nzd_soak_before(struct nzd_transaction *t, struct nzd_err *err)
                         "%s logs no errors (the level of its logger): crashes "
                         "are not seen in the soak",
                         nzd_node_name(t->q->node));
-    return 0;
+    /* From here on: what crashes at the switch or under a hook counts. */
+    return nzd_node_watch(t->q->node, err);
 }
 
 int nzd_soak_run(struct nzd_transaction *t, struct nzd_err *err)
@@ -326,9 +327,7 @@ int nzd_soak_run(struct nzd_transaction *t, struct nzd_err *err)
     if (!t->soak.us)
         return 0;
     nzd_point("before the soak");
-    int code = nzd_node_watch(t->q->node, err);
-    if (!code)
-        code = watch_for(&watch, err);
+    int code = watch_for(&watch, err);
     note(&watch, "soak");
     if (!code)
         code = nzd_node_act(t->q->node, "unwatch", err);
