@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD "live"
+#define WORD  "live"
+#define AGAIN "restarts="
 
 bool nzd_live_config_is(const struct nzd_plan *plan)
 {
@@ -27,11 +28,6 @@ bool nzd_live_config_was(const struct nzd_txn *txn)
     return false;
 }
 
-const char *nzd_live_config_word(const struct nzd_plan *plan)
-{
-    return nzd_live_config_is(plan) ? WORD : "";
-}
-
 bool nzd_live_config_may_stop(const struct nzd_plan *plan)
 {
     if (plan->verdict != NZD_LEVEL_RESTART_APP)
@@ -41,6 +37,84 @@ bool nzd_live_config_may_stop(const struct nzd_plan *plan)
             !plan->evidence.items[i].live)
             return false;
     return true;
+}
+
+/* --- applications that start anew ---------------------------------------- */
+
+static bool is_first(const struct nzd_plan *plan, uint32_t i)
+{
+    const char *app = plan->evidence.items[i].restarts;
+    for (uint32_t k = 0; app && k < i; k++)
+        if (plan->evidence.items[k].restarts &&
+            strcmp(plan->evidence.items[k].restarts, app) == 0)
+            return false;
+    return app != NULL;
+}
+
+void nzd_live_config_put_words(const struct nzd_plan *plan, struct nzd_buf *out)
+{
+    if (!nzd_live_config_is(plan))
+        return;
+    nzd_buf_printf(out, "%s" WORD, out->size ? " " : "");
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        /* A name must not end its word. */
+        if (is_first(plan, i) && !strchr(plan->evidence.items[i].restarts, ' '))
+            nzd_buf_printf(out, " " AGAIN "%s",
+                           plan->evidence.items[i].restarts);
+}
+
+static bool changes(const struct nzd_plan *plan, const char *app)
+{
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (strcmp(plan->steps[i].app, app) == 0)
+            return true;
+    return false;
+}
+
+static int again(struct nzd_question *q, const char *app, size_t size,
+                 struct nzd_err *err)
+{
+    struct nzd_evidence evidence = {.level = NZD_LEVEL_RESTART_APP,
+                                    .source = "it started anew on the way here",
+                                    .live = true};
+    evidence.restarts = nzd_arena_text(&q->plan.arena, app, size);
+    if (!evidence.restarts)
+        return nzd_err_memory(err);
+    evidence.subject = evidence.restarts;
+    if (!changes(&q->plan, evidence.restarts))
+        return 0;
+    for (uint32_t i = 0; i < q->plan.evidence.count; i++)
+        if (q->plan.evidence.items[i].restarts &&
+            !strcmp(q->plan.evidence.items[i].restarts, evidence.restarts))
+            return 0;
+    return nzd_plan_add_evidence(&q->plan, &evidence, err);
+}
+
+int nzd_live_config_undo(struct nzd_question *q, const struct nzd_txn *txn,
+                         struct nzd_err *err)
+{
+    const char *word = txn->options ? txn->options : "";
+    int code = 0;
+    for (size_t size; *word && !code; word += size + (word[size] == ' ')) {
+        size = strcspn(word, " ");
+        if (strncmp(word, AGAIN, strlen(AGAIN)) == 0)
+            code = again(q, word + strlen(AGAIN), size - strlen(AGAIN), err);
+    }
+    return code;
+}
+
+/* [Name] */
+static void put_again(struct nzd_buf *out, const struct nzd_plan *plan)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        count += is_first(plan, i);
+    nzd_etf_list(out, count);
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        if (is_first(plan, i))
+            nzd_etf_atom(out, plan->evidence.items[i].restarts);
+    if (count)
+        nzd_etf_nil(out);
 }
 
 /* --- both sides ---------------------------------------------------------- */
@@ -258,13 +332,14 @@ int nzd_live_config_prepare(struct nzd_transaction *t, struct nzd_err *err)
     if (!nzd_live_config_is(&q->plan))
         return 0;
     int code = find_exchanged(q, &arena, &added, &removed, err);
-    nzd_etf_tuple(&request, 6);
+    nzd_etf_tuple(&request, 7);
     nzd_etf_atom(&request, "live");
     put_side(&request, &q->old);
     put_side(&request, new);
     put_envs(&request, &q->old, &q->new);
     put_added(&request, &added);
     put_removed(&request, &removed);
+    put_again(&request, &q->plan);
     if (!code)
         code = nzd_node_ask(q->node, &request, 0, &answer, err);
     if (!code)

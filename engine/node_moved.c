@@ -66,12 +66,12 @@ static bool find_extras(const struct nzd_plan *plan,
 {
     if (!plan->old || !plan->new) /* of rows of the journal */
         return false;
-    const struct nzd_app *old = nzd_inventory_app(plan->old, step->app);
-    const struct nzd_app *new = nzd_inventory_app(plan->new, step->app);
-    if (!old || !new || !new->appup || step->change != NZD_STEP_CHANGED)
+    if (step->change != NZD_STEP_CHANGED)
         return false;
-    out->up = nzd_appup_extra(old, new, false, step->name);
-    out->down = nzd_appup_extra(new, old, true, step->name);
+    out->up =
+        nzd_appup_extra(plan->old, plan->new, false, step->app, step->name);
+    out->down =
+        nzd_appup_extra(plan->old, plan->new, true, step->app, step->name);
     return out->up || out->down;
 }
 

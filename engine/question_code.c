@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_rows_target.h"
+#include "live_config.h"
 #include "question_internal.h"
 
 #include <inttypes.h>
@@ -422,6 +423,22 @@ static int walk(struct target *target)
     return code;
 }
 
+/* Before the code is the one of before. */
+static int undo_restarts(struct nzd_question *q, struct nzd_journal *journal,
+                         const struct generations *all, struct nzd_err *err)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < all->after && !code; i++) {
+        struct nzd_txn txn;
+        code = nzd_journal_txn(journal, all->ids[i], &txn, err);
+        if (code)
+            break;
+        code = nzd_live_config_undo(q, &txn, err);
+        nzd_txn_clear(&txn);
+    }
+    return code;
+}
+
 /* A VM that was restarted since the last commit runs generation 0. */
 static bool is_there(const struct nzd_question *q, struct nzd_journal *journal,
                      uint64_t to)
@@ -462,6 +479,8 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
         code = fetch_targets(&target, err);
     if (!code)
         code = nzd_question_plan(q, journal, err);
+    if (!code)
+        code = undo_restarts(q, journal, &all, err);
     if (!code)
         nzd_question_name_running(q, journal);
     if (!code && q->base.name[0])

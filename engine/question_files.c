@@ -95,6 +95,14 @@ static void add_digest(struct nzd_digester *digester,
     nzd_digester_add(digester, nzd_view_of(digest->bytes, NZD_DIGEST_SIZE));
 }
 
+static void add_term(struct nzd_digester *digester, const struct nzd_term *term)
+{
+    if (!term)
+        return;
+    const struct nzd_digest digest = nzd_term_digest(term);
+    add_digest(digester, &digest);
+}
+
 static void add_modules(struct nzd_digester *digester,
                         const struct nzd_inventory *new)
 {
@@ -123,10 +131,10 @@ static void add_files(struct nzd_digester *digester,
         const struct nzd_digest digest = nzd_digest_of(texts[i]);
         add_digest(digester, &digest);
     }
-    if (new->boot_script) {
-        const struct nzd_digest digest = nzd_term_digest(new->boot_script);
-        add_digest(digester, &digest);
-    }
+    add_term(digester, new->boot_script);
+    add_term(digester, new->relup);
+    for (uint32_t i = 0; i < new->app_count; i++)
+        add_term(digester, new->apps[i].appup);
 }
 
 /* The same release packed anew, with other times in its archive, is the same

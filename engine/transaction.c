@@ -81,9 +81,7 @@ static char *option_words(const struct nzd_transaction *t)
     const char *states = nzd_migrate_word(
         !t->way && nzd_migrate_is_down(&t->q->plan, &t->txn, t->journal));
     nzd_buf_text(&words, nzd_restarting_word(t->way));
-    const char *live = nzd_live_config_word(&t->q->plan);
-    if (*live)
-        nzd_buf_printf(&words, "%s%s", words.size ? " " : "", live);
+    nzd_live_config_put_words(&t->q->plan, &words);
     if (states)
         nzd_buf_printf(&words, "%s%s", words.size ? " " : "", states);
     for (unsigned i = 0; i < options->kill_count; i++)

@@ -3,16 +3,15 @@
 #define NZD_STAGING_APPUP_H
 
 /*
- * The instructions that an application brings for its change from one version
- * to another: ebin/NAME.appup (sasl, "appup"), high-level ones and those that
- * systools makes of them. nzd loads all modules at one instant, migrates who
- * runs them and purges softly by itself: what says only that is done. What it
- * cannot do, or could not undo, is a reason for a higher verdict.
+ * Where a bundle has the instructions for its change from one version to
+ * another (instruction.h): releases/VSN/relup for all of the release, which
+ * counts where it leads from the version that runs, and ebin/NAME.appup for
+ * each application.
  */
 
 #include "settings.h"
 
-/* Is this one {Version, [Up...], [Down...]}? */
+/* Is this {Version, [Up...], [Down...]}, as both of them are? */
 bool nzd_appup_is(const struct nzd_term *term);
 
 /*
@@ -24,17 +23,23 @@ bool nzd_appup_is(const struct nzd_term *term);
 const struct nzd_term *nzd_appup_find(const struct nzd_term *appup,
                                       const char *version, bool down);
 
-/* Adds a line for each instruction of the applications that change their
- * version which needs more than code and state of processes. */
+/* The same of a relup, where a version stands for itself alone. */
+const struct nzd_term *nzd_relup_find(const struct nzd_term *relup,
+                                      const char *version, bool down);
+
+/* Adds a line for each instruction that needs more than code and state of
+ * processes: of the new side's relup, else of the appups of the applications
+ * that change their version. */
 int nzd_appup_judge(const struct nzd_inventory *old,
                     const struct nzd_inventory *new, struct nzd_arena *arena,
                     struct nzd_evidence_list *out, struct nzd_err *err);
 
-/* What `update` hands to code_change as Extra for a module of this
- * application, which changes from `old` to `new`; NULL: nothing is said. The
- * term is of the inventory whose appup it is. */
-const struct nzd_term *nzd_appup_extra(const struct nzd_app *old,
-                                       const struct nzd_app *new, bool down,
+/* What the new side hands to code_change as Extra for a module of this
+ * application on the way from `old` (`down`: back to it); NULL: nothing is
+ * said. The term is of the new inventory. */
+const struct nzd_term *nzd_appup_extra(const struct nzd_inventory *old,
+                                       const struct nzd_inventory *new,
+                                       bool down, const char *app,
                                        const char *module);
 
 #endif

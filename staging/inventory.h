@@ -83,6 +83,7 @@ struct nzd_inventory {
                               found, or "erts-13.2/ lacks bin/erlexec" */
     uint8_t machine[NZD_ELF_MACHINE];   /* of the emulator; zeros: unknown */
     const struct nzd_term *boot_script; /* {script, {Name, Vsn}, List} */
+    const struct nzd_term *relup;       /* {Version, Ups, Downs} */
     const struct nzd_term *sys_config;  /* the terms of sys.config, a LIST */
     struct nzd_view sys_config_text;    /* texts as they are; size 0: none */
     struct nzd_view vm_args;

@@ -27,6 +27,7 @@ struct release_version {
     const char *name;
     struct nzd_view boot;
     struct nzd_view rel;
+    struct nzd_view relup;
     struct nzd_view sys_config;
     struct nzd_view vm_args;
     struct nzd_view runtime_config;

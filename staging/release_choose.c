@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "appup.h"
 #include "limits.h"
 #include "release.h"
 #include "script.h"
@@ -233,6 +234,25 @@ static int read_sys_config(struct choice *choice, struct nzd_err *err)
     return choice->out->sys_config ? 0 : nzd_err_memory(err);
 }
 
+static int read_relup(struct choice *choice, struct nzd_err *err)
+{
+    const struct nzd_term *terms = NULL;
+    int code;
+
+    if (choice->version->relup.size == 0)
+        return 0;
+    code = nzd_term_parse(choice->version->relup, &choice->reader->kept, &terms,
+                          err);
+    if (code < 0)
+        return code;
+    if (nzd_term_length(terms) != 1 || !nzd_appup_is(nzd_term_at(terms, 0)))
+        return nzd_err_set(err, NZD_EBUNDLE,
+                           "not one {Version, [...], [...]} term");
+    choice->out->relup =
+        release_copy_term(nzd_term_at(terms, 0), &choice->out->arena);
+    return choice->out->relup ? 0 : nzd_err_memory(err);
+}
+
 /* What its start script would put values into. */
 static bool is_source(const char *name, struct nzd_view text)
 {
@@ -267,6 +287,8 @@ static int read_version(struct choice *choice, struct nzd_err *err)
     if (code == 0)
         code = blame(choice, version->sys_config_name,
                      read_sys_config(choice, err), err);
+    if (code == 0)
+        code = blame(choice, "relup", read_relup(choice, err), err);
     if (code == 0)
         code = keep_view(out, version->sys_config, &out->sys_config_text, err);
     if (code == 0)

@@ -193,6 +193,8 @@ static struct nzd_view *place_of(struct release_version *version,
         return &version->runtime_config;
     if (is_named(file, "env.sh"))
         return &version->env_script;
+    if (is_named(file, "relup"))
+        return &version->relup;
     if ((rank = boot_rank(file)) > 0) {
         *name = &version->boot_name;
         return is_better(file, rank, **name, **name ? boot_rank(**name) : 0)

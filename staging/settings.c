@@ -16,8 +16,8 @@ int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
                      const struct nzd_evidence *evidence, struct nzd_err *err)
 {
     const char *from[] = {evidence->subject, evidence->old, evidence->new,
-                          evidence->source};
-    const char *copy[4];
+                          evidence->source, evidence->restarts};
+    const char *copy[5];
 
     if (list->count == list->capacity) {
         uint32_t capacity = list->capacity ? 2 * list->capacity : 16;
@@ -29,7 +29,7 @@ int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
         list->items = items;
         list->capacity = capacity;
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         const char *text = from[i] ? from[i] : "";
 
         copy[i] = nzd_arena_text(arena, text, strlen(text));
@@ -37,8 +37,10 @@ int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
             return nzd_err_memory(err);
     }
     list->items[list->count++] = (struct nzd_evidence){
-        evidence->level, copy[0],        copy[1],       copy[2],
-        copy[3],         evidence->need, evidence->live};
+        evidence->level, copy[0],
+        copy[1],         copy[2],
+        copy[3],         evidence->need,
+        evidence->live,  evidence->restarts ? copy[4] : NULL};
     return 0;
 }
 
@@ -71,8 +73,8 @@ static void add(struct settings_compare *compare, enum nzd_need need,
     enum nzd_level level = !live            ? NZD_LEVEL_RESTART_VM
                            : compare->level ? compare->level
                                             : NZD_LEVEL_HOT;
-    const struct nzd_evidence evidence = {level,  subject, old, new,
-                                          source, need,    live};
+    const struct nzd_evidence evidence = {level,  subject, old,  new,
+                                          source, need,    live, NULL};
 
     if (compare->code == 0)
         compare->code = nzd_evidence_add(compare->out, compare->arena,

@@ -44,6 +44,7 @@ struct nzd_evidence {
     const char *source;  /* "releases/start_erl.data" */
     enum nzd_need need;
     bool live; /* configuration or applications, changed in the node */
+    const char *restarts; /* the application that starts anew; NULL: none */
 };
 
 struct nzd_evidence_list {

@@ -90,24 +90,31 @@ static void what_is_no_appup_is_told(void **state)
 
 /* --- instructions -------------------------------------------------------- */
 
+static void judge(struct fixture *fixture)
+{
+    assert_int_equal(nzd_appup_judge(&fixture->old, &fixture->new,
+                                     &fixture->arena, &fixture->list,
+                                     &fixture->err),
+                     0);
+}
+
 static void set_versions(struct fixture *fixture, const char *instructions)
 {
     struct nzd_app *app = nzd_inventory_add_app(&fixture->old);
     app->name = "counter";
     app->version = "0.1.0";
+    app->in_script = true;
     app = nzd_inventory_add_app(&fixture->new);
     app->name = "counter";
     app->version = "0.2.0";
+    app->in_script = true;
     app->appup = parse(fixture, nzd_arena_printf(&fixture->arena,
                                                  "{\"0.2.0\", [{\"0.1.0\", "
                                                  "[%s]}], []}.",
                                                  instructions));
     assert_int_equal(nzd_inventory_sort(&fixture->old, &fixture->err), 0);
     assert_int_equal(nzd_inventory_sort(&fixture->new, &fixture->err), 0);
-    assert_int_equal(nzd_appup_judge(&fixture->old, &fixture->new,
-                                     &fixture->arena, &fixture->list,
-                                     &fixture->err),
-                     0);
+    judge(fixture);
 }
 
 static void what_nzd_does_raises_nothing(void **state)
@@ -119,8 +126,7 @@ static void what_nzd_does_raises_nothing(void **state)
         "{update, m}, {update, m, supervisor}, {update, m, [n]},"
         "{update, m, {advanced, extra}}, {update, m, soft, brutal_purge,"
         "  brutal_purge, []}, {add_module, n}, {delete_module, o},"
-        "{add_application, a}, {add_application, b, transient},"
-        "{remove_application, c}, {load_object_code, {a, \"1\", [m]}},"
+        "{load_object_code, {a, \"1\", [m]}},"
         "point_of_no_return, {suspend, [m]}, {load, {m, soft_purge,"
         "  soft_purge}}, {code_change, up, [{m, extra}]}, {resume, [m]},"
         "{remove, {o, soft_purge, soft_purge}}, {purge, [o]}");
@@ -131,10 +137,11 @@ static void what_it_cannot_is_a_reason(void **state)
 {
     struct fixture *fixture = *state;
     set_versions(fixture,
-                 "{apply, {counter, migrate, [1]}}, {restart_application, "
-                 "counter}, restart_new_emulator, {sync_nodes, x, [n]}, "
-                 "{stop, [m]}, {fly, away}");
-    assert_int_equal(fixture->list.count, 6);
+                 "{apply, {counter, migrate, [1]}}, restart_new_emulator, "
+                 "{sync_nodes, x, [n]}, {stop, [m]}, {fly, away}, "
+                 "{apply, {application, load, [{application, a, []}]}}, "
+                 "{restart_application, other}");
+    assert_int_equal(fixture->list.count, 7);
     for (uint32_t i = 0; i < fixture->list.count; i++) {
         assert_int_equal(fixture->list.items[i].level, NZD_LEVEL_RESTART_VM);
         assert_int_equal(fixture->list.items[i].need, NZD_NEED_RESTART);
@@ -142,17 +149,106 @@ static void what_it_cannot_is_a_reason(void **state)
     assert_string_equal(fixture->list.items[0].subject,
                         "counter.appup {apply,{counter,migrate,[1]}}");
     assert_string_equal(fixture->list.items[0].old, "0.1.0");
-    assert_non_null(strstr(fixture->list.items[5].source, "does not know"));
+    assert_non_null(strstr(fixture->list.items[4].source, "does not know"));
+}
+
+static void an_application_starts_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    set_versions(fixture,
+                 "{restart_application, counter}, "
+                 "{apply, {application, stop, [counter]}}, "
+                 "{remove, {m, brutal_purge, brutal_purge}}, "
+                 "{apply, {application, start, [counter, permanent]}}");
+    assert_int_equal(fixture->list.count, 1);
+    const struct nzd_evidence *one = &fixture->list.items[0];
+    assert_int_equal(one->level, NZD_LEVEL_RESTART_APP);
+    assert_int_equal(one->need, NZD_NEED_SWITCH);
+    assert_true(one->live);
+    assert_string_equal(one->restarts, "counter");
+}
+
+/* The difference of both sides does the same, or it is a reason. */
+static void applications_agree_with_the_difference(void **state)
+{
+    struct fixture *fixture = *state;
+    *nzd_inventory_add_app(&fixture->new) =
+        (struct nzd_app){.name = "more", .version = "1", .in_script = true};
+    *nzd_inventory_add_app(&fixture->new) =
+        (struct nzd_app){.name = "lib", .version = "1"};
+    *nzd_inventory_add_app(&fixture->old) =
+        (struct nzd_app){.name = "less", .version = "1", .in_script = true};
+    fixture->new.is_release = true;
+    fixture->new.boot_script =
+        parse(fixture, "{script, {\"r\", \"2\"}, [{apply, {application, load, "
+                       "[{application, more, []}]}}, {apply, {application, "
+                       "start_boot, [more, permanent]}}]}.");
+    set_versions(fixture,
+                 "{add_application, more}, {remove_application, less}, "
+                 "{apply, {application, load, [more]}}, "
+                 "{apply, {application, start, [more, permanent]}}, "
+                 "{apply, {application, stop, [less]}}, "
+                 "{apply, {application, unload, [less]}}, "
+                 "{add_application, lib}, {remove_application, counter}, "
+                 "{add_application, more, transient}");
+    assert_int_equal(fixture->list.count, 3);
+    static const char *const why[] = {"no boot script", "that it is gone",
+                                      "in another way"};
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(fixture->list.items[i].level, NZD_LEVEL_RESTART_VM);
+        assert_non_null(strstr(fixture->list.items[i].source, why[i]));
+    }
+}
+
+static void put_module(struct nzd_inventory *to, const char *name, uint8_t md5)
+{
+    struct nzd_module *module = nzd_inventory_add_module(to);
+    module->name = name;
+    module->app = module->path = "";
+    module->md5.bytes[0] = md5;
+}
+
+/* Its new init/1 leads to it, where there is one. */
+static void children_follow_their_supervisor(void **state)
+{
+    struct fixture *fixture = *state;
+    put_module(&fixture->old, "sup", 1);
+    put_module(&fixture->new, "sup", 2);
+    set_versions(fixture, "{update, sup, supervisor}, "
+                          "{apply, {supervisor, restart_child, [s, a]}}, "
+                          "{apply, {supervisor, terminate_child, [s, b]}}, "
+                          "{apply, {supervisor, delete_child, [s, b]}}, "
+                          "{apply, {supervisor, terminate_child, [s, c]}}, "
+                          "{apply, {supervisor, restart_child, [s, c]}}, "
+                          "{apply, {supervisor, start_child, [s, d]}}");
+    assert_int_equal(fixture->list.count, 2);
+    assert_non_null(strstr(fixture->list.items[0].source, "would start anew"));
+    assert_non_null(strstr(fixture->list.items[1].source, "undo what it"));
+}
+
+static void children_of_code_that_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    put_module(&fixture->old, "sup", 1);
+    put_module(&fixture->new, "sup", 1);
+    set_versions(fixture, "{update, sup, supervisor}, "
+                          "{apply, {supervisor, restart_child, [s, a]}}");
+    assert_int_equal(fixture->list.count, 1);
 }
 
 /* --- Extra --------------------------------------------------------------- */
 
 static const struct nzd_term *extra(struct fixture *fixture, const char *text)
 {
-    struct nzd_app old = {.name = "counter", .version = "0.1.0"};
-    struct nzd_app new = {
+    nzd_inventory_clear(&fixture->old);
+    nzd_inventory_clear(&fixture->new);
+    nzd_inventory_init(&fixture->old);
+    nzd_inventory_init(&fixture->new);
+    *nzd_inventory_add_app(&fixture->old) =
+        (struct nzd_app){.name = "counter", .version = "0.1.0"};
+    *nzd_inventory_add_app(&fixture->new) = (struct nzd_app){
         .name = "counter", .version = "0.2.0", .appup = parse(fixture, text)};
-    return nzd_appup_extra(&old, &new, false, "m");
+    return nzd_appup_extra(&fixture->old, &fixture->new, false, "counter", "m");
 }
 
 #define UP(instructions) "{\"0.2.0\", [{\"0.1.0\", [" instructions "]}], []}."
@@ -181,14 +277,48 @@ static void extra_is_found_in_each_form(void **state)
 static void extra_of_the_way_down(void **state)
 {
     struct fixture *fixture = *state;
-    struct nzd_app old = {
-        .name = "counter",
-        .version = "0.2.0",
-        .appup = parse(fixture, "{\"0.2.0\", [], [{\"0.1.0\", "
-                                "[{update, m, {advanced, [down]}}]}]}.")};
-    struct nzd_app new = {.name = "counter", .version = "0.1.0"};
-    const struct nzd_term *found = nzd_appup_extra(&old, &new, true, "m");
+    extra(fixture, "{\"0.2.0\", [], [{\"0.1.0\", "
+                   "[{update, m, {advanced, [down]}}]}]}.");
+    const struct nzd_term *found =
+        nzd_appup_extra(&fixture->old, &fixture->new, true, "counter", "m");
     assert_true(nzd_term_is_atom(nzd_term_at(found, 0), "down"));
+}
+
+/* --- of the release ------------------------------------------------------ */
+
+static void a_relup_counts_before_the_appups(void **state)
+{
+    struct fixture *fixture = *state;
+    extra(fixture, UP("{update, m, {advanced, no}}, restart_new_emulator"));
+    fixture->old.version = "1";
+    fixture->new.version = "2";
+    fixture->new.relup =
+        parse(fixture, "{\"2\", [{\"1\", [], [{code_change, up, [{m, yes}]}, "
+                       "{apply, {io, nl, []}}]}], [{\"1\", what, "
+                       "[{code_change, down, [{m, back}]}]}]}.");
+    assert_true(nzd_term_is_atom(
+        nzd_appup_extra(&fixture->old, &fixture->new, false, "counter", "m"),
+        "yes"));
+    assert_true(nzd_term_is_atom(
+        nzd_appup_extra(&fixture->old, &fixture->new, true, "counter", "m"),
+        "back"));
+    judge(fixture);
+    assert_int_equal(fixture->list.count, 1);
+    assert_string_equal(fixture->list.items[0].subject,
+                        "relup {apply,{io,nl,[]}}");
+    assert_string_equal(fixture->list.items[0].old, "1");
+    /* It leads from another release: the appups count. */
+    fixture->old.version = "0";
+    nzd_evidence_clear(&fixture->list);
+    judge(fixture);
+    assert_int_equal(fixture->list.count, 1);
+    assert_string_equal(fixture->list.items[0].subject,
+                        "counter.appup restart_new_emulator");
+    assert_null(nzd_relup_find(NULL, "1", false));
+    assert_null(nzd_relup_find(fixture->new.relup, "2", true));
+    assert_null(nzd_relup_find(
+        parse(fixture, "{\"2\", [{\"1\", []}, {}, 1, {1, [], []}], []}."), "1",
+        false));
 }
 
 /* --- from a bundle ------------------------------------------------------- */
@@ -226,10 +356,18 @@ static void a_damaged_one_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in(the_version_is_found),         in(what_is_no_appup_is_told),
-        in(what_nzd_does_raises_nothing), in(what_it_cannot_is_a_reason),
-        in(extra_is_found_in_each_form),  in(extra_of_the_way_down),
+        in(the_version_is_found),
+        in(what_is_no_appup_is_told),
+        in(what_nzd_does_raises_nothing),
+        in(what_it_cannot_is_a_reason),
+        in(extra_is_found_in_each_form),
+        in(extra_of_the_way_down),
         in(a_damaged_one_is_named),
+        in(an_application_starts_anew),
+        in(applications_agree_with_the_difference),
+        in(children_follow_their_supervisor),
+        in(children_of_code_that_stays),
+        in(a_relup_counts_before_the_appups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,10 +339,10 @@ static void counts_settings_in(void **state)
 static void keeps_the_highest_level(void **state)
 {
     struct fixture *fixture = *state;
-    const struct nzd_evidence migrate = {NZD_LEVEL_MIGRATE, "srv", "", "", "",
-                                         NZD_NEED_SWITCH,   false};
-    const struct nzd_evidence reboot = {NZD_LEVEL_REBOOT, "slot", "", "", "",
-                                        NZD_NEED_BASE,    false};
+    const struct nzd_evidence migrate = {NZD_LEVEL_MIGRATE, "srv", "",  "", "",
+                                         NZD_NEED_SWITCH,   false, NULL};
+    const struct nzd_evidence reboot = {NZD_LEVEL_REBOOT, "slot", "",  "", "",
+                                        NZD_NEED_BASE,    false,  NULL};
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "counter", &old, &new);

@@ -9,7 +9,7 @@
 %% is put in when it is there to stay.
 -module(nzd_agent_apps).
 
--export([can_settle/0, limited/4, look/1, settle/1, start/1, start_again/1, stop/1]).
+-export([can_settle/0, limited/4, look/1, pause/1, settle/1, start/2, start_again/1, stop/1]).
 %% Spawned by name, so that no closure of ours outlives an agent.
 -export([call/4]).
 -export_type([added/0, removed/0]).
@@ -31,15 +31,33 @@ look(Apps) ->
      || App <- Apps, {ok, Keys} <- [application:get_all_key(App)]
     ].
 
-%% All are loaded before the first is started.
--spec start([added()]) -> ok | {error, binary()}.
-start(Added) ->
+%% All are loaded before the first is started. The others were paused.
+-spec start([added()], [removed()]) -> ok | {error, binary()}.
+start(Added, Paused) ->
+    Starting = [{Spec, Type, []} || {Spec, Type} <- Added, Type =/= none],
     each([{load, Spec} || {Spec, _} <- Added] ++
-        [{start, App} || {{application, App, _}, Type} <- Added, Type =/= none]).
+        [{start, App} || {{application, App, _}, _, _} <- ordered(Starting ++ Paused)]).
 
 -spec stop([atom()]) -> ok | {error, binary()}.
 stop(Apps) ->
     each([{stop, App} || App <- Apps] ++ [{unload, App} || App <- Apps]).
+
+%% They stay loaded.
+-spec pause([removed()]) -> ok | {error, binary()}.
+pause(Apps) ->
+    each([{stop, App} || {{application, App, _}, _, _} <- lists:reverse(ordered(Apps))]).
+
+%% What others need goes first.
+ordered([]) ->
+    [];
+ordered(Apps) ->
+    Names = [App || {{application, App, _}, _, _} <- Apps],
+    Free = [
+        A
+     || {{application, _, Keys}, _, _} = A <- Apps, Names -- proplists:get_value(applications, Keys, []) =:= Names
+    ],
+    First = hd(Free ++ Apps),
+    [First | ordered(Apps -- [First])].
 
 %% With the environment that each had, before it starts.
 -spec start_again([removed()]) -> ok | {error, binary()}.
@@ -49,7 +67,7 @@ start_again(Removed) ->
         [{env, App, Env} || {{application, App, _}, _, Env} <- Gone] ++
         lists:append([
             [{start, App}, {settle, App, Type}]
-         || {{application, App, _}, Type, _} <- Removed, Type =/= none
+         || {{application, App, _}, Type, _} <- ordered(Removed), Type =/= none
         ])).
 
 %% Those that run have their start types from here on.

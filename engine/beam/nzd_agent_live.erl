@@ -2,13 +2,16 @@
 %%
 %% The agent: what a switch changes besides code. In this order:
 %%
+%%   applications that start anew are stopped
 %%   the environment of applications
 %%   code
+%%   they start
 %%   added applications are started, removed ones stopped and unloaded
 %%   config_change/3 of those that run
 %%
-%% and an undo: added ones stop, old code, the environment, config_change/3
-%% with the reverse, removed ones start again. Each step of it looks at what
+%% and an undo: added ones and those that start anew stop, old code, the
+%% environment, config_change/3 with the reverse, they and removed ones start
+%% again. Each step of it looks at what
 %% there is, so that it can be repeated, by this agent or by another one that
 %% was given what nzd has kept in the journal.
 -module(nzd_agent_live).
@@ -27,43 +30,57 @@
 -type live() :: #{
     env := [nzd_agent_env:change()],
     start := [nzd_agent_apps:added()],
-    stop := [nzd_agent_apps:removed()]
+    stop := [nzd_agent_apps:removed()],
+    again => [nzd_agent_apps:removed()]
 }.
 
-%% {live, Old, New, Envs, Start, Stop}; {live, Kept, Names, Held}: what an undo
+%% {live, Old, New, Envs, Start, Stop, Again}; {live, Kept, Names, Held}: what an undo
 %% needs, whose environment changes, and which keys no file could hold.
 -spec prepare(tuple(), #state{}) -> {term(), #state{}}.
-prepare({live, Old, New, Envs, Start, Stop}, State) ->
+prepare({live, Old, New, Envs, Start, Stop, Again}, State) ->
     nzd_agent:wait(?EVALUATE, State),
-    case Start ++ Stop =:= [] orelse nzd_agent_apps:can_settle() of
+    case Start ++ Stop ++ Again =:= [] orelse nzd_agent_apps:can_settle() of
         true ->
-            prepare(nzd_agent_env:changes(Old, New, Envs), Start, Stop, State);
+            prepare(nzd_agent_env:changes(Old, New, Envs), Start, Stop, Again, State);
         false ->
             Why = <<"this OTP keeps start types in a form that is not known: --min restart-vm --max restart-vm">>,
             {{error, {live, Why}}, State}
     end.
 
-prepare(Found, Start0, Stop, State) ->
+prepare(Found, Start0, Stop, Again, State) ->
     %% What somebody has started by hand is not ours to stop.
     Running = nzd_agent_read:running(),
     Start = [A || {{application, App, _}, _} = A <- Start0, not lists:member(App, Running)],
     case Found of
         {ok, Changes} ->
-            Live = #{env => Changes, start => Start, stop => nzd_agent_apps:look(Stop)},
+            Live = #{
+                env => Changes,
+                start => Start,
+                stop => nzd_agent_apps:look(Stop),
+                again => running(Again)
+            },
             Names = [nzd_agent_text:text(io_lib:format("~p ~tp", [A, K])) || {A, K, _, _, _} <- Changes],
             Kept = term_to_binary(Live, [compressed]),
-            {{live, Kept, Names, nzd_agent_env:held(Changes)}, expecting(State#state{live = Live}, Stop)};
+            Expecting = expecting(State#state{live = Live}, Stop, Stop ++ Again),
+            {{live, Kept, Names, nzd_agent_env:held(Changes)}, Expecting};
         {error, Why} ->
             {{error, {live, Why}}, State}
     end.
 
 %% Which applications and names are to be there behind the switch.
-expecting(#state{live = #{start := Start}} = State, Stop) ->
+expecting(#state{live = #{start := Start}} = State, Stop, Ended) ->
     Started = [App || {{application, App, _}, Type} <- Start, Type =/= none],
     State#state{
         apps = (State#state.apps -- Stop) ++ Started,
-        names = [N || N <- State#state.names, not is_of(whereis(N), Stop)]
+        names = [N || N <- State#state.names, not is_of(whereis(N), Ended)]
     }.
+
+%% One that does not run is not to start.
+running(Apps) ->
+    [A || {_, Type, _} = A <- nzd_agent_apps:look(Apps), Type =/= none].
+
+again(Live) ->
+    maps:get(again, Live, []).
 
 is_of(Pid, Apps) when is_pid(Pid) ->
     case application:get_application(Pid) of
@@ -82,10 +99,12 @@ kept(Kept, State) ->
 look(#state{live = none} = State) ->
     State;
 look(#state{live = #{env := Changes, stop := Stop} = Live} = State) ->
+    Again = [App || {{application, App, _}, _, _} <- again(Live)],
     State#state{
         live = Live#{
             env := nzd_agent_env:look(Changes),
-            stop := nzd_agent_apps:look([App || {{application, App, _}, _, _} <- Stop])
+            stop := nzd_agent_apps:look([App || {{application, App, _}, _, _} <- Stop]),
+            again => running(Again)
         }
     }.
 
@@ -96,7 +115,7 @@ switch(#state{live = none} = State) ->
     nzd_agent_switch:switch(State);
 switch(#state{live = #{env := Changes} = Live} = State) ->
     wait(State),
-    case nzd_agent_env:put(Changes) of
+    case first([fun() -> nzd_agent_apps:pause(again(Live)) end, fun() -> nzd_agent_env:put(Changes) end]) of
         ok -> code_too(nzd_agent_switch:switch(State), Live);
         {error, Why} -> undone(Why, State)
     end.
@@ -111,27 +130,33 @@ code_too({Error, #state{phase = undone} = Done}, Live) ->
     {_, Back} = back({ok, 0, []}, Done#state{live = Live}),
     {Error, Back};
 %% It could not come back.
-code_too({Error, Blocked}, _Live) ->
+code_too({Error, Blocked}, Live) ->
+    _ = nzd_agent_apps:start([], again(Live)),
     {Error, Blocked}.
 
 %% It may take so long, at most.
-wait(#state{live = #{env := Changes, start := Start, stop := Stop}} = State) ->
+wait(#state{live = #{env := Changes, start := Start, stop := Stop} = Live} = State) ->
     Apps = length(lists:usort([A || {A, _, _, _, _} <- Changes])),
-    nzd_agent:wait(5000 + ?TELL * Apps + ?EACH * length(Start ++ Stop), State).
+    nzd_agent:wait(5000 + ?TELL * Apps + ?EACH * length(Start ++ Stop ++ again(Live)), State).
 
 undone(Why, State) ->
     {_, Undone} = undo(State),
     {{error, {live, Why}}, Undone}.
 
-forward(#{env := Changes, start := Start, stop := Stop}) ->
-    case nzd_agent_apps:start(Start) of
-        ok ->
-            case nzd_agent_apps:stop([App || {{application, App, _}, _, _} <- Stop]) of
-                ok -> nzd_agent_env:tell(really(Changes), ?TELL);
-                Error -> Error
-            end;
-        Error ->
-            Error
+forward(#{env := Changes, start := Start, stop := Stop} = Live) ->
+    first([
+        fun() -> nzd_agent_apps:start(Start, again(Live)) end,
+        fun() -> nzd_agent_apps:stop([App || {{application, App, _}, _, _} <- Stop]) end,
+        fun() -> nzd_agent_env:tell(really(Changes), ?TELL) end
+    ]).
+
+%% Up to the first that fails.
+first([]) ->
+    ok;
+first([Act | Acts]) ->
+    case Act() of
+        ok -> first(Acts);
+        {error, _} = Error -> Error
     end.
 
 %% One that was set to the new value already has not changed.
@@ -142,8 +167,8 @@ really(Changes) ->
 -spec settled(#state{}) -> #state{}.
 settled(#state{live = none} = State) ->
     State;
-settled(#state{live = #{start := Start}} = State) ->
-    ok = nzd_agent_apps:settle(Start),
+settled(#state{live = #{start := Start} = Live} = State) ->
+    ok = nzd_agent_apps:settle(Start ++ [{Spec, Type} || {Spec, Type, _} <- again(Live)]),
     State.
 
 %% --- back ------------------------------------------------------------------
@@ -151,25 +176,29 @@ settled(#state{live = #{start := Start}} = State) ->
 -spec undo(#state{}) -> {tuple(), #state{}}.
 undo(#state{live = none} = State) ->
     nzd_agent_switch:undo(State);
-undo(#state{live = #{start := Start}} = State) ->
+undo(#state{live = #{start := Start} = Live} = State) ->
     wait(State),
     Added = lists:reverse([App || {{application, App, _}, _} <- Start]),
-    case nzd_agent_apps:stop(Added) of
-        ok -> behind_code(nzd_agent_switch:undo(State));
+    case first([fun() -> nzd_agent_apps:stop(Added) end, fun() -> nzd_agent_apps:pause(again(Live)) end]) of
+        ok -> behind_code(nzd_agent_switch:undo(State), Live);
         {error, Why} -> {{error, {live, Why}}, State}
     end.
 
-behind_code({{ok, _, _} = Ok, Undone}) -> back(Ok, Undone);
-behind_code(Blocked) -> Blocked.
+behind_code({{ok, _, _} = Ok, Undone}, _Live) ->
+    back(Ok, Undone);
+%% The new code serves on.
+behind_code(Blocked, Live) ->
+    _ = nzd_agent_apps:start([], again(Live)),
+    Blocked.
 
 %% What fails here is tried again, code or not.
-back(Ok, #state{live = #{env := Changes, stop := Stop}} = State) ->
+back(Ok, #state{live = #{env := Changes, stop := Stop} = Live} = State) ->
     Back = nzd_agent_env:changed(nzd_agent_env:reversed(Changes)),
     case nzd_agent_env:put(Back) of
         ok ->
             %% Who does not take the old values back has them all the same.
             _ = nzd_agent_env:tell(Back, ?TELL),
-            started_again(Ok, nzd_agent_apps:start_again(lists:reverse(Stop)), State);
+            started_again(Ok, nzd_agent_apps:start_again(again(Live) ++ lists:reverse(Stop)), State);
         {error, Why} ->
             {{error, {live, Why}}, State#state{phase = switched}}
     end.
