@@ -335,7 +335,7 @@ static int lay_out(struct deciding *d)
     if (!code)
         name_files(d->out, &overlay);
     if (!code)
-        nzd_overlay_sweep(&overlay, d->in_force.id);
+        nzd_overlay_sweep(&overlay, d->in_force.id, 0);
     nzd_overlay_clear(&overlay);
     return code;
 }

@@ -62,7 +62,7 @@ static int put_overlay(struct nzd_journal *journal, struct nzd_question *q,
         code = put(q, &overlay, err);
     if (!code) {
         *restarts = overlay.has_boot;
-        nzd_overlay_sweep(&overlay, txn->id);
+        nzd_overlay_sweep(&overlay, txn->id, txn->from_generation);
     }
     nzd_overlay_clear(&overlay);
     return code;

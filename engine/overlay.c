@@ -267,24 +267,55 @@ static bool runs_on(const char *overlays, const char *generation,
     return strstr(target, part) != NULL;
 }
 
+/* Names of generations, "" for none. */
+struct keeping {
+    char keep[24];
+    char before[24];
+    char current[24];
+    uint64_t behind; /* only what is of a later one goes; 0: all */
+};
+
+static bool is_kept(const struct keeping *keeping, const char *overlays,
+                    const char *name)
+{
+    const char *const names[] = {keeping->keep, keeping->before,
+                                 keeping->current};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i]) || runs_on(overlays, names[i], name))
+            return true;
+    return keeping->behind && strtoull(name, NULL, 10) <= keeping->behind;
+}
+
 /* Everything in the folder but what is of these generations. */
-static void sweep(const char *root, const char *overlays, const char *keep,
-                  const char *current)
+static void sweep(const char *root, const char *overlays,
+                  const struct keeping *keeping)
 {
     char path[NZD_OVERLAY_PATH + 300];
     DIR *folder = root[0] ? opendir(root) : NULL;
     const struct dirent *entry;
     while (folder && (entry = readdir(folder))) {
         const char *name = entry->d_name;
-        if (name[0] == '.' || !strcmp(name, keep) || !strcmp(name, current) ||
-            !strcmp(name, "current") || !strcmp(name, "booted") ||
-            runs_on(overlays, keep, name) || runs_on(overlays, current, name))
+        if (name[0] == '.' || !strcmp(name, "current") ||
+            !strcmp(name, "booted") || is_kept(keeping, overlays, name))
             continue;
         snprintf(path, sizeof path, "%s%s", root, name);
         nzd_overlay_remove(path);
     }
     if (folder)
         closedir(folder);
+}
+
+static void sweep_both(const struct nzd_overlay *overlay, uint64_t generation,
+                       struct keeping *keeping)
+{
+    char path[NZD_OVERLAY_PATH + 16];
+    snprintf(keeping->keep, sizeof keeping->keep, "%" PRIu64, generation);
+    snprintf(path, sizeof path, "%scurrent", overlay->root);
+    ssize_t size =
+        readlink(path, keeping->current, sizeof keeping->current - 1);
+    keeping->current[size < 0 ? 0 : size] = '\0';
+    sweep(overlay->root, overlay->root, keeping);
+    sweep(overlay->native, overlay->root, keeping);
 }
 
 /* Of a journal that was set aside no VM loads anything: it has no overlay
@@ -309,17 +340,22 @@ static void sweep_others(const char *native)
         closedir(folder);
 }
 
-void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation)
+void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation,
+                       uint64_t before)
 {
-    char keep[24], current[24] = "", path[NZD_OVERLAY_PATH + 16];
-    snprintf(keep, sizeof keep, "%" PRIu64, generation);
-    snprintf(path, sizeof path, "%scurrent", overlay->root);
-    if (readlink(path, current, sizeof current - 1) < 0)
-        current[0] = '\0';
-    sweep(overlay->root, overlay->root, keep, current);
-    sweep(overlay->native, overlay->root, keep, current);
+    struct keeping keeping = {.behind = 0};
+    if (before)
+        snprintf(keeping.before, sizeof keeping.before, "%" PRIu64, before);
+    sweep_both(overlay, generation, &keeping);
     if (overlay->native[0])
         sweep_others(overlay->native);
+}
+
+void nzd_overlay_sweep_undone(const struct nzd_overlay *overlay,
+                              uint64_t generation, uint64_t in_force)
+{
+    struct keeping keeping = {.behind = in_force};
+    sweep_both(overlay, generation, &keeping);
 }
 
 void nzd_overlay_sweep_all(struct nzd_journal *journal)
@@ -331,5 +367,5 @@ void nzd_overlay_sweep_all(struct nzd_journal *journal)
         nzd_overlay_root(journal, none.root, &ignored))
         return;
     nzd_overlay_set_current(&none, &ignored);
-    nzd_overlay_sweep(&none, 0);
+    nzd_overlay_sweep(&none, 0, 0);
 }

@@ -126,9 +126,15 @@ int nzd_overlay_set_booted(const char *root, uint64_t generation,
 /* Of the VM that runs; 0: it boots the base, or was not started by nzd boot. */
 uint64_t nzd_overlay_booted(const char *root);
 
-/* Removes the folders of all other generations, but for the one that `current`
- * names: a VM may be starting from it. Never fails. */
-void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation);
+/* Removes the folders of all other generations, but for `before`, whose files
+ * a process may still read by the path it knows (0: none), and the one that
+ * `current` names: a VM may be starting from it. Never fails. */
+void nzd_overlay_sweep(const struct nzd_overlay *overlay, uint64_t generation,
+                       uint64_t before);
+/* Removes those of transactions behind `in_force` that have come to nothing,
+ * so all but its own and what `current` names. Never fails. */
+void nzd_overlay_sweep_undone(const struct nzd_overlay *overlay,
+                              uint64_t generation, uint64_t in_force);
 /* Where nothing is in force and no transaction is open: all of what such a one
  * has left, `current` too. Never fails. */
 void nzd_overlay_sweep_all(struct nzd_journal *journal);
