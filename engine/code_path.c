@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "code_path.h"
 
+#include "../journal/point.h"
 #include "../staging/script.h"
 #include "file_rows_live.h"
 #include "overlay.h"
@@ -66,6 +67,47 @@ static int put_overlay(struct nzd_journal *journal, struct nzd_question *q,
     }
     nzd_overlay_clear(&overlay);
     return code;
+}
+
+/* --- before the switch --------------------------------------------------- */
+
+static uint64_t in_force(struct nzd_journal *journal, const struct nzd_txn *txn)
+{
+    struct nzd_txn found;
+    struct nzd_err ignored = NZD_ERR_INIT;
+    if (nzd_journal_in_force(journal, &txn->base, &found, &ignored))
+        return 0;
+    uint64_t id = found.id;
+    nzd_txn_clear(&found);
+    return id;
+}
+
+static int lay(struct nzd_journal *journal, struct nzd_question *q,
+               const struct nzd_txn *txn, struct nzd_err *err)
+{
+    struct nzd_overlay overlay = {.folder_count = 0};
+    const struct nzd_overlay_base over = {.identity = &txn->base,
+                                          .script = q->own.boot_script,
+                                          .boot_file = q->base.boot_file};
+    int code = nzd_overlay_make(journal, &over, txn->id, &overlay, err);
+    nzd_point("the files of an open transaction are laid out");
+    if (!code)
+        nzd_overlay_sweep_undone(&overlay, txn->id, in_force(journal, txn));
+    if (!code)
+        code = nzd_node_lay(q->node, &overlay, err);
+    nzd_point("the agent knows the files of an open transaction");
+    nzd_overlay_clear(&overlay);
+    return code;
+}
+
+int nzd_code_path_lay(struct nzd_journal *journal, struct nzd_question *q,
+                      const struct nzd_txn *txn, struct nzd_err *err)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    int code = lay(journal, q, txn, err);
+    if (code && !nzd_link_is_dead(nzd_node_link(q->node)))
+        nzd_node_act(q->node, "forget", &ignored);
+    return code ? nzd_err_prefix(err, "priv") : 0;
 }
 
 /* --- what is told of applications ---------------------------------------- */

@@ -9,12 +9,23 @@
 #define WORD  "live"
 #define AGAIN "restarts="
 
-bool nzd_live_config_is(const struct nzd_plan *plan)
+static bool is_live(const struct nzd_plan *plan, bool files)
 {
     for (uint32_t i = 0; i < plan->evidence.count; i++)
-        if (plan->evidence.items[i].live)
+        if (plan->evidence.items[i].live &&
+            plan->evidence.items[i].files == files)
             return plan->verdict < NZD_LEVEL_RESTART_VM;
     return false;
+}
+
+bool nzd_live_config_has_files(const struct nzd_plan *plan)
+{
+    return is_live(plan, true);
+}
+
+bool nzd_live_config_is(const struct nzd_plan *plan)
+{
+    return is_live(plan, false) || is_live(plan, true);
 }
 
 bool nzd_live_config_was(const struct nzd_txn *txn)
@@ -321,25 +332,40 @@ static int take(struct nzd_transaction *t, const struct nzd_term *answer,
                        (const char *)why->text.data);
 }
 
+/* For files alone no configuration is made: what runs in runtime.exs is not
+ * asked for nothing. */
+static void put_request(struct nzd_buf *out, const struct nzd_question *q,
+                        const struct exchanged *added,
+                        const struct exchanged *removed)
+{
+    static const struct nzd_inventory none;
+    bool configures = is_live(&q->plan, false);
+    const struct nzd_inventory *old = configures ? &q->old : &none;
+    const struct nzd_inventory *new = configures ? &q->new : &none;
+    nzd_etf_tuple(out, 8);
+    nzd_etf_atom(out, "live");
+    put_side(out, old);
+    put_side(out, new->is_release ? new : old);
+    put_envs(out, old, new);
+    put_added(out, added);
+    put_removed(out, removed);
+    put_again(out, &q->plan);
+    nzd_etf_atom(out, is_live(&q->plan, true) ? "true" : "false");
+}
+
 int nzd_live_config_prepare(struct nzd_transaction *t, struct nzd_err *err)
 {
     struct nzd_question *q = t->q;
-    const struct nzd_inventory *new = q->new.is_release ? &q->new : &q->old;
     struct nzd_arena arena = {0};
     struct nzd_buf request = {0};
     struct exchanged added = {0}, removed = {0};
     const struct nzd_term *answer = NULL;
+    int code = 0;
     if (!nzd_live_config_is(&q->plan))
         return 0;
-    int code = find_exchanged(q, &arena, &added, &removed, err);
-    nzd_etf_tuple(&request, 7);
-    nzd_etf_atom(&request, "live");
-    put_side(&request, &q->old);
-    put_side(&request, new);
-    put_envs(&request, &q->old, &q->new);
-    put_added(&request, &added);
-    put_removed(&request, &removed);
-    put_again(&request, &q->plan);
+    if (is_live(&q->plan, false))
+        code = find_exchanged(q, &arena, &added, &removed, err);
+    put_request(&request, q, &added, &removed);
     if (!code)
         code = nzd_node_ask(q->node, &request, 0, &answer, err);
     if (!code)

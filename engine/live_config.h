@@ -3,8 +3,9 @@
 #define NZD_ENGINE_LIVE_CONFIG_H
 
 /*
- * What a switch changes besides code: the environment of applications, which
- * of them run, and which start anew (beam/nzd_agent_live.erl does it). Before
+ * What a switch changes besides code: the environment of applications, files
+ * of their priv, which of them run, and which start anew
+ * (beam/nzd_agent_live.erl does it). Before
  * armed the agent is told both sides; it finds the keys and says what an undo
  * needs: the values that are set now, with which start types what goes was
  * started. That is kept in the journal beside the rows, under a name of its
@@ -19,6 +20,10 @@
 
 /* The plan changes such things in the running VM. */
 bool nzd_live_config_is(const struct nzd_plan *plan);
+/* Files of priv are among them: they are laid out before the switch
+ * (code_path.h), which puts them on the code path, and the undo is told the
+ * path that was. */
+bool nzd_live_config_has_files(const struct nzd_plan *plan);
 /* So did this transaction. */
 bool nzd_live_config_was(const struct nzd_txn *txn);
 /* Adds the words for the record's options: "live restarts=APP", or none. */

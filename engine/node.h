@@ -375,6 +375,10 @@ int nzd_node_allow_kill(struct nzd_node *node, const char *words,
  * that init:restart/0 takes. */
 int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
                        const char *boot, struct nzd_err *err);
+/* Tells an agent whose transaction is open which folders the switch is to put
+ * there, the boot script aside. */
+int nzd_node_lay(struct nzd_node *node, const struct nzd_overlay *overlay,
+                 struct nzd_err *err);
 
 /* What application:get_key/2 and which_applications/0 tell of these
  * applications, where they are loaded: what their specifications say, but for

@@ -317,22 +317,38 @@ int nzd_node_confirm(struct nzd_node *node, struct nzd_err *err)
     return nzd_node_unexpected(node, "confirm", answer, err);
 }
 
+/* [{Base, Instead}] */
+static void put_folders(struct nzd_buf *out, const struct nzd_overlay *overlay)
+{
+    nzd_etf_list(out, overlay->folder_count);
+    for (uint32_t i = 0; i < overlay->folder_count; i++) {
+        nzd_etf_tuple(out, 2);
+        nzd_etf_binary(out, nzd_view_text(overlay->folders[i].base));
+        nzd_etf_binary(out, nzd_view_text(overlay->folders[i].instead));
+    }
+    if (overlay->folder_count)
+        nzd_etf_nil(out);
+}
+
 int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
                        const char *boot, struct nzd_err *err)
 {
     struct nzd_buf *request = nzd_node_begin_request(node);
     nzd_etf_tuple(request, 3);
     nzd_etf_atom(request, "paths");
-    nzd_etf_list(request, overlay->folder_count);
-    for (uint32_t i = 0; i < overlay->folder_count; i++) {
-        nzd_etf_tuple(request, 2);
-        nzd_etf_binary(request, nzd_view_text(overlay->folders[i].base));
-        nzd_etf_binary(request, nzd_view_text(overlay->folders[i].instead));
-    }
-    if (overlay->folder_count)
-        nzd_etf_nil(request);
+    put_folders(request, overlay);
     nzd_etf_binary(request, nzd_view_text(boot));
     return asked_ok(node, "paths", err);
+}
+
+int nzd_node_lay(struct nzd_node *node, const struct nzd_overlay *overlay,
+                 struct nzd_err *err)
+{
+    struct nzd_buf *request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "lay");
+    put_folders(request, overlay);
+    return asked_ok(node, "lay", err);
 }
 
 int nzd_node_restart(struct nzd_node *node, const char *boot,

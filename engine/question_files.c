@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_rows_live.h"
+#include "priv_use.h"
 #include "question_internal.h"
 
 #include "../staging/script.h"
@@ -79,7 +80,9 @@ int nzd_question_files(struct nzd_question *q, struct nzd_journal *journal,
                        struct nzd_err *err)
 {
     int code = ask_priv(q, err);
-    return code ? code : nzd_file_rows_live(q, journal, err);
+    if (!code)
+        code = nzd_file_rows_live(q, journal, err);
+    return code ? code : nzd_priv_use(q, err);
 }
 
 /* --- files of the bundle ------------------------------------------------- */

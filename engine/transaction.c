@@ -418,6 +418,20 @@ static int switch_code(struct nzd_transaction *t, struct nzd_err *err)
     return code;
 }
 
+/* What the switch puts on the code path. */
+static int lay_files(struct nzd_transaction *t, struct nzd_err *err)
+{
+    uint64_t begin_us = nzd_clock_us();
+    if (!nzd_live_config_has_files(&t->q->plan))
+        return 0;
+    int code = nzd_code_path_lay(t->journal, t->q, &t->txn, err);
+    if (!code)
+        nzd_timeline_add(&t->timeline, NZD_EVENT_PREPARE, "lay out",
+                         nzd_clock_us() - begin_us,
+                         "files of priv, for the switch");
+    return code;
+}
+
 static int check_alive(struct nzd_transaction *t, struct nzd_err *err)
 {
     uint64_t begin_us = nzd_clock_us();
@@ -587,7 +601,9 @@ static int after_armed(struct nzd_transaction *t, struct nzd_err *err)
 {
     if (t->way)
         return go_through_restart(t, err);
-    int code = switch_code(t, err);
+    int code = lay_files(t, err);
+    if (!code)
+        code = switch_code(t, err);
     if (!code)
         code = nzd_transaction_validate(t, err);
     if (!code)

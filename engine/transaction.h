@@ -12,6 +12,7 @@
  *   watch            (with a soak) the same
  *   snapshot         blobs nobody refers to; the next commit collects them
  *   ARMED            recovery undoes (nothing is loaded yet: that is quick)
+ *   (lay out         changed files of priv; as after ARMED)
  *   switch           the agent undoes by itself; recovery finishes it
  *   validate, hooks  the same
  *   soak             the same

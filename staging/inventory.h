@@ -45,6 +45,8 @@ struct nzd_app {
                                      NULL: a release only names it */
     const struct nzd_term *appup; /* {Version, Ups, Downs}; NULL: none */
     bool in_script; /* the boot script (or the node) starts or loads it */
+    const char *priv_fixed; /* node: why no file of its priv can be exchanged
+                               while the VM runs; NULL: they can */
 };
 
 struct nzd_file {
@@ -54,6 +56,8 @@ struct nzd_file {
     struct nzd_digest md5;
     bool executable; /* of a bundle */
     bool link;       /* node: reached through a symbolic link */
+    const char *use; /* node: what the VM does with it, which keeps it from
+                        being exchanged; NULL: nothing */
     bool spooled;    /* its bytes are in the spool, and so: */
     uint64_t spool_offset;
     struct nzd_digest content; /* XXH3-128 of the bytes */

@@ -40,7 +40,8 @@ int nzd_evidence_add(struct nzd_evidence_list *list, struct nzd_arena *arena,
         evidence->level, copy[0],
         copy[1],         copy[2],
         copy[3],         evidence->need,
-        evidence->live,  evidence->restarts ? copy[4] : NULL};
+        evidence->live,  evidence->restarts ? copy[4] : NULL,
+        evidence->files};
     return 0;
 }
 
@@ -73,8 +74,10 @@ static void add(struct settings_compare *compare, enum nzd_need need,
     enum nzd_level level = !live            ? NZD_LEVEL_RESTART_VM
                            : compare->level ? compare->level
                                             : NZD_LEVEL_HOT;
-    const struct nzd_evidence evidence = {level,  subject, old,  new,
-                                          source, need,    live, NULL};
+    const struct nzd_evidence evidence = {
+        level, subject, old,
+        new,   source,  need,
+        live,  NULL,    live && compare->files};
 
     if (compare->code == 0)
         compare->code = nzd_evidence_add(compare->out, compare->arena,
@@ -303,24 +306,44 @@ static bool is_said(const struct settings_compare *compare, const char *app,
            is_held(compare->new, compare->new_held, app);
 }
 
+/* Why it cannot change while the VM runs, or NULL. */
+static const char *why_fixed(const struct settings_compare *compare,
+                             const struct nzd_file *old, const char *app)
+{
+    const struct nzd_app *owner = nzd_inventory_app(compare->old, app);
+
+    if (owner && owner->priv_fixed)
+        return owner->priv_fixed;
+    return old ? old->use : NULL;
+}
+
 static void say_file(struct settings_compare *compare,
                      const struct nzd_file *old, const struct nzd_file *new)
 {
     const struct nzd_file *file = old ? old : new;
     bool large = new &&new->size > NZD_LIMIT_PRIV_BYTES;
-    const char *subject, *source;
+    const char *subject, *source, *why;
 
     if (!file || !is_said(compare, file->app, old, new, large))
         return;
+    why =
+        large ? "too large for a journal" : why_fixed(compare, old, file->app);
     subject = nzd_arena_printf(&compare->scratch, "%s priv", file->app);
-    source = nzd_arena_printf(&compare->scratch,
-                              large ? "%s, too large for a journal" : "%s",
-                              file->path);
+    source = nzd_arena_printf(&compare->scratch, "%s%s%s", file->path,
+                              why ? ", "
+                              : new &&new->executable
+                                  ? ", for its next start or load"
+                                  : "",
+                              why ? why : "");
     if (!subject || !source)
         settings_memory(compare);
     else
-        settings_say(compare, large ? NZD_NEED_BASE : NZD_NEED_RESTART, subject,
-                     short_md5(compare, old), short_md5(compare, new), source);
+        settings_say(compare,
+                     large ? NZD_NEED_BASE
+                     : why ? NZD_NEED_RESTART
+                           : NZD_NEED_SWITCH,
+                     subject, short_md5(compare, old), short_md5(compare, new),
+                     source);
 }
 
 static int order_of(const struct nzd_file *old, const struct nzd_file *new)
@@ -333,12 +356,28 @@ static int order_of(const struct nzd_file *old, const struct nzd_file *new)
     return order ? order : strcmp(old->path, new->path);
 }
 
+/* Of all of them at once: nobody is made to open a file anew. */
+static void say_readers(struct settings_compare *compare, uint32_t before)
+{
+    bool live = false;
+
+    for (uint32_t i = before; i < compare->out->count; i++)
+        live = live || compare->out->items[i].live;
+    if (live)
+        settings_say(compare, NZD_NEED_SWITCH, "priv", "", "",
+                     "code:priv_dir/1 leads to the new files; who has one "
+                     "open, or keeps a path from before, reads the old ones");
+    settings_end(compare, "priv");
+}
+
 static void compare_priv(struct settings_compare *compare)
 {
     const struct nzd_inventory *old = compare->old;
     const struct nzd_inventory *new = compare->new;
     uint32_t i = 0, j = 0;
+    uint32_t before = compare->out->count;
 
+    compare->files = true;
     while (i < old->priv_count || j < new->priv_count) {
         const struct nzd_file *left =
             i < old->priv_count ? &old->priv[i] : NULL;
@@ -351,6 +390,8 @@ static void compare_priv(struct settings_compare *compare)
         j += order >= 0;
     }
     settings_end(compare, "priv");
+    say_readers(compare, before);
+    compare->files = false;
 }
 
 /* --- protocols --- */

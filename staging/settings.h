@@ -9,12 +9,13 @@
  * release's own version in a string, the module lists and versions of
  * changed applications, comments and blank lines are no difference.
  *
- * In a running node: the environment of applications, whose keys are set, and
- * applications that come and go. Not there, because they are read when the VM
- * boots: the environment of kernel, stdlib and sasl; and what only the start
- * of an application takes in (mod, start_phases, its start type ...). A
- * release whose configuration is made by Elixir's providers is live where all
- * of them are Config.Reader's, which the node then can run.
+ * In a running node: the environment of applications, whose keys are set,
+ * applications that come and go, and files of priv but for those that are
+ * loaded or run (`use` and `priv_fixed` of the old side). Not there, because
+ * they are read when the VM boots: the environment of kernel, stdlib and sasl;
+ * and what only the start of an application takes in (mod, start_phases, its
+ * start type ...). A release whose configuration is made by Elixir's providers
+ * is live where all of them are Config.Reader's, which the node then can run.
  */
 
 #include "../journal/record.h"
@@ -43,8 +44,9 @@ struct nzd_evidence {
     const char *new;     /* "13.2" */
     const char *source;  /* "releases/start_erl.data" */
     enum nzd_need need;
-    bool live; /* configuration or applications, changed in the node */
+    bool live; /* configuration, applications or files, changed in the node */
     const char *restarts; /* the application that starts anew; NULL: none */
+    bool files;           /* live, and of priv: what is laid out for the node */
 };
 
 struct nzd_evidence_list {

@@ -27,6 +27,7 @@ struct settings_compare {
     enum nzd_need config; /* of the environment of applications: SWITCH or
                              RESTART */
     enum nzd_level level; /* of what is live, where it is not hot; 0: hot */
+    bool files;           /* it is about priv */
 };
 
 /* One difference: live where no more than the switch is needed, else at

@@ -452,9 +452,12 @@ static void json_of_plan(void **state)
     answer_has(answer_get(plan, "processes.0"), "pid name mfa kind");
     assert_string_equal(answer_text(plan, "processes.0.name"), "counter_srv");
 
-    run = harness_nzd(harness, node, "plan",
-                      harness_fixture(harness, "counter-0.2.0-priv"), "--json",
-                      NULL);
+    const char *bundle = harness_path(harness, "bundle");
+    harness_copy(harness, harness_fixture(harness, "counter-0.2.0"), bundle);
+    harness_write_file(
+        harness_text(harness, "%s/releases/0.2.0/vm.args", bundle),
+        "+P 1024\n");
+    run = harness_nzd(harness, node, "plan", bundle, "--json", NULL);
     assert_status(run, 0);
     plan = answer_object(harness, run.out);
     answer_has(answer_get(plan, "evidence.0"), "level subject old new source");
@@ -518,7 +521,7 @@ static void json_of_failures(void **state)
     struct beam_node *node = start(harness, "counter-0.1.0", false);
     struct harness_run run = harness_nzd(
         harness, node, "apply", harness_fixture(harness, "counter-0.2.0-priv"),
-        "--json", NULL);
+        "--min", "restart-vm", "--json", NULL);
     assert_status(run, 5);
     const char *error = strstr(run.out, "{\"nzd\":1,\"error\"");
     assert_non_null(error);

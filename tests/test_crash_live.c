@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * nzd is killed at each of its points while configuration, an application and
- * code change together: all of it is old then, or all of it is new.
+ * nzd is killed at each of its points while configuration, an application, a
+ * file of priv and code change together: all of it is old then, or all of it is
+ * new.
  */
 #include "sweep.h"
 
@@ -16,18 +17,21 @@
 #define SAMPLE 3u
 
 /* What tells old from new: a key that changed, one that is gone, one that is
- * new, the application and its start type, code. */
+ * new, the application and its start type, code, a file of priv. */
 #define STATE                                                                  \
     "{application:get_env(counter, greeting), application:get_env(counter, "   \
     "limit), application:get_env(counter, fresh), "                            \
     "proplists:get_value(counter_extra, proplists:get_value(started, "         \
     "application:info())), lists:keymember(counter_extra, 1, "                 \
-    "application:loaded_applications()), counter_text:version()}"
+    "application:loaded_applications()), counter_text:version(), "             \
+    "file:read_file(filename:join(code:priv_dir(counter), \"motd.txt\"))}"
 
-static const char old_state[] = "{{ok,\"hello\"},{ok,100},undefined,undefined,"
-                                "false,\"0.1.0\"}";
+static const char old_state[] =
+    "{{ok,\"hello\"},{ok,100},undefined,undefined,"
+    "false,\"0.1.0\",{ok,<<\"counted with care\\n\">>}}";
 static const char new_state[] =
-    "{{ok,\"good day\"},undefined,{ok,1},permanent,true,\"0.2.0\"}";
+    "{{ok,\"good "
+    "day\"},undefined,{ok,1},permanent,true,\"0.2.0\",{ok,<<\"new\\n\">>}}";
 
 static struct operation forward = {"apply", NULL, {"apply"}, NULL, 0};
 static const struct operation back = {
@@ -47,6 +51,10 @@ static int setup(void **state)
     harness_write_file(harness_text(sweep->harness,
                                     "%s/releases/0.2.0-app/sys.config", bundle),
                        "[{counter, [{greeting, \"good day\"}, {fresh, 1}]}].");
+    harness_write_file(harness_text(sweep->harness,
+                                    "%s/lib/counter-0.2.0/priv/motd.txt",
+                                    bundle),
+                       "new\n");
     forward.words[1] = bundle;
     forward.words[2] = "--retry";
     return 0;

@@ -298,7 +298,8 @@ static void files_of_priv(void **state)
                              old, new));
     start(desk, old);
     plan(desk, new);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(need(desk), NZD_NEED_SWITCH);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true),
                         "+/priv/counter/deep/new -/priv/counter/gone "
                         "~/priv/counter/motd.txt +/priv/counter/none");
@@ -516,7 +517,7 @@ static void arguments_of_the_vm(void **state)
                              "%s/lib/counter-0.2.0/priv/motd.txt",
                              args, new));
     plan(desk, new);
-    assert_int_equal(need(desk), NZD_NEED_RESTART);
+    assert_int_equal(need(desk), NZD_NEED_SWITCH);
     assert_string_equal(rows_of(desk, true), "~/priv/counter/motd.txt");
     shell(desk, harness_text(desk->harness, "echo '+P 500000' >> %s", args));
     plan(desk, new);
@@ -549,7 +550,7 @@ static void between_generations(void **state)
     apply(desk, 1);
     assert_string_equal(live(desk), "/boot /priv/counter/motd.txt");
     plan_back(desk, 1);
-    assert_int_equal(verdict(desk), NZD_LEVEL_RESTART_VM);
+    assert_int_equal(verdict(desk), NZD_LEVEL_HOT);
     assert_string_equal(rows_of(desk, true),
                         "~/boot ~/sys.config ~/priv/counter/motd.txt=base");
     assert_string_equal(desk->q.plan.to_version, "0.2.0-conf");

@@ -339,10 +339,12 @@ static void counts_settings_in(void **state)
 static void keeps_the_highest_level(void **state)
 {
     struct fixture *fixture = *state;
-    const struct nzd_evidence migrate = {NZD_LEVEL_MIGRATE, "srv", "",  "", "",
-                                         NZD_NEED_SWITCH,   false, NULL};
-    const struct nzd_evidence reboot = {NZD_LEVEL_REBOOT, "slot", "",  "", "",
-                                        NZD_NEED_BASE,    false,  NULL};
+    const struct nzd_evidence migrate = {
+        NZD_LEVEL_MIGRATE, "srv", "",   "",   "",
+        NZD_NEED_SWITCH,   false, NULL, false};
+    const struct nzd_evidence reboot = {
+        NZD_LEVEL_REBOOT, "slot", "",   "",   "",
+        NZD_NEED_BASE,    false,  NULL, false};
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "counter", &old, &new);

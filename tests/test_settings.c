@@ -492,11 +492,16 @@ static void marks_its_own_version_in_texts(void **state)
 
 /* --- files --- */
 
+#define READERS                                                                \
+    "priv|||code:priv_dir/1 leads to the new files; who has one open, or "     \
+    "keeps a path from before, reads the old ones"
+
 static void sees_priv_files(void **state)
 {
-    static const char *const lines[] = {"counter priv|01000000|02000000|priv/b",
-                                        "counter priv|01000000||priv/c",
-                                        "counter priv||01000000|priv/d"};
+    static const char *const lines[] = {
+        "counter priv|01000000|02000000|priv/b",
+        "counter priv|01000000||priv/c",
+        "counter priv||01000000|priv/d, for its next start or load", READERS};
     struct fixture *fixture = *state;
 
     add_priv(&fixture->old, "priv/a", 1);
@@ -505,7 +510,8 @@ static void sees_priv_files(void **state)
     add_priv(&fixture->new, "priv/b", 2);
     add_priv(&fixture->old, "priv/c", 1);
     add_priv(&fixture->new, "priv/d", 1);
-    expect_lines(fixture, lines, 3);
+    fixture->new.priv[2].executable = true;
+    expect_lines(fixture, lines, 4);
 }
 
 static void sees_lost_consolidation(void **state)
@@ -601,15 +607,45 @@ static void a_boot_of_the_vm_is_enough(void **state)
     struct fixture *fixture = *state;
 
     expect_need(fixture, NZD_NEED_SWITCH);
-    add_priv(&fixture->new, "priv/a", 1);
+    add_priv(&fixture->old, "priv/a", 1);
+    fixture->old.priv[0].use = "which the VM has loaded";
     expect_need(fixture, NZD_NEED_RESTART);
-    fixture->new.priv_count = 0;
+    fixture->old.priv_count = 0;
     set_spec(&fixture->new, ", {mod, {a, 1}}");
     expect_need(fixture, NZD_NEED_RESTART);
     set_spec(&fixture->new, "");
     set_boot(&fixture->new, "0.2.0", "",
              "{apply, {application, start_boot, [kernel, permanent]}},"
              "{apply, {application, start_boot, [counter, temporary]}},");
+    expect_need(fixture, NZD_NEED_RESTART);
+}
+
+/* What is in use is exchanged by a boot; all else in the node, where that can
+ * be. */
+static void files_of_priv_are_live(void **state)
+{
+    static const char *const fixed[] = {
+        "counter priv|01000000|02000000|priv/b.so, which the VM has loaded",
+        "counter priv||01000000|priv/c", READERS};
+    static const char *const none[] = {
+        "counter priv|01000000|02000000|priv/b.so, of a node on another host",
+        "counter priv||01000000|priv/c, of a node on another host"};
+    struct fixture *fixture = *state;
+
+    add_priv(&fixture->old, "priv/b.so", 1);
+    add_priv(&fixture->new, "priv/b.so", 2);
+    add_priv(&fixture->new, "priv/c", 1);
+    expect_need(fixture, NZD_NEED_SWITCH);
+    for (uint32_t i = 0; i < fixture->list.count; i++)
+        assert_true(fixture->list.items[i].live &&
+                    fixture->list.items[i].files);
+    fixture->old.priv[0].use = "which the VM has loaded";
+    expect_lines(fixture, fixed, 3);
+    assert_int_equal(fixture->list.items[0].need, NZD_NEED_RESTART);
+    assert_int_equal(fixture->list.items[1].need, NZD_NEED_SWITCH);
+    nzd_inventory_app(&fixture->old, "counter")->priv_fixed =
+        "of a node on another host";
+    expect_lines(fixture, none, 2);
     expect_need(fixture, NZD_NEED_RESTART);
 }
 
@@ -786,8 +822,11 @@ static void a_link_is_not_taken_away(void **state)
 {
     struct fixture *fixture = *state;
 
+    static const char *const lines[] = {"counter priv|01000000||priv/current",
+                                        READERS};
+
     add_priv(&fixture->old, "priv/current", 1);
-    expect_line(fixture, "counter priv|01000000||priv/current");
+    expect_lines(fixture, lines, 2);
     fixture->old.priv[0].link = true;
     expect_none(fixture);
 }
@@ -825,6 +864,7 @@ int main(void)
         TEST(sees_what_one_release_lacks),
         TEST(refuses_no_boot_script),
         TEST(a_boot_of_the_vm_is_enough),
+        TEST(files_of_priv_are_live),
         TEST(an_environment_is_live),
         TEST(a_known_provider_is_live),
         TEST(applications_come_and_go_live),

@@ -168,11 +168,6 @@ static void settings_need_a_restart(void **state)
     struct verdict *verdict = *state;
     const char *old = fixture(verdict, "counter-0.2.0");
     start(verdict, old);
-    restart_vm(verdict, old, fixture(verdict, "counter-0.2.0-priv"),
-               "counter priv [0-9a-f]{8} -> [0-9a-f]{8}",
-               "counter priv [0-9a-f]{8} -> [0-9a-f]{8} +priv/motd.txt",
-               in_place);
-
     const char *new = copy(verdict, "counter-0.2.0", "boot");
     shell(verdict,
           harness_text(verdict->harness,

@@ -535,8 +535,11 @@ act({migrate, Way, Limit, Modules}, State) ->
 act({extras, Extras}, State) ->
     {ok, State#state{extras = maps:from_list([{M, {Up, Down}} || {M, Up, Down} <- Extras])}};
 %% What changes besides code; nothing is changed yet.
-act({live, _, _, _, _, _, _} = Request, #state{phase = open} = State) ->
+act({live, _, _, _, _, _, _, _} = Request, #state{phase = open} = State) ->
     nzd_agent_live:prepare(Request, State);
+%% Where the files of priv lie that come into force with the code.
+act({lay, Folders}, #state{phase = open, live = #{path := [_ | _]}} = State) ->
+    {ok, nzd_agent_live:lay(folders(Folders), State)};
 %% Behind a takeover, what the journal has kept of it.
 act({kept, Bytes}, State) ->
     {ok, nzd_agent_live:kept(Bytes, State)};
@@ -601,8 +604,7 @@ act(done, #state{phase = keeping} = State) ->
     {ok, save(nzd_agent_switch:purged_within(300, Purging))};
 %% Where a later load finds the code in force, and a restart its script.
 act({paths, Folders, Boot}, State) ->
-    Native = [{nzd_agent_text:native(B), nzd_agent_text:native(I)} || {B, I} <- Folders],
-    {nzd_agent_paths:put_paths(Native, Boot), State};
+    {nzd_agent_paths:put_paths(folders(Folders), Boot), State};
 %% What is to be booted is laid out. The answer goes out before it all ends.
 act({restart, Boot}, State) ->
     ok = nzd_agent_paths:remember_boot_file(),
@@ -666,6 +668,9 @@ remember_old(Module, Path, Bin, Prepare, State) ->
         old = Old,
         old_prepared = Prepared ++ State#state.old_prepared
     }}.
+
+folders(Folders) ->
+    [{nzd_agent_text:native(B), nzd_agent_text:native(I)} || {B, I} <- Folders].
 
 path(<<>>, Name) -> Name ++ ".beam";
 path(File, _Name) -> unicode:characters_to_list(File).

@@ -4,21 +4,22 @@
 %%
 %%   applications that start anew are stopped
 %%   the environment of applications
+%%   the code path, to the new files of priv
 %%   code
 %%   they start
 %%   added applications are started, removed ones stopped and unloaded
 %%   config_change/3 of those that run
 %%
 %% and an undo: added ones and those that start anew stop, old code, the
-%% environment, config_change/3 with the reverse, they and removed ones start
-%% again. Each step of it looks at what
+%% environment, the code path, config_change/3 with the reverse, they and
+%% removed ones start again. Each step of it looks at what
 %% there is, so that it can be repeated, by this agent or by another one that
 %% was given what nzd has kept in the journal.
 -module(nzd_agent_live).
 
 -include("nzd_agent.hrl").
 
--export([kept/2, look/1, prepare/2, settled/1, switch/1, undo/1]).
+-export([kept/2, lay/2, look/1, prepare/2, settled/1, switch/1, undo/1]).
 -export_type([live/0]).
 
 %% Milliseconds for one config_change/3; and what nzd is told to wait for both
@@ -29,25 +30,30 @@
 
 -type live() :: #{
     env := [nzd_agent_env:change()],
+    %% The code path that was, and what each folder of the base gives way to;
+    %% none: it stays.
+    path := none | [string()],
+    folders := [{string(), string()}],
     start := [nzd_agent_apps:added()],
     stop := [nzd_agent_apps:removed()],
     again => [nzd_agent_apps:removed()]
 }.
 
-%% {live, Old, New, Envs, Start, Stop, Again}; {live, Kept, Names, Held}: what an undo
-%% needs, whose environment changes, and which keys no file could hold.
+%% {live, Old, New, Envs, Start, Stop, Again, Files}; {live, Kept, Names, Held}:
+%% what an undo needs, whose environment changes, and which keys no file could
+%% hold.
 -spec prepare(tuple(), #state{}) -> {term(), #state{}}.
-prepare({live, Old, New, Envs, Start, Stop, Again}, State) ->
+prepare({live, Old, New, Envs, Start, Stop, Again, Files}, State) ->
     nzd_agent:wait(?EVALUATE, State),
     case Start ++ Stop ++ Again =:= [] orelse nzd_agent_apps:can_settle() of
         true ->
-            prepare(nzd_agent_env:changes(Old, New, Envs), Start, Stop, Again, State);
+            prepare(nzd_agent_env:changes(Old, New, Envs), Start, Stop, Again, path(Files), State);
         false ->
             Why = <<"this OTP keeps start types in a form that is not known: --min restart-vm --max restart-vm">>,
             {{error, {live, Why}}, State}
     end.
 
-prepare(Found, Start0, Stop, Again, State) ->
+prepare(Found, Start0, Stop, Again, Path, State) ->
     %% What somebody has started by hand is not ours to stop.
     Running = nzd_agent_read:running(),
     Start = [A || {{application, App, _}, _} = A <- Start0, not lists:member(App, Running)],
@@ -55,6 +61,8 @@ prepare(Found, Start0, Stop, Again, State) ->
         {ok, Changes} ->
             Live = #{
                 env => Changes,
+                path => Path,
+                folders => [],
                 start => Start,
                 stop => nzd_agent_apps:look(Stop),
                 again => running(Again)
@@ -66,6 +74,9 @@ prepare(Found, Start0, Stop, Again, State) ->
         {error, Why} ->
             {{error, {live, Why}}, State}
     end.
+
+path(true) -> code:get_path();
+path(false) -> none.
 
 %% Which applications and names are to be there behind the switch.
 expecting(#state{live = #{start := Start}} = State, Stop, Ended) ->
@@ -92,17 +103,22 @@ is_of(_, _) ->
 
 -spec kept(binary(), #state{}) -> #state{}.
 kept(Kept, State) ->
-    State#state{live = binary_to_term(Kept)}.
+    State#state{live = maps:merge(#{path => none, folders => []}, binary_to_term(Kept))}.
+
+-spec lay([{string(), string()}], #state{}) -> #state{}.
+lay(Folders, #state{live = Live} = State) ->
+    State#state{live = Live#{folders := Folders}}.
 
 %% What there is at the last moment, for the undo.
 -spec look(#state{}) -> #state{}.
 look(#state{live = none} = State) ->
     State;
-look(#state{live = #{env := Changes, stop := Stop} = Live} = State) ->
+look(#state{live = #{env := Changes, path := Path, stop := Stop} = Live} = State) ->
     Again = [App || {{application, App, _}, _, _} <- again(Live)],
     State#state{
         live = Live#{
             env := nzd_agent_env:look(Changes),
+            path := path(Path =/= none),
             stop := nzd_agent_apps:look([App || {{application, App, _}, _, _} <- Stop]),
             again => running(Again)
         }
@@ -113,12 +129,19 @@ look(#state{live = #{env := Changes, stop := Stop} = Live} = State) ->
 -spec switch(#state{}) -> {tuple(), #state{}}.
 switch(#state{live = none} = State) ->
     nzd_agent_switch:switch(State);
-switch(#state{live = #{env := Changes} = Live} = State) ->
+switch(#state{live = Live} = State) ->
     wait(State),
-    case first([fun() -> nzd_agent_apps:pause(again(Live)) end, fun() -> nzd_agent_env:put(Changes) end]) of
+    case put_before_code(Live) of
         ok -> code_too(nzd_agent_switch:switch(State), Live);
         {error, Why} -> undone(Why, State)
     end.
+
+put_before_code(#{env := Changes, folders := Folders} = Live) ->
+    first([
+        fun() -> nzd_agent_apps:pause(again(Live)) end,
+        fun() -> nzd_agent_env:put(Changes) end,
+        fun() -> nzd_agent_paths:lead_to(Folders) end
+    ]).
 
 code_too({{ok, _, _} = Ok, Done}, Live) ->
     case forward(Live) of
@@ -192,9 +215,9 @@ behind_code(Blocked, Live) ->
     Blocked.
 
 %% What fails here is tried again, code or not.
-back(Ok, #state{live = #{env := Changes, stop := Stop} = Live} = State) ->
+back(Ok, #state{live = #{env := Changes, path := Path, stop := Stop} = Live} = State) ->
     Back = nzd_agent_env:changed(nzd_agent_env:reversed(Changes)),
-    case nzd_agent_env:put(Back) of
+    case put_back(Back, Path) of
         ok ->
             %% Who does not take the old values back has them all the same.
             _ = nzd_agent_env:tell(Back, ?TELL),
@@ -202,6 +225,12 @@ back(Ok, #state{live = #{env := Changes, stop := Stop} = Live} = State) ->
         {error, Why} ->
             {{error, {live, Why}}, State#state{phase = switched}}
     end.
+
+put_back(Back, Path) ->
+    first([
+        fun() -> nzd_agent_env:put(Back) end,
+        fun() -> nzd_agent_paths:back_to(Path) end
+    ]).
 
 started_again(Ok, ok, State) ->
     {Ok, State};

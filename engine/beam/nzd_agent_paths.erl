@@ -7,6 +7,7 @@
 -include_lib("kernel/include/file.hrl").
 
 -export([
+    back_to/1,
     base_file/1,
     base_folder/1,
     boot_argument/0,
@@ -14,6 +15,7 @@
     folder/1,
     in_folder/2,
     is_overlay/1,
+    lead_to/1,
     put_app/2,
     put_paths/2,
     remember_boot_file/0,
@@ -36,6 +38,34 @@ put_paths(Folders, Boot) ->
         true -> restart_with(nzd_agent_text:native(Boot));
         {error, _} = Error -> Error
     end.
+
+%% To the files of a generation that is not committed: what init:restart/0
+%% boots stays as it is.
+-spec lead_to([{string(), string()}]) -> ok | {error, binary()}.
+lead_to([]) -> ok;
+lead_to(Folders) -> told(put_paths(Folders, <<>>)).
+
+%% The path that was, exactly; and what somebody else has put before or behind
+%% it meanwhile.
+-spec back_to(none | [string()]) -> ok | {error, binary()}.
+back_to(none) ->
+    ok;
+back_to(Path) ->
+    Known = maps:from_list([{base_folder(P), P} || P <- Path]),
+    Others = fun(P) -> not stands_for(P, Path, Known) end,
+    {First, Rest} = lists:splitwith(Others, code:get_path()),
+    Back = First ++ Path ++ lists:filter(Others, Rest),
+    told(Back =:= code:get_path() orelse set_path(Back)).
+
+%% What stands for a folder of the path, or has come with an overlay.
+stands_for(P, Path, Known) ->
+    lists:member(P, Path) orelse is_map_key(base_folder(P), Known) orelse is_of_overlay(P).
+
+is_of_overlay([$/ | _] = Path) -> string:find(Path, "/nzd/overlay/") =/= nomatch;
+is_of_overlay(_) -> false.
+
+told(Done) when Done =:= ok; Done =:= true -> ok;
+told({error, Why}) -> {error, nzd_agent_text:text(io_lib:format("the code path cannot be set: ~0tp", [Why]))}.
 
 %% What init:restart/0 boots. The configuration goes with the script: the file
 %% beside it is read in place of the release's, which -config names first;
