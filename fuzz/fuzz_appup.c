@@ -62,50 +62,6 @@ static void look_up(const struct nzd_term *appup)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
-static void look_up(const struct nzd_term *appup)
-{
-    static const char *const versions[] = {"0.1.0", "1.2.3-rc1", "", "((a"};
-
-    for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
-        struct nzd_app old = {.name = "a", .version = versions[i]};
-        struct nzd_app new = {.name = "a", .version = "2", .appup = appup};
-
-        nzd_appup_extra(&old, &new, false, "m");
-        nzd_appup_extra(&new, &old, true, "m");
-    }
-}
-
-static void judge(const struct nzd_term *appup)
-{
-    struct nzd_arena arena = {0};
-    struct nzd_inventory old, new;
-    struct nzd_evidence_list list = {0};
-    struct nzd_app *app;
-
-    nzd_inventory_init(&old);
-    nzd_inventory_init(&new);
-    app = nzd_inventory_add_app(&old);
-    *app = (struct nzd_app){.name = "a", .version = "0.1.0"};
-    app = nzd_inventory_add_app(&new);
-    *app = (struct nzd_app){.name = "a", .version = "2", .appup = appup};
-    require(nzd_appup_judge(&old, &new, &arena, &list, NULL) == 0);
-    for (uint32_t i = 0; i < list.count; i++)
-        require(strncmp(list.items[i].subject, "a.appup ", 8) == 0 &&
-                list.items[i].source[0]);
-    nzd_evidence_clear(&list);
-    nzd_inventory_clear(&old);
-    nzd_inventory_clear(&new);
-    nzd_arena_clear(&arena);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct nzd_arena arena = {0};

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define PRINT_BYTES 100u
+/* Each looks for others. A relup names each module once or twice. */
+#define INSTRUCTIONS_MAX 20000u
 
 /* What nzd does anyway, or does in a way of its own. */
 static const char *const done[] = {
@@ -35,6 +37,7 @@ struct judging {
     struct nzd_evidence_list *out;
     struct nzd_err *err;
     uint32_t at;
+    struct nzd_script script; /* how the new side starts; empty: not known */
 };
 
 /* What one instruction comes to; nothing set: it needs no more than nzd does.
@@ -113,19 +116,6 @@ static bool has_call(const struct judging *j, uint32_t from, uint32_t to,
 
 /* --- applications -------------------------------------------------------- */
 
-/* How the new side's boot script starts it; NULL: not at all known. */
-static const char *start_type(struct judging *j, const char *app)
-{
-    struct nzd_script script;
-    const struct nzd_script_app *found;
-
-    if (!j->new->boot_script ||
-        nzd_script_read(j->new->boot_script, j->arena, &script, NULL))
-        return NULL;
-    found = nzd_script_app(&script, app);
-    return found ? found->start : NULL;
-}
-
 /* "" is how a boot script says that it is only loaded. */
 static const char *type_of(const struct nzd_term *type)
 {
@@ -135,17 +125,17 @@ static const char *type_of(const struct nzd_term *type)
 }
 
 /* The difference of both sides starts what only the new one names. */
-static const char *add(struct judging *j, const char *app, const char *type)
+static const char *add(const struct judging *j, const char *app,
+                       const char *type)
 {
     const struct nzd_app *new = nzd_inventory_app(j->new, app);
     const struct nzd_app *old = nzd_inventory_app(j->old, app);
-    const char *starts;
+    const struct nzd_script_app *started = nzd_script_app(&j->script, app);
 
     if (!new || !new->in_script)
         return old && old->in_script ? NULL
                                      : "no boot script of the bundle names it";
-    starts = start_type(j, app);
-    return starts && strcmp(starts, type) != 0
+    return started && strcmp(started->start, type) != 0
                ? "the bundle's boot script starts it in another way"
                : NULL;
 }
@@ -326,11 +316,21 @@ int nzd_instructions_judge(const struct nzd_instructions *instructions,
                            struct nzd_arena *arena,
                            struct nzd_evidence_list *out, struct nzd_err *err)
 {
-    struct judging j = {instructions, old, new, arena, out, err, 0};
+    struct judging j = {.all = instructions,
+                        .old = old,
+                        .new = new,
+                        .arena = arena,
+                        .out = out,
+                        .err = err};
     int code = 0;
 
     if (!instructions->way || instructions->way->kind != NZD_TERM_LIST)
         return 0;
+    if (length(&j) > INSTRUCTIONS_MAX)
+        return nzd_err_set(err, NZD_EBUNDLE, "%s: more than %u instructions",
+                           instructions->file, INSTRUCTIONS_MAX);
+    if (new->boot_script)
+        code = nzd_script_read(new->boot_script, arena, &j.script, err);
     for (; code == 0 && j.at < length(&j); j.at++) {
         struct finding finding = {NULL, NULL};
 
