@@ -351,6 +351,42 @@ static void a_damaged_one_is_named(void **state)
         strstr(fixture->err.message, "not one {Version, [...], [...]} term"));
 }
 
+static int read_release(struct fixture *fixture, const char *relup)
+{
+    struct tree tree;
+    struct nzd_source *source = NULL;
+    struct nzd_release_options options = {.known = NULL};
+    tree_open(&tree);
+    tree_compile(&tree, "lib/counter-0.2.0/ebin", "m", "-module(m).\n");
+    tree_text(&tree, "lib/counter-0.2.0/ebin/counter.app",
+              "{application, counter, [{vsn, \"0.2.0\"}]}.\n");
+    tree_text(&tree, "releases/2/sys.config", "[].\n");
+    tree_text(&tree, "releases/2/relup", relup);
+    tree_text(&tree, "releases/1/relup", "of another version");
+    int code = nzd_source_open(tree.root, &source, &fixture->err);
+    if (!code)
+        code = nzd_release_read(source, &options, &fixture->new, &fixture->err);
+    nzd_source_close(source);
+    tree_close(&tree);
+    return code;
+}
+
+static void a_relup_is_read(void **state)
+{
+    struct fixture *fixture = *state;
+    if (read_release(fixture, "{\"2\", [{\"1\", [], [go]}], []}."))
+        fail_msg("%s", fixture->err.message);
+    assert_true(nzd_term_is_atom(
+        nzd_term_at(nzd_relup_find(fixture->new.relup, "1", false), 0), "go"));
+    nzd_inventory_clear(&fixture->new);
+    static const char *const others[] = {"{\"2\", [}", "{\"2\", []}.", "go."};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_int_equal(read_release(fixture, others[i]), NZD_EBUNDLE);
+        assert_non_null(strstr(fixture->err.message, "releases/2/relup"));
+        nzd_err_clear(&fixture->err);
+    }
+}
+
 #define in(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -363,6 +399,7 @@ int main(void)
         in(extra_is_found_in_each_form),
         in(extra_of_the_way_down),
         in(a_damaged_one_is_named),
+        in(a_relup_is_read),
         in(an_application_starts_anew),
         in(applications_agree_with_the_difference),
         in(children_follow_their_supervisor),
