@@ -37,7 +37,7 @@ static struct operation forward = {"apply", NULL, {"apply"}, NULL, 0};
 static const struct operation back = {
     "rollback",
     NULL,
-    {"rollback", "--to", "0", "--max", "restart-app"},
+    {"rollback", "--to", "0", "--max", "restart-app", "--wait", "20s"},
     NULL,
     0};
 
@@ -57,6 +57,9 @@ static int setup(void **state)
                        "new\n");
     forward.words[1] = bundle;
     forward.words[2] = "--retry";
+    /* The agent's own `nzd recover` may hold the journal for a moment. */
+    forward.words[3] = "--wait";
+    forward.words[4] = "20s";
     return 0;
 }
 
