@@ -7,7 +7,7 @@
 # make crash       the proofs of crash safety in full;  crash-boot: those of boots
 # make bench-boot  how long nzd boot takes;  bench-migrate: processes that migrate
 # make install     below PREFIX (/usr/local), DESTDIR before it
-# make format lint layers fuzz-replay fixtures deps demo clean
+# make format lint layers fixtures deps demo clean;  fuzz-...: see fuzz/fuzz.mk
 
 SAN   ?=
 BUILD ?= build$(if $(SAN),/asan)
@@ -44,7 +44,6 @@ TESTS    := $(patsubst tests/test_%.c,$(BUILD)/tests/test_%,$(wildcard tests/tes
 SUPPORT  := $(filter-out tests/test_%,$(wildcard tests/*.c))
 CTL      := $(patsubst tests/beam/%.erl,build/tests/beam/%.beam,$(wildcard tests/beam/*.erl)) \
             $(patsubst tests/beam/%.c,build/tests/beam/%.so,$(wildcard tests/beam/*.c))
-FUZZERS  := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
 
 all: $(NZD) $(BUILD)/libnzd.a
 
@@ -147,15 +146,7 @@ fixtures:
 demo: deps all fixtures
 	@tests/demo.sh
 
-# Each parser's harness, over its corpus and over cheap mutations of it.
-$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(BUILD)/fuzz/replay.o $(BUILD)/libnzd.a
-	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(LIBS)
-
-fuzz-replay:
-	@$(MAKE) --no-print-directory SAN=1 fuzzers
-	@fuzz/replay.sh build/asan/fuzz $(FUZZERS:$(BUILD)/fuzz/%=%)
-
-fuzzers: $(FUZZERS)
+include fuzz/fuzz.mk
 
 # What a reader, not the compiler, would complain about.
 TRACKED = $(call once,TRACKED,$(shell git ls-files '*.c' '*.h' 2>/dev/null))
@@ -215,7 +206,7 @@ deps:
 clean:
 	rm -rf build
 
-.PHONY: all install tests points crash crash-boot check check-asan test fixtures demo fuzz-replay fuzzers format \
+.PHONY: all install tests points crash crash-boot check check-asan test fixtures demo format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:

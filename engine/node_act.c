@@ -169,7 +169,7 @@ static int refused_code(struct nzd_node *node, const struct nzd_term *answer,
 {
     struct nzd_buf name = {0}, why = {0};
     const struct nzd_term *reason = reason_of(answer);
-    if (!reason || nzd_term_is_atom(reason, "fenced") ||
+    if (!nzd_term_is_tagged(reason, NULL, 2) ||
         nzd_term_is_tagged(reason, "phase", 2))
         return nzd_node_unexpected(node, "prepare", answer, err);
     nzd_term_print(nzd_term_at(reason, 0), 300, &name);
@@ -460,8 +460,9 @@ static bool not_migrated(const struct nzd_term *reason, struct nzd_arena *arena,
 /* What else a switch changes fails with a text. */
 static int said(const struct nzd_term *why, struct nzd_err *err)
 {
-    struct nzd_view text =
-        why->kind == NZD_TERM_BINARY ? why->text : nzd_view_text("no reason");
+    struct nzd_view text = why->kind == NZD_TERM_BINARY && why->text.size > 0
+                               ? why->text
+                               : nzd_view_text("no reason");
     return nzd_err_set(err, NZD_EREFUSED, "%.*s", (int)text.size,
                        (const char *)text.data);
 }

@@ -60,8 +60,9 @@ static void decode(const uint8_t *bytes, struct slot *out)
     attempts->last_healthy = nzd_read_u64(&reader);
     attempts->tries = nzd_read_u32(&reader);
     attempts->healthy = nzd_read_u8(&reader) != 0;
-    if (!nzd_reader_done(&reader) || base.size != NZD_DIGEST_SIZE)
-        out->sequence = 0;
+    if (!nzd_reader_done(&reader) || base.size != NZD_DIGEST_SIZE ||
+        out->sequence == UINT64_MAX) /* nothing could follow it */
+        memset(out, 0, sizeof(*out));
     else
         memcpy(attempts->base.bytes, base.data, NZD_DIGEST_SIZE);
 }
