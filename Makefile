@@ -6,11 +6,14 @@
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
 # make crash       the proofs of crash safety in full;  crash-boot: those of boots
 # make bench-boot  how long nzd boot takes;  bench-migrate: processes that migrate
+# make static      build/static/nzd, one file;  make CROSS=aarch64-linux-gnu
+# make cross-test  nzd of other machines, under qemu-user
 # make install     below PREFIX (/usr/local), DESTDIR before it
 # make format lint layers fixtures deps demo clean;  fuzz-...: see fuzz/fuzz.mk
 
 SAN   ?=
-BUILD ?= build$(if $(SAN),/asan)
+CROSS ?=
+BUILD ?= build$(if $(CROSS),/$(CROSS))$(if $(SAN),/asan)
 
 CC       ?= gcc
 OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
@@ -21,7 +24,7 @@ HARDLINK := $(if $(SAN),,-pie -Wl,-z,relro,-z,now)
 # GCC's manual: the sanitizers make some warnings guess wrong.
 WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror \
             $(if $(SAN),-Wno-format-truncation -Wno-maybe-uninitialized)
-DEFINES  := -D_GNU_SOURCE -D_REENTRANT $(if $(POINTS),-DNZD_POINTS)
+DEFINES  := -D_GNU_SOURCE -D_REENTRANT -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 $(if $(POINTS),-DNZD_POINTS)
 PACKAGES := lmdb libxxhash libzstd zlib jansson libarchive libconfuse libmd
 
 # Asked for once, and only when something is compiled.
@@ -30,9 +33,32 @@ EI        = $(call once,EI,$(shell erl -noshell -eval \
               'io:format("~s",[code:lib_dir(erl_interface)]),halt().'))
 PC_CFLAGS = $(call once,PC_CFLAGS,$(shell pkg-config --cflags $(PACKAGES)))
 PC_LIBS   = $(call once,PC_LIBS,$(shell pkg-config --libs $(PACKAGES)))
-COMPILE   = $(DEFINES) -I$(EI)/include -I$(EI)/../../usr/include $(PC_CFLAGS) $(CPPFLAGS) -std=gnu11
+# As Nerves names them.
+ERL_EI_INCLUDE_DIR ?= $(EI)/include
+ERL_EI_LIBDIR      ?= $(EI)/lib
+COMPILE   = $(DEFINES) -I$(ERL_EI_INCLUDE_DIR) -I$(EI)/../../usr/include $(PC_CFLAGS) $(CPPFLAGS) -std=gnu11
 CFLAGS   ?= -g
-LIBS      = $(PC_LIBS) $(EI)/lib/libei.a -lpthread
+LIBS      = $(PC_LIBS) $(ERL_EI_LIBDIR)/libei.a -lpthread
+# What libarchive reads tarballs with, where it is an archive itself.
+STATIC_LIBS ?= -llzma -lbz2 -lz -lzstd
+
+# make CROSS=aarch64-linux-gnu: for another machine, with what lies in SYSROOT;
+# where none is named, with Debian's packages of that machine.
+ifneq ($(CROSS),)
+SYSROOT ?= $(CURDIR)/build/sysroot/$(CROSS)
+ifeq ($(origin CC),default)
+CC      := $(CROSS)-gcc --sysroot=$(SYSROOT)
+AR      := $(CROSS)-ar
+endif
+EI       = $(call once,EI,$(shell echo $(SYSROOT)/usr/lib/erlang/lib/erl_interface-*))
+export PKG_CONFIG_SYSROOT_DIR := $(SYSROOT)
+export PKG_CONFIG_LIBDIR := $(SYSROOT)/usr/lib/$(CROSS)/pkgconfig:$(SYSROOT)/usr/lib/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
+FIRST   := $(if $(filter file,$(origin SYSROOT)),$(SYSROOT)/.packages)
+
+$(CURDIR)/build/sysroot/%/.packages: tests/cross/sysroot.sh
+	tests/cross/sysroot.sh $* $(@D)
+	@touch $@
+endif
 
 SOURCES  := $(wildcard journal/*.c staging/*.c engine/*.c)
 MAIN     := $(wildcard engine/main.c)
@@ -50,19 +76,36 @@ all: $(NZD) $(BUILD)/libnzd.a
 $(BUILD)/nzd: $(BUILD)/engine/main.o $(BUILD)/libnzd.a
 	$(CC) $(OPTIMISE) $(HARDLINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# One file that needs no other; see engine/main.c for what ld would warn of.
+static: $(BUILD)/static/nzd
+
+# GCC 12 links dynamically for ARM when it is asked for -static-pie.
+STATIC_LD = $(call once,STATIC_LD,-static$(if $(filter arm%,$(shell $(CC) -dumpmachine)),,-pie))
+QUIET_LD  = $(call once,QUIET_LD,$(addprefix -Wl$(,),$(shell \
+              $(CC) -Wl,--help 2>/dev/null | grep -o -e --no-warnings)))
+, := ,
+
+$(BUILD)/static/nzd: $(BUILD)/engine/main.o $(BUILD)/libnzd.a
+	@mkdir -p $(@D)
+	$(CC) $(OPTIMISE) $(STATIC_LD) -Wl,-z,relro,-z,now $(QUIET_LD) $(LDFLAGS) -o $@ $^ $(LIBS) $(STATIC_LIBS)
+
 $(BUILD)/libnzd.a: $(OBJECTS)
-	@rm -f $@.new && ar rcs $@.new $^ && mv $@.new $@
+	@rm -f $@.new && $(AR) rcDs $@.new $^ && mv $@.new $@
 
 $(BUILD)/libtests.a: $(SUPPORT:%.c=$(BUILD)/%.o)
-	@rm -f $@.new && ar rcs $@.new $^ && mv $@.new $@
+	@rm -f $@.new && $(AR) rcDs $@.new $^ && mv $@.new $@
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | $(FIRST)
 	@mkdir -p $(@D)
 	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
 
-# What `nzd --version` tells it was built with.
-$(BUILD)/engine/command.o: COMPILE += -DNZD_LIBRARIES='"$(call once,VERSIONS,$(shell \
-  for p in $(PACKAGES); do echo "$$p $$(pkg-config --modversion $$p)"; done))"'
+# What `nzd --version` tells it is made of.
+modules = $(shell for p in $(1); do echo "$$p $$(pkg-config --modversion $$p 2>/dev/null || echo unknown)"; done)
+VERSIONS        = $(call once,VERSIONS,$(call modules,$(PACKAGES)) \
+                    $(subst -, ,$(notdir $(patsubst %/,%,$(dir $(ERL_EI_LIBDIR))))))
+STATIC_VERSIONS = $(call once,STATIC_VERSIONS,$(call modules,liblzma bzip2))
+$(BUILD)/engine/version.o: COMPILE += -DNZD_LIBRARIES='"$(VERSIONS)"' \
+                                      -DNZD_STATIC_LIBRARIES='" $(STATIC_VERSIONS)"'
 
 # The agent goes into the node under names that hold its digest.
 $(BUILD)/agent.o: $(BUILD)/agent.c engine/agent.h engine/link.h
@@ -87,6 +130,14 @@ build/tests/beam/%.so: tests/beam/%.c
 $(BUILD)/tests/device/init: $(BUILD)/tests/device/init.o
 	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^
 
+$(BUILD)/tests/cross/%: $(BUILD)/tests/cross/%.o $(BUILD)/libtests.a $(BUILD)/libnzd.a
+	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+# nzd of other machines, under qemu-user; `make test` runs a little of it.
+cross-test:
+	@tests/cross/run.sh arm-linux-gnueabihf all
+	@tests/cross/run.sh aarch64-linux-gnu all
+
 # How long things take; not part of the tests.
 $(BUILD)/tests/bench/stamp: $(BUILD)/tests/bench/stamp.o
 	$(CC) $(OPTIMISE) -static -o $@ $^
@@ -105,9 +156,10 @@ points:
 	@$(MAKE) --no-print-directory SAN= POINTS=1 BUILD=build/points \
 	  build/points/nzd build/points/record_writes.so
 
+# It stands for both open and open64.
 $(BUILD)/record_writes.so: tests/tools/record_writes.c tests/recording.h
 	@mkdir -p $(@D)
-	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -fPIC -shared -o $@ $< -ldl
+	$(CC) $(COMPILE) -U_FILE_OFFSET_BITS -U_TIME_BITS $(OPTIMISE) $(CFLAGS) $(WARN) -fPIC -shared -o $@ $< -ldl
 
 # The proofs of crash safety in full; `make check` takes a sample of each.
 CRASH      = $(sort $(filter $(BUILD)/tests/test_crash%,$(TESTS)))
@@ -188,6 +240,7 @@ layers:
 PREFIX  ?= /usr/local
 DESTDIR ?=
 TO       = $(DESTDIR)$(PREFIX)
+ZSH     ?= share/zsh/site-functions
 
 install: all
 	install -D -m 755 $(NZD) $(TO)/bin/nzd
@@ -195,10 +248,14 @@ install: all
 	  install -D -m 644 $$page $(TO)/share/man/man$${page##*.}/$${page##*/} || exit; \
 	done
 	install -D -m 644 engine/completion/nzd.bash $(TO)/share/bash-completion/completions/nzd
-	install -D -m 644 engine/completion/_nzd $(TO)/share/zsh/site-functions/_nzd
+	install -D -m 644 engine/completion/_nzd $(TO)/$(ZSH)/_nzd
 	install -D -m 644 engine/systemd/10-nzd.conf $(TO)/share/doc/nzd/systemd/10-nzd.conf
 	install -D -m 644 engine/erlinit/erlinit.config $(TO)/share/doc/nzd/erlinit/erlinit.config
 	install -D -m 644 README.md $(TO)/share/doc/nzd/README.md
+
+# build/deb/nzd_VERSION_ARCHITECTURE.deb
+deb: all
+	@engine/debian/build.sh $(BUILD) $(BUILD)/deb
 
 deps:
 	@tests/tools/deps.sh
@@ -206,7 +263,7 @@ deps:
 clean:
 	rm -rf build
 
-.PHONY: all install tests points crash crash-boot check check-asan test fixtures demo format \
+.PHONY: all static cross-test install deb tests points crash crash-boot check check-asan test fixtures demo format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:

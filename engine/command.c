@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
-#include "../journal/meta.h"
-#include "agent.h"
 #include "boot.h"
-
 #include "interrupt.h"
+#include "version.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifndef NZD_VERSION
-#define NZD_VERSION "0.1.0"
-#endif
 
 /* --- the table ------------------------------------------------------- */
 
@@ -219,23 +213,11 @@ static int print_help(const struct command *command)
     return print(&text);
 }
 
-#ifndef NZD_LIBRARIES /* "lmdb 0.9.24 libxxhash 0.8.1 ...", by the Makefile */
-#define NZD_LIBRARIES "unknown libraries"
-#endif
-
 static int print_version(bool json)
 {
     struct nzd_buf text = {0};
 
-    nzd_buf_printf(&text,
-                   json ? "{\"nzd\":1,\"version\":\"%s\","
-                          "\"journal_format\":%d,\"agent\":\"%s\","
-                          "\"backends\":[\"distribution\"],"
-                          "\"libraries\":\"%s\"}\n"
-                        : "nzd %s\njournal format %d\nagent %s\n"
-                          "backend distribution\nbuilt with %s\n",
-                   NZD_VERSION, NZD_JOURNAL_FORMAT, nzd_agent[0].name,
-                   NZD_LIBRARIES);
+    nzd_version_tell(json, &text);
     return print(&text);
 }
 

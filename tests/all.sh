@@ -75,6 +75,9 @@ step build-asan make -s -j"$jobs" SAN=1 all tests || finish
 step format make -s format-check
 step lint make -s -k -j"$jobs" lint
 step layers make -s layers
+step static tests/cross/static.sh
+step cross tests/cross/run.sh arm-linux-gnueabihf
+grep -h '^cross: .* skipped' "$logs/cross.log"
 step fuzz-replay make -s -j"$jobs" fuzz-replay
 tests check check build
 tests check-asan check-asan asan

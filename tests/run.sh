@@ -4,7 +4,8 @@
 # run.sh [-v] BUILD PROGRAM...: runs cmocka programs, three at a time (they wait
 # more than they work), each with a time limit. Quiet while all is well; a failed
 # program's output is shown whole. Outputs stay in build/test-logs. The last line
-# is "N passed, N failed".
+# is "N passed, N failed". NZD_TEST_WITH is put before each program, NZD_TESTED
+# is another nzd to test.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -36,7 +37,7 @@ mkdir -p "$logs"
 export NZD_TEST_RUN=$scratch
 export TMPDIR=$scratch
 export HOME=$scratch
-export NZD=$PWD/$build/nzd
+export NZD=${NZD_TESTED:-$PWD/$build/nzd}
 export NZD_FIXTURES=$PWD/build/fixtures
 export NZD_TEST_BEAM=$PWD/build/tests/beam
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS-}
@@ -100,7 +101,8 @@ run_one()
     local name log status result
     name=$(basename "$1")
     log=$logs/$name.log
-    timeout -k 5 "${TEST_TIMEOUT:-300}" "$1" >"$log" 2>&1 </dev/null
+    # shellcheck disable=SC2086
+    timeout -k 5 "${TEST_TIMEOUT:-300}" ${NZD_TEST_WITH-} "$1" >"$log" 2>&1 </dev/null
     status=$?
     [ $status = 124 ] && echo "run.sh: no end after ${TEST_TIMEOUT:-300} s" >>"$log"
     result=$(count "$log" $status)

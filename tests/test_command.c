@@ -2,7 +2,7 @@
 
 /* The command line as its user meets it: the program itself is run. */
 
-#include "harness.h"
+#include "answer.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -89,19 +89,39 @@ static void help_is_no_wider_than_a_terminal(void **state)
     }
 }
 
+/* Each library with its version and a licence. */
+static void check_libraries(struct harness *harness, const char *json)
+{
+    json_t *answer = answer_object(harness, json);
+    json_t *libraries = json_object_get(answer, "libraries"), *library;
+    size_t i;
+
+    assert_true(json_array_size(libraries) >= 9);
+    json_array_foreach(libraries, i, library)
+    {
+        assert_matches(answer_text(library, "name"), "^[a-z_]+$");
+        assert_matches(answer_text(library, "version"), "^[0-9.]+$");
+        assert_string_not_equal(answer_text(library, "license"), "NOASSERTION");
+    }
+    assert_true(json_is_boolean(json_object_get(answer, "static")));
+    assert_int_equal(answer_number(answer, "journal_format"), 1);
+    answer_has(answer, "version license word_bits agent links slots");
+}
+
 static void the_version_is_told(void **state)
 {
     struct harness_run run = harness_nzd(*state, NULL, "--version", NULL);
 
     assert_status(run, 0);
     assert_matches(run.out, "^nzd [0-9]+\\.[0-9]+\\.[0-9]+");
-    assert_matches(run.out, "^journal format 1$");
+    assert_matches(run.out, "^journal format 1 of (32|64) bits$");
+    assert_matches(run.out, "^link distribution$");
     assert_matches(run.out, "^agent nzd_agent_[0-9a-f]{12}$");
-    assert_matches(run.out, "^built with lmdb [0-9.]+ ");
+    assert_matches(run.out, "^built (with|statically of) lmdb [0-9.]+ ");
+    assert_matches(run.out, " erl_interface [0-9.]+( |$)");
     run = harness_nzd(*state, NULL, "--version", "--json", NULL);
     assert_status(run, 0);
-    assert_matches(run.out,
-                   "^\\{\"nzd\":1,\"version\":\".*\"journal_format\":1,");
+    check_libraries(*state, run.out);
 }
 
 struct mistake {

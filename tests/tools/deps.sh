@@ -3,15 +3,17 @@
 #
 # Installs, on Debian and its kin, what building and testing nzd needs and is
 # not there yet. Elsewhere it only names what is missing. With the word `fuzz`
-# what the fuzzers need besides.
+# what the fuzzers need besides; `cross TRIPLE`: only what nzd of another machine
+# needs.
 set -eu
 
 packages='gcc make pkg-config libc6-dev git
     liblmdb-dev libxxhash-dev libzstd-dev libjansson-dev libarchive-dev
-    zlib1g-dev libconfuse-dev libmd-dev libcmocka-dev
+    zlib1g-dev libconfuse-dev libmd-dev libbz2-dev liblzma-dev libcmocka-dev
     erlang-base erlang-dev erlang-nox elixir rebar3
     clang-format clang-tidy cppcheck strace iproute2 squashfs-tools e2fsprogs systemd tmux'
 [ "${1:-}" != fuzz ] || packages="$packages clang llvm libclang-rt-dev afl++"
+[ "${1-}" != cross ] || packages="gcc-$2 qemu-user"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "deps: not a Debian system; nzd needs the equivalents of:"
