@@ -114,20 +114,6 @@ int nzd_live_config_undo(struct nzd_question *q, const struct nzd_txn *txn,
     return code;
 }
 
-/* [Name] */
-static void put_again(struct nzd_buf *out, const struct nzd_plan *plan)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < plan->evidence.count; i++)
-        count += is_first(plan, i);
-    nzd_etf_list(out, count);
-    for (uint32_t i = 0; i < plan->evidence.count; i++)
-        if (is_first(plan, i))
-            nzd_etf_atom(out, plan->evidence.items[i].restarts);
-    if (count)
-        nzd_etf_nil(out);
-}
-
 /* --- both sides ---------------------------------------------------------- */
 
 static void put_term(struct nzd_buf *out, const struct nzd_term *term)
@@ -182,9 +168,17 @@ static void put_envs(struct nzd_buf *out, const struct nzd_inventory *old,
 
 /* --- applications that come and go --------------------------------------- */
 
-struct exchanged {
+struct listed {
     const struct nzd_script_app **items;
     uint32_t count;
+};
+
+struct exchanged {
+    struct nzd_script old;
+    struct nzd_script new;
+    struct listed more; /* the new side does more with them */
+    struct listed less;
+    struct listed typed; /* of another start type */
 };
 
 static int by_start(const void *a, const void *b)
@@ -196,9 +190,25 @@ static int by_start(const void *a, const void *b)
     return (left->order > right->order) - (left->order < right->order);
 }
 
-/* What `script` loads and `other` does not name, as it starts them. */
+static bool does_more(const struct nzd_script_app *app,
+                      const struct nzd_script_app *other)
+{
+    return nzd_script_does(app) > nzd_script_does(other);
+}
+
+static bool is_typed(const struct nzd_script_app *app,
+                     const struct nzd_script_app *other)
+{
+    return nzd_script_does(app) == NZD_SCRIPT_STARTS &&
+           nzd_script_does(other) == NZD_SCRIPT_STARTS &&
+           strcmp(app->start, other->start) != 0;
+}
+
+/* As `script` starts them. */
 static int find(const struct nzd_script *script, const struct nzd_script *other,
-                struct nzd_arena *arena, struct exchanged *out,
+                bool (*is)(const struct nzd_script_app *app,
+                           const struct nzd_script_app *other),
+                struct nzd_arena *arena, struct listed *out,
                 struct nzd_err *err)
 {
     out->items =
@@ -206,8 +216,7 @@ static int find(const struct nzd_script *script, const struct nzd_script *other,
     if (!out->items)
         return nzd_err_memory(err);
     for (uint32_t i = 0; i < script->app_count; i++)
-        if (script->apps[i].spec &&
-            !nzd_script_app(other, script->apps[i].name))
+        if (is(&script->apps[i], nzd_script_app(other, script->apps[i].name)))
             out->items[out->count++] = &script->apps[i];
     if (out->count > 1)
         qsort(out->items, out->count, sizeof(void *), by_start);
@@ -215,41 +224,99 @@ static int find(const struct nzd_script *script, const struct nzd_script *other,
 }
 
 static int find_exchanged(const struct nzd_question *q, struct nzd_arena *arena,
-                          struct exchanged *added, struct exchanged *removed,
-                          struct nzd_err *err)
+                          struct exchanged *out, struct nzd_err *err)
 {
-    struct nzd_script old, new;
+    struct nzd_script *old = &out->old, *new = &out->new;
     if (!q->new.is_release || !q->old.boot_script || !q->new.boot_script)
         return 0;
-    int code = nzd_script_read(q->old.boot_script, arena, &old, err);
+    int code = nzd_script_read(q->old.boot_script, arena, old, err);
     if (!code)
-        code = nzd_script_read(q->new.boot_script, arena, &new, err);
+        code = nzd_script_read(q->new.boot_script, arena, new, err);
     if (!code)
-        code = find(&new, &old, arena, added, err);
-    return code ? code : find(&old, &new, arena, removed, err);
+        code = find(new, old, does_more, arena, &out->more, err);
+    if (!code)
+        code = find(old, new, does_more, arena, &out->less, err);
+    if (!code)
+        code = find(new, old, is_typed, arena, &out->typed, err);
+    return code;
 }
 
 /* [{{application, Name, Keys}, Type}] */
-static void put_added(struct nzd_buf *out, const struct exchanged *added)
+static void put_more(struct nzd_buf *out, const struct listed *more)
 {
-    nzd_etf_list(out, added->count);
-    for (uint32_t i = 0; i < added->count; i++) {
-        const struct nzd_script_app *app = added->items[i];
+    nzd_etf_list(out, more->count);
+    for (uint32_t i = 0; i < more->count; i++) {
+        const struct nzd_script_app *app = more->items[i];
         nzd_etf_tuple(out, 2);
         nzd_term_encode(app->spec, out);
         nzd_etf_atom(out, *app->start ? app->start : "none");
     }
-    if (added->count)
+    if (more->count)
         nzd_etf_nil(out);
 }
 
-/* [Name], those that were started last first. */
-static void put_removed(struct nzd_buf *out, const struct exchanged *removed)
+/* [{Name, Stays}], those that were started last first. */
+static void put_less(struct nzd_buf *out, const struct exchanged *apps)
 {
-    nzd_etf_list(out, removed->count);
-    for (uint32_t i = removed->count; i > 0; i--)
-        nzd_etf_atom(out, removed->items[i - 1]->name);
-    if (removed->count)
+    nzd_etf_list(out, apps->less.count);
+    for (uint32_t i = apps->less.count; i > 0; i--) {
+        const char *name = apps->less.items[i - 1]->name;
+        bool stays = nzd_script_does(nzd_script_app(&apps->new, name)) !=
+                     NZD_SCRIPT_NOTHING;
+        nzd_etf_tuple(out, 2);
+        nzd_etf_atom(out, name);
+        nzd_etf_atom(out, stays ? "true" : "false");
+    }
+    if (apps->less.count)
+        nzd_etf_nil(out);
+}
+
+/* [{Name, Type}] */
+static void put_typed(struct nzd_buf *out, const struct listed *typed)
+{
+    nzd_etf_list(out, typed->count);
+    for (uint32_t i = 0; i < typed->count; i++) {
+        nzd_etf_tuple(out, 2);
+        nzd_etf_atom(out, typed->items[i]->name);
+        nzd_etf_atom(out, typed->items[i]->start);
+    }
+    if (typed->count)
+        nzd_etf_nil(out);
+}
+
+/* What starts anew does so with what a boot would load. */
+static const struct nzd_term *spec_of(const struct nzd_question *q,
+                                      const struct exchanged *apps,
+                                      const char *name)
+{
+    const struct nzd_script_app *named = nzd_script_app(&apps->new, name);
+    const struct nzd_app *new = nzd_inventory_app(&q->new, name);
+    const struct nzd_app *old = nzd_inventory_app(&q->old, name);
+    return named && named->spec ? named->spec
+           : new &&new->spec    ? new->spec
+           : old                ? old->spec
+                                : NULL;
+}
+
+/* [{application, Name, Keys} | Name] */
+static void put_again(struct nzd_buf *out, const struct nzd_question *q,
+                      const struct exchanged *apps)
+{
+    const struct nzd_plan *plan = &q->plan;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < plan->evidence.count; i++)
+        count += is_first(plan, i);
+    nzd_etf_list(out, count);
+    for (uint32_t i = 0; i < plan->evidence.count; i++) {
+        const char *name = plan->evidence.items[i].restarts;
+        const struct nzd_term *spec =
+            is_first(plan, i) ? spec_of(q, apps, name) : NULL;
+        if (spec)
+            nzd_term_encode(spec, out);
+        else if (is_first(plan, i))
+            nzd_etf_atom(out, name);
+    }
+    if (count)
         nzd_etf_nil(out);
 }
 
@@ -335,21 +402,22 @@ static int take(struct nzd_transaction *t, const struct nzd_term *answer,
 /* For files alone no configuration is made: what runs in runtime.exs is not
  * asked for nothing. */
 static void put_request(struct nzd_buf *out, const struct nzd_question *q,
-                        const struct exchanged *added,
-                        const struct exchanged *removed)
+                        const struct exchanged *apps)
 {
     static const struct nzd_inventory none;
     bool configures = is_live(&q->plan, false);
     const struct nzd_inventory *old = configures ? &q->old : &none;
     const struct nzd_inventory *new = configures ? &q->new : &none;
-    nzd_etf_tuple(out, 8);
+    nzd_etf_tuple(out, 6);
     nzd_etf_atom(out, "live");
     put_side(out, old);
     put_side(out, new->is_release ? new : old);
     put_envs(out, old, new);
-    put_added(out, added);
-    put_removed(out, removed);
-    put_again(out, &q->plan);
+    nzd_etf_tuple(out, 4);
+    put_more(out, &apps->more);
+    put_less(out, apps);
+    put_again(out, q, apps);
+    put_typed(out, &apps->typed);
     nzd_etf_atom(out, is_live(&q->plan, true) ? "true" : "false");
 }
 
@@ -358,14 +426,15 @@ int nzd_live_config_prepare(struct nzd_transaction *t, struct nzd_err *err)
     struct nzd_question *q = t->q;
     struct nzd_arena arena = {0};
     struct nzd_buf request = {0};
-    struct exchanged added = {0}, removed = {0};
+    struct exchanged apps;
     const struct nzd_term *answer = NULL;
     int code = 0;
     if (!nzd_live_config_is(&q->plan))
         return 0;
+    memset(&apps, 0, sizeof apps);
     if (is_live(&q->plan, false))
-        code = find_exchanged(q, &arena, &added, &removed, err);
-    put_request(&request, q, &added, &removed);
+        code = find_exchanged(q, &arena, &apps, err);
+    put_request(&request, q, &apps);
     if (!code)
         code = nzd_node_ask(q->node, &request, 0, &answer, err);
     if (!code)

@@ -76,6 +76,13 @@ const struct nzd_script_app *nzd_script_app(const struct nzd_script *script,
     return NULL;
 }
 
+enum nzd_script_does nzd_script_does(const struct nzd_script_app *app)
+{
+    if (app && app->order > 0)
+        return NZD_SCRIPT_STARTS;
+    return app && app->spec ? NZD_SCRIPT_LOADS : NZD_SCRIPT_NOTHING;
+}
+
 /* The application of this name, added where it is not there; NULL without
  * memory. */
 static struct nzd_script_app *app_of(struct reading *reading, const char *name)

@@ -30,10 +30,19 @@ struct nzd_script {
     uint32_t rest_count;
 };
 
+/* What a boot does with an application. */
+enum nzd_script_does {
+    NZD_SCRIPT_NOTHING, /* but have its code at hand */
+    NZD_SCRIPT_LOADS,   /* its specification: a library, or one included */
+    NZD_SCRIPT_STARTS
+};
+
 /* All of it in the arena, or borrowed from the term. Fails NZD_EBUNDLE. */
 int nzd_script_read(const struct nzd_term *term, struct nzd_arena *arena,
                     struct nzd_script *out, struct nzd_err *err);
 const struct nzd_script_app *nzd_script_app(const struct nzd_script *script,
                                             const char *name);
+/* NULL: the script does not name it. */
+enum nzd_script_does nzd_script_does(const struct nzd_script_app *app);
 
 #endif

@@ -74,10 +74,15 @@ static void add(struct settings_compare *compare, enum nzd_need need,
     enum nzd_level level = !live            ? NZD_LEVEL_RESTART_VM
                            : compare->level ? compare->level
                                             : NZD_LEVEL_HOT;
-    const struct nzd_evidence evidence = {
-        level, subject, old,
-        new,   source,  need,
-        live,  NULL,    live && compare->files};
+    const struct nzd_evidence evidence = {level,
+                                          subject,
+                                          old,
+                                          new,
+                                          source,
+                                          need,
+                                          live,
+                                          live ? compare->restarts : NULL,
+                                          live && compare->files};
 
     if (compare->code == 0)
         compare->code = nzd_evidence_add(compare->out, compare->arena,
@@ -247,7 +252,8 @@ static void compare_specs(struct settings_compare *compare)
         unsigned seen = 0;
 
         if (old && old->spec && new->spec)
-            settings_spec(compare, new->name, old->spec, new->spec, &seen);
+            settings_spec(compare, new->name, old->spec, new->spec, true,
+                          &seen);
     }
 }
 

@@ -9,13 +9,14 @@
  * release's own version in a string, the module lists and versions of
  * changed applications, comments and blank lines are no difference.
  *
- * In a running node: the environment of applications, whose keys are set,
- * applications that come and go, and files of priv but for those that are
- * loaded or run (`use` and `priv_fixed` of the old side). Not there, because
- * they are read when the VM boots: the environment of kernel, stdlib and sasl;
- * and what only the start of an application takes in (mod, start_phases, its
- * start type ...). A release whose configuration is made by Elixir's providers
- * is live where all of them are Config.Reader's, which the node then can run.
+ * In a running node: the environment of applications, whose keys are set;
+ * applications that come and go, or are started in another way; keys of .app,
+ * where what only a start takes in (mod, start_phases ...) has the application
+ * start anew; and files of priv but for those that are loaded or run (`use` and
+ * `priv_fixed` of the old side). Not there, because it is read when the VM
+ * boots: what belongs to kernel, stdlib and sasl. A release whose configuration
+ * is made by Elixir's providers is live where all of them are Config.Reader's,
+ * which the node then can run.
  */
 
 #include "../journal/record.h"

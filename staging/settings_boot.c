@@ -7,6 +7,9 @@
 /* --- the keys of an application --- */
 
 enum shape { SET, KEYED, VALUE };
+/* A start takes no more from it than that it is there; it takes it in; it does
+ * where it goes through phases. */
+enum use { TOLD, STARTS, PHASES };
 
 /* What application:load/1 takes from {application, Name, Keys}, but for
  * description, id, vsn and modules; a missing key is its default. */
@@ -14,16 +17,16 @@ static const struct {
     const char *key;
     enum shape shape;
     bool infinity; /* the default; else [] */
-    bool told;     /* a start takes no more from it than that it is there */
-} keys[] = {{"applications", SET, false, true},
-            {"included_applications", SET, false, false},
-            {"optional_applications", SET, false, true},
-            {"registered", SET, false, true},
-            {"env", KEYED, false, false},
-            {"mod", VALUE, false, false},
-            {"start_phases", VALUE, false, false},
-            {"maxP", VALUE, true, false},
-            {"maxT", VALUE, true, false}};
+    enum use use;
+} keys[] = {{"applications", SET, false, TOLD},
+            {"included_applications", SET, false, PHASES},
+            {"optional_applications", SET, false, TOLD},
+            {"registered", SET, false, TOLD},
+            {"env", KEYED, false, TOLD},
+            {"mod", VALUE, false, STARTS},
+            {"start_phases", VALUE, false, STARTS},
+            {"maxP", VALUE, true, STARTS},
+            {"maxT", VALUE, true, STARTS}};
 
 /* Items of a set are compared each with each. */
 #define SET_MAX 4096u
@@ -74,36 +77,75 @@ static const char *print_rest(struct settings_compare *compare,
     return text ? text : "";
 }
 
-static void compare_value(struct settings_compare *compare, const char *subject,
-                          const char *key, const struct nzd_term *old,
+static void compare_value(struct settings_compare *compare, enum nzd_need need,
+                          const char *subject, const char *key,
+                          const struct nzd_term *old,
                           const struct nzd_term *new)
 {
     if (!nzd_term_equal(old, new))
-        settings_say(compare, NZD_NEED_RESTART, subject,
-                     settings_print(compare, old), settings_print(compare, new),
-                     key);
+        settings_say(compare, need, subject, settings_print(compare, old),
+                     settings_print(compare, new), key);
 }
 
-static void compare_set(struct settings_compare *compare, const char *subject,
-                        size_t i, const struct nzd_term *old,
-                        const struct nzd_term *new)
+static void compare_set(struct settings_compare *compare, enum nzd_need need,
+                        const char *subject, const char *key,
+                        const struct nzd_term *old, const struct nzd_term *new)
 {
     const char *left, *right;
 
     if (nzd_term_length(old) > SET_MAX || nzd_term_length(new) > SET_MAX) {
-        compare_value(compare, subject, keys[i].key, old, new);
+        compare_value(compare, need, subject, key, old, new);
         return;
     }
     left = print_rest(compare, old, new);
     right = print_rest(compare, new, old);
     if (*left || *right)
-        settings_say(compare, keys[i].told ? NZD_NEED_SWITCH : NZD_NEED_RESTART,
-                     subject, left, right, keys[i].key);
+        settings_say(compare, need, subject, left, right, key);
+}
+
+static bool has_phases(const struct nzd_term *keys_of)
+{
+    return nzd_term_length(nzd_term_get(keys_of, "start_phases")) > 0;
+}
+
+static bool is_of_start(size_t i, const struct nzd_term *old,
+                        const struct nzd_term *new)
+{
+    return keys[i].use == STARTS ||
+           (keys[i].use == PHASES && (has_phases(old) || has_phases(new)));
+}
+
+/* What only a start takes in, of an application that is to be stopped for it.
+ */
+static void compare_started(struct settings_compare *compare, const char *app,
+                            const char *subject, size_t i,
+                            const struct nzd_term *old,
+                            const struct nzd_term *new)
+{
+    enum nzd_need need =
+        settings_is_of_boot(app) ? NZD_NEED_RESTART : NZD_NEED_SWITCH;
+    const char *why = nzd_arena_printf(
+        &compare->scratch, "%s%s", keys[i].key,
+        need == NZD_NEED_SWITCH ? ", which only a start takes in" : "");
+
+    if (!why) {
+        settings_memory(compare);
+        return;
+    }
+    compare->level = NZD_LEVEL_RESTART_APP;
+    compare->restarts = app;
+    if (keys[i].shape == SET)
+        compare_set(compare, need, subject, why, old, new);
+    else
+        compare_value(compare, need, subject, why, old, new);
+    compare->level = NZD_LEVEL_NOTHING;
+    compare->restarts = NULL;
 }
 
 static void compare_key(struct settings_compare *compare, const char *app,
                         const char *subject, size_t i,
-                        const struct nzd_term *old, const struct nzd_term *new)
+                        const struct nzd_term *old, const struct nzd_term *new,
+                        bool starts)
 {
     const struct nzd_term *left = nzd_term_get(old, keys[i].key);
     const struct nzd_term *right = nzd_term_get(new, keys[i].key);
@@ -112,18 +154,22 @@ static void compare_key(struct settings_compare *compare, const char *app,
         settings_mark_term(compare, compare->old, left ? left : default_of(i));
     right = settings_mark_term(compare, compare->new,
                                right ? right : default_of(i));
-    if (keys[i].shape == SET)
-        compare_set(compare, subject, i, left, right);
+    if (starts && is_of_start(i, old, new))
+        compare_started(compare, app, subject, i, left, right);
+    else if (keys[i].shape == SET)
+        compare_set(compare, NZD_NEED_SWITCH, subject, keys[i].key, left,
+                    right);
     else if (keys[i].shape == KEYED)
         settings_diff(compare, settings_env_need(compare, app), subject,
                       keys[i].key, left, right);
     else
-        compare_value(compare, subject, keys[i].key, left, right);
+        compare_value(compare, NZD_NEED_SWITCH, subject, keys[i].key, left,
+                      right);
 }
 
 void settings_spec(struct settings_compare *compare, const char *app,
                    const struct nzd_term *old, const struct nzd_term *new,
-                   unsigned *seen)
+                   bool starts, unsigned *seen)
 {
     const char *subject = nzd_arena_printf(&compare->scratch, "%s.app", app);
 
@@ -137,7 +183,7 @@ void settings_spec(struct settings_compare *compare, const char *app,
         uint32_t said = compare->said;
 
         if (!(*seen & (1u << i)))
-            compare_key(compare, app, subject, i, old, new);
+            compare_key(compare, app, subject, i, old, new, starts);
         if (compare->said > said)
             *seen |= 1u << i;
     }
@@ -151,9 +197,11 @@ static const char SOURCE[] = "boot script";
 static const char *describe(struct settings_compare *compare,
                             const struct nzd_script_app *app)
 {
-    const char *text = nzd_arena_printf(
-        &compare->scratch, "%s%s%s", app->version, *app->version ? ", " : "",
-        *app->start ? app->start : "not started");
+    const char *text = nzd_arena_printf(&compare->scratch, "%s%s%s",
+                                        app->version, *app->version ? ", " : "",
+                                        *app->start ? app->start
+                                        : app->spec ? "not started"
+                                                    : "not loaded");
 
     if (!text)
         settings_memory(compare);
@@ -166,23 +214,15 @@ static void compare_specs(struct settings_compare *compare,
 {
     const struct nzd_app *left = nzd_inventory_app(compare->old, new->name);
     const struct nzd_app *right = nzd_inventory_app(compare->new, new->name);
+    bool starts = nzd_script_does(old) == NZD_SCRIPT_STARTS &&
+                  nzd_script_does(new) == NZD_SCRIPT_STARTS;
     unsigned seen = 0;
 
     if (left && right && left->spec && right->spec)
-        settings_spec(compare, new->name, left->spec, right->spec, &seen);
+        settings_spec(compare, new->name, left->spec, right->spec, starts,
+                      &seen);
     if (old->spec && new->spec)
-        settings_spec(compare, new->name, old->spec, new->spec, &seen);
-}
-
-static void compare_start(struct settings_compare *compare,
-                          const struct nzd_script_app *old,
-                          const struct nzd_script_app *new)
-{
-    if (strcmp(old->start, new->start) != 0)
-        settings_say(compare, NZD_NEED_RESTART, new->name,
-                     *old->start ? old->start : "not started",
-                     *new->start ? new->start : "not started",
-                     "boot script: start type");
+        settings_spec(compare, new->name, old->spec, new->spec, starts, &seen);
 }
 
 static bool has_priv(const struct nzd_inventory *side, const char *app)
@@ -191,13 +231,6 @@ static bool has_priv(const struct nzd_inventory *side, const char *app)
         if (strcmp(side->priv[i].app, app) == 0)
             return true;
     return false;
-}
-
-/* What it includes must be there too, and be loaded before it. */
-static bool includes(const struct nzd_script_app *app)
-{
-    return nzd_term_length(nzd_term_get(nzd_term_at(app->spec, 2),
-                                        "included_applications")) > 0;
 }
 
 /* One that the new side only names would have to be installed already. A
@@ -209,43 +242,57 @@ static enum nzd_need need_of_added(const struct settings_compare *compare,
 
     if (!app || !compare->new_held[app - compare->new->apps])
         return NZD_NEED_BASE;
-    return app->spec && !includes(added) && !has_priv(compare->new, added->name)
+    return app->spec && added->spec && !has_priv(compare->new, added->name)
                ? settings_env_need(compare, added->name)
                : NZD_NEED_RESTART;
 }
 
-static enum nzd_need need_of_removed(const struct settings_compare *compare,
-                                     const struct nzd_script_app *removed)
+static void compare_type(struct settings_compare *compare,
+                         const struct nzd_script_app *old,
+                         const struct nzd_script_app *new)
 {
-    return includes(removed) ? NZD_NEED_RESTART
-                             : settings_env_need(compare, removed->name);
+    if (strcmp(old->start, new->start) != 0)
+        settings_say(
+            compare,
+            settings_is_of_boot(new->name) ? NZD_NEED_RESTART : NZD_NEED_SWITCH,
+            new->name, old->start, new->start, "boot script: start type");
+}
+
+/* One of both is NULL where its script does not name the application. */
+static void compare_app(struct settings_compare *compare,
+                        const struct nzd_script_app *old,
+                        const struct nzd_script_app *new)
+{
+    const struct nzd_script_app *app = new ? new : old;
+    enum nzd_script_does was = nzd_script_does(old), is = nzd_script_does(new);
+    enum nzd_need need = settings_env_need(compare, app->name);
+
+    if (!old)
+        need = need_of_added(compare, new);
+    if (old && new &&was == is) {
+        if (was == NZD_SCRIPT_STARTS)
+            compare_type(compare, old, new);
+        return;
+    }
+    /* What stops takes its processes along: that is the operator's word. */
+    if (is < was && was == NZD_SCRIPT_STARTS)
+        compare->level = NZD_LEVEL_RESTART_APP;
+    settings_say(compare, need, app->name, old ? describe(compare, old) : "",
+                 new ? describe(compare, new) : "", SOURCE);
+    compare->level = NZD_LEVEL_NOTHING;
 }
 
 static void compare_apps(struct settings_compare *compare,
                          const struct nzd_script *old,
                          const struct nzd_script *new)
 {
-    for (uint32_t i = 0; i < new->app_count; i++) {
-        const struct nzd_script_app *app = &new->apps[i];
-        const struct nzd_script_app *was = nzd_script_app(old, app->name);
-
-        if (was)
-            compare_start(compare, was, app);
-        else
-            settings_say(compare, need_of_added(compare, app), app->name, "",
-                         describe(compare, app), SOURCE);
-    }
-    /* What stops takes its processes along: that is the operator's word. */
-    compare->level = NZD_LEVEL_RESTART_APP;
-    for (uint32_t i = 0; i < old->app_count; i++) {
-        const struct nzd_script_app *app = &old->apps[i];
-
-        if (!nzd_script_app(new, app->name))
-            settings_say(compare, need_of_removed(compare, app), app->name,
-                         describe(compare, app), "", SOURCE);
-    }
+    for (uint32_t i = 0; i < new->app_count; i++)
+        compare_app(compare, nzd_script_app(old, new->apps[i].name),
+                    &new->apps[i]);
+    for (uint32_t i = 0; i < old->app_count; i++)
+        if (!nzd_script_app(new, old->apps[i].name))
+            compare_app(compare, &old->apps[i], NULL);
     settings_end(compare, "applications");
-    compare->level = NZD_LEVEL_NOTHING;
     for (uint32_t i = 0; i < new->app_count; i++) {
         const struct nzd_script_app *left =
             nzd_script_app(old, new->apps[i].name);
@@ -306,8 +353,9 @@ static void compare_order(struct settings_compare *compare,
         return;
     for (uint32_t i = 0; i < left_count && i < right_count; i++)
         if (strcmp(left[i]->name, right[i]->name) != 0) {
-            settings_say(compare, NZD_NEED_RESTART, SOURCE, left[i]->name,
-                         right[i]->name, "order of the starts");
+            settings_say(compare, NZD_NEED_SWITCH, SOURCE, left[i]->name,
+                         right[i]->name,
+                         "order of the starts, of the next boot");
             return;
         }
 }

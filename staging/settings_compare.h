@@ -28,6 +28,7 @@ struct settings_compare {
                              RESTART */
     enum nzd_level level; /* of what is live, where it is not hot; 0: hot */
     bool files;           /* it is about priv */
+    const char *restarts; /* the application that starts anew for it, or NULL */
 };
 
 /* One difference: live where no more than the switch is needed, else at
@@ -54,6 +55,8 @@ const struct nzd_term *settings_mark_term(struct settings_compare *compare,
 
 /* Whether the node can have both sides' environments without a boot. */
 enum nzd_need settings_config_need(const struct settings_compare *compare);
+/* It is not without them that a VM runs: kernel, stdlib, sasl. */
+bool settings_is_of_boot(const char *app);
 /* The same of this application's, and by itself. */
 enum nzd_need settings_env_need(const struct settings_compare *compare,
                                 const char *app);
@@ -78,6 +81,6 @@ void settings_boot(struct settings_compare *compare);
  * said already, and gets those that are said now. */
 void settings_spec(struct settings_compare *compare, const char *app,
                    const struct nzd_term *old, const struct nzd_term *new,
-                   unsigned *seen);
+                   bool starts, unsigned *seen);
 
 #endif

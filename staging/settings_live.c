@@ -39,13 +39,18 @@ enum nzd_need settings_config_need(const struct settings_compare *compare)
                : NZD_NEED_RESTART;
 }
 
-enum nzd_need settings_env_need(const struct settings_compare *compare,
-                                const char *app)
+bool settings_is_of_boot(const char *app)
 {
     static const char *const boot[] = {"kernel", "stdlib", "sasl"};
 
     for (size_t i = 0; i < sizeof(boot) / sizeof(*boot); i++)
         if (strcmp(app, boot[i]) == 0)
-            return NZD_NEED_RESTART;
-    return compare->config;
+            return true;
+    return false;
+}
+
+enum nzd_need settings_env_need(const struct settings_compare *compare,
+                                const char *app)
+{
+    return settings_is_of_boot(app) ? NZD_NEED_RESTART : compare->config;
 }

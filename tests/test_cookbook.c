@@ -101,9 +101,10 @@ static const struct recipe recipes[] = {
     {"changing application configuration", "config", NULL,
      "lists:sort(application:get_all_env(ck))", "[]",
      "[{fresh,1},{greeting,\"good day\"}]", NULL},
-    {"changing included applications", "included", "restart-app",
-     "application:get_key(ck, included_applications)", "{ok,[]}", NULL,
-     "included_applications"},
+    {"changing included applications", "included", NULL,
+     "{application:get_key(ck, included_applications), "
+     "application:get_key(ck_more, vsn)}",
+     "{{ok,[]},undefined}", "{{ok,[ck_more]},{ok,\"1\"}}", NULL},
     {"changing non-Erlang code", "port", NULL,
      "os:cmd(code:priv_dir(ck) ++ \"/port\")", "\"one\\n\"", "\"two\\n\"",
      NULL},

@@ -274,7 +274,8 @@ static void sees_keys_of_an_application(void **state)
         "counter.app|counter_srv||registered",
         "counter.app|{limit,100}|{limit,120}|env: limit",
         "counter.app||{rate,5}|env: rate",
-        "counter.app|{counter,[]}|{counter_app,[]}|mod"};
+        "counter.app|{counter,[]}|{counter_app,[]}|"
+        "mod, which only a start takes in"};
     struct fixture *fixture = *state;
 
     set_spec(&fixture->old, ", {registered, [counter_srv]},"
@@ -312,7 +313,7 @@ static void sees_start_types_and_order(void **state)
 {
     static const char *const lines[] = {
         "counter|permanent|temporary|boot script: start type",
-        "boot script|kernel|counter|order of the starts"};
+        "boot script|kernel|counter|order of the starts, of the next boot"};
     struct fixture *fixture = *state;
 
     set_boot(&fixture->new, "0.2.0", "",
@@ -611,12 +612,9 @@ static void a_boot_of_the_vm_is_enough(void **state)
     fixture->old.priv[0].use = "which the VM has loaded";
     expect_need(fixture, NZD_NEED_RESTART);
     fixture->old.priv_count = 0;
-    set_spec(&fixture->new, ", {mod, {a, 1}}");
-    expect_need(fixture, NZD_NEED_RESTART);
-    set_spec(&fixture->new, "");
     set_boot(&fixture->new, "0.2.0", "",
-             "{apply, {application, start_boot, [kernel, permanent]}},"
-             "{apply, {application, start_boot, [counter, temporary]}},");
+             "{apply, {application, start_boot, [kernel, temporary]}},"
+             "{apply, {application, start_boot, [counter, permanent]}},");
     expect_need(fixture, NZD_NEED_RESTART);
 }
 
@@ -728,6 +726,59 @@ static void applications_come_and_go_live(void **state)
     expect_level(fixture, NZD_LEVEL_RESTART_APP);
 }
 
+#define LIBRARY      "{apply, {application, load, [{application, extra, []}]}},"
+#define AT_HAND      "{path, [\"$ROOT/lib/extra-1/ebin\"]},"
+#define BEGINS(type) "{apply, {application, start_boot, [extra, " type "]}},"
+
+/* What a boot does with an application, from little to much; and back, where
+ * only what stops is the operator's word. */
+static void applications_are_started_in_another_way(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const ways[] = {STARTS AT_HAND, STARTS AT_HAND LIBRARY,
+                                       STARTS LIBRARY BEGINS("transient")};
+
+    for (size_t i = 0; i < 2; i++) {
+        set_boot(&fixture->old, "0.1.0", "", ways[i]);
+        set_boot(&fixture->new, "0.2.0", "", ways[i + 1]);
+        expect_level(fixture, NZD_LEVEL_HOT);
+        set_boot(&fixture->old, "0.1.0", "", ways[i + 1]);
+        set_boot(&fixture->new, "0.2.0", "", ways[i]);
+        expect_level(fixture, i == 1 ? NZD_LEVEL_RESTART_APP : NZD_LEVEL_HOT);
+    }
+    set_boot(&fixture->old, "0.1.0", "", ways[2]);
+    set_boot(&fixture->new, "0.2.0", "", STARTS LIBRARY BEGINS("temporary"));
+    expect_level(fixture, NZD_LEVEL_HOT);
+    expect_line(fixture, "extra|transient|temporary|boot script: start type");
+}
+
+static void expect_again(struct fixture *fixture, const char *keys)
+{
+    set_spec(&fixture->new, keys);
+    expect_level(fixture, NZD_LEVEL_RESTART_APP);
+    assert_string_equal(fixture->list.items[0].restarts, "counter");
+}
+
+/* What only a start takes in has the application start anew, where it runs. */
+static void keys_of_a_start(void **state)
+{
+    struct fixture *fixture = *state;
+
+    expect_again(fixture, ", {mod, {a, 1}}");
+    expect_again(fixture, ", {start_phases, [{go, []}]}");
+    expect_again(fixture, ", {maxT, 1000}");
+    set_spec(&fixture->new, ", {included_applications, [kernel]}");
+    expect_level(fixture, NZD_LEVEL_HOT);
+    set_spec(&fixture->old, ", {start_phases, [{go, []}]}");
+    expect_again(fixture, ", {start_phases, [{go, []}]},"
+                          " {included_applications, [kernel]}");
+    set_spec(&fixture->old, "");
+    set_spec(&fixture->new, ", {mod, {a, 1}}");
+    set_boot(&fixture->old, "0.1.0", "", "");
+    set_boot(&fixture->new, "0.2.0", "", "");
+    expect_level(fixture, NZD_LEVEL_HOT);
+}
+
 static void vm_args_need_another_process(void **state)
 {
     struct fixture *fixture = *state;
@@ -790,6 +841,8 @@ static void an_added_application_must_be_held(void **state)
 
     set_boot(&fixture->new, "0.2.0", "",
              STARTS "{path, [\"$ROOT/lib/crypto-5.1/ebin\"]},"
+                    "{apply, {application, load,"
+                    " [{application, crypto, []}]}},"
                     "{apply, {application, start_boot, [crypto, permanent]}},");
     add_app(&fixture->new, "crypto", "5.1");
     expect_need(fixture, NZD_NEED_BASE);
@@ -868,6 +921,8 @@ int main(void)
         TEST(an_environment_is_live),
         TEST(a_known_provider_is_live),
         TEST(applications_come_and_go_live),
+        TEST(applications_are_started_in_another_way),
+        TEST(keys_of_a_start),
         TEST(vm_args_need_another_process),
         TEST(some_need_another_base),
         TEST(a_named_file_cannot_go),

@@ -535,7 +535,7 @@ act({migrate, Way, Limit, Modules}, State) ->
 act({extras, Extras}, State) ->
     {ok, State#state{extras = maps:from_list([{M, {Up, Down}} || {M, Up, Down} <- Extras])}};
 %% What changes besides code; nothing is changed yet.
-act({live, _, _, _, _, _, _, _} = Request, #state{phase = open} = State) ->
+act({live, _, _, _, _, _} = Request, #state{phase = open} = State) ->
     nzd_agent_live:prepare(Request, State);
 %% Where the files of priv lie that come into force with the code.
 act({lay, Folders}, #state{phase = open, live = #{path := [_ | _]}} = State) ->

@@ -9,7 +9,8 @@
 %% is put in when it is there to stay.
 -module(nzd_agent_apps).
 
--export([can_settle/0, limited/4, look/1, pause/1, settle/1, start/2, start_again/1, stop/1]).
+-export([can_settle/0, limited/4, load/1, look/1, pause/1, settle/1, start/2, start_again/1]).
+-export([started/1, stop/1, take/1, unload/1]).
 %% Spawned by name, so that no closure of ours outlives an agent.
 -export([call/4]).
 -export_type([added/0, removed/0]).
@@ -25,55 +26,84 @@
 %% What these are, to have them again; those that are not loaded are not in it.
 -spec look([atom()]) -> [removed()].
 look(Apps) ->
-    Started = proplists:get_value(started, application:info(), []),
+    Started = all_started(),
     [
         {{application, App, Keys}, proplists:get_value(App, Started, none), application:get_all_env(App)}
      || App <- Apps, {ok, Keys} <- [application:get_all_key(App)]
     ].
 
-%% All are loaded before the first is started. The others were paused.
+%% The start types of those that run.
+-spec started([atom()]) -> [{atom(), permanent | transient | temporary}].
+started(Apps) ->
+    [{App, Type} || {App, Type} <- all_started(), lists:member(App, Apps)].
+
+all_started() ->
+    proplists:get_value(started, application:info(), []).
+
+%% What is included goes first: loading looks for the file of one that is not
+%% loaded, unloading takes it along.
+-spec load([added()]) -> ok | {error, binary()}.
+load(Added) ->
+    each([{load, element(1, A)} || A <- ordered([included_applications], Added)]).
+
+%% All are loaded. The others were paused.
 -spec start([added()], [removed()]) -> ok | {error, binary()}.
 start(Added, Paused) ->
     Starting = [{Spec, Type, []} || {Spec, Type} <- Added, Type =/= none],
-    each([{load, Spec} || {Spec, _} <- Added] ++
-        [{start, App} || {{application, App, _}, _, _} <- ordered(Starting ++ Paused)]).
+    each([{start, name(A)} || A <- needed_first(Starting ++ Paused)]).
 
 -spec stop([atom()]) -> ok | {error, binary()}.
 stop(Apps) ->
-    each([{stop, App} || App <- Apps] ++ [{unload, App} || App <- Apps]).
+    each([{stop, App} || App <- Apps]).
+
+-spec unload([atom()]) -> ok | {error, binary()}.
+unload(Apps) ->
+    each([{unload, name(A)} || A <- ordered([included_applications], look(Apps))]).
 
 %% They stay loaded.
 -spec pause([removed()]) -> ok | {error, binary()}.
 pause(Apps) ->
-    each([{stop, App} || {{application, App, _}, _, _} <- lists:reverse(ordered(Apps))]).
+    each([{stop, name(A)} || A <- lists:reverse(needed_first(Apps))]).
 
-%% What others need goes first.
-ordered([]) ->
+%% What a start takes in, of those that are loaded and do not run.
+-spec take([tuple()]) -> ok | {error, binary()}.
+take(Specs) ->
+    each([{take, Spec} || Spec <- Specs]).
+
+needed_first(Apps) ->
+    ordered([applications, optional_applications], Apps).
+
+%% What others name under these keys goes first, all else as it is.
+ordered(_Keys, []) ->
     [];
-ordered(Apps) ->
-    Names = [App || {{application, App, _}, _, _} <- Apps],
-    Free = [
-        A
-     || {{application, _, Keys}, _, _} = A <- Apps, Names -- proplists:get_value(applications, Keys, []) =:= Names
-    ],
+ordered(Keys, Apps) ->
+    Names = [name(A) || A <- Apps],
+    Free = [A || A <- Apps, Names -- named(Keys, A) =:= Names],
     First = hd(Free ++ Apps),
-    [First | ordered(Apps -- [First])].
+    [First | ordered(Keys, Apps -- [First])].
+
+name(App) ->
+    element(2, element(1, App)).
+
+named(Keys, App) ->
+    {application, _, Said} = element(1, App),
+    lists:append([proplists:get_value(K, Said, []) || K <- Keys]).
 
 %% With the environment that each had, before it starts.
 -spec start_again([removed()]) -> ok | {error, binary()}.
 start_again(Removed) ->
-    Gone = [R || {{application, App, _}, _, _} = R <- Removed, not is_loaded(App)],
+    Gone = [R || R <- ordered([included_applications], Removed), not is_loaded(name(R))],
     each([{load, Spec} || {Spec, _, _} <- Gone] ++
-        [{env, App, Env} || {{application, App, _}, _, Env} <- Gone] ++
+        [{env, name(R), element(3, R)} || R <- Gone] ++
         lists:append([
-            [{start, App}, {settle, App, Type}]
-         || {{application, App, _}, Type, _} <- ordered(Removed), Type =/= none
+            [{start, App}, {settle, App, temporary, Type}]
+         || {{application, App, _}, Type, _} <- needed_first(Removed), Type =/= none
         ])).
 
-%% Those that run have their start types from here on.
--spec settle([added()]) -> ok.
-settle(Added) ->
-    each([{settle, App, Type} || {{application, App, _}, Type} <- Added, Type =/= none]).
+%% Those that run, as `From`, have these start types from here on.
+-spec settle([{atom(), atom(), atom()}]) -> ok.
+settle(Types) ->
+    each([{settle, App, From, To} || {App, From, To} <- Types, To =/= none]).
 
 each([]) ->
     ok;
@@ -83,13 +113,18 @@ each([Act | Acts]) ->
         {error, _} = Error -> Error
     end.
 
-act({load, Spec}) ->
-    one("load", element(2, Spec), limited(application, load, [Spec], ?LIMIT), already_loaded);
+act({load, {application, App, _} = Spec}) ->
+    case is_loaded(App) of
+        true -> ok;
+        false -> one("load", App, limited(application, load, [Spec], ?LIMIT), already_loaded)
+    end;
 act({env, App, Env}) ->
     _ = [application:unset_env(App, K) || {K, _} <- application:get_all_env(App), not lists:keymember(K, 1, Env)],
     application:set_env([{App, Env}], []);
-act({settle, App, Type}) ->
-    _ = limited(sys, replace_state, [application_controller, fun(S) -> settled(S, App, Type) end], ?LIMIT),
+act({take, {application, App, _} = Spec}) ->
+    taken(App, nzd_agent_paths:put_app(Spec, 3));
+act({settle, App, From, To}) ->
+    _ = limited(sys, replace_state, [application_controller, fun(S) -> settled(S, App, From, To) end], ?LIMIT),
     ok;
 act({start, App}) ->
     Said = limited(application, start, [App, temporary], ?LIMIT),
@@ -99,7 +134,25 @@ act({stop, App}) ->
     _ = end_start(App),
     one("stop", App, limited(application, stop, [App], ?LIMIT), not_started);
 act({unload, App}) ->
-    one("unload", App, limited(application, unload, [App], ?LIMIT), not_loaded).
+    case detach(App, application:get_all_key(App)) of
+        ok -> one("unload", App, limited(application, unload, [App], ?LIMIT), not_loaded);
+        {error, _} = Error -> Error
+    end.
+
+taken(_App, true) ->
+    ok;
+taken(App, false) ->
+    Words = "application ~p: this OTP keeps its keys in a form that is not known",
+    {error, nzd_agent_text:text(io_lib:format(Words, [App]))}.
+
+%% What it includes and is loaded still is to stay.
+detach(App, {ok, Keys}) ->
+    case lists:any(fun is_loaded/1, proplists:get_value(included_applications, Keys, [])) of
+        true -> act({take, {application, App, lists:keydelete(included_applications, 1, Keys)}});
+        false -> ok
+    end;
+detach(_App, undefined) ->
+    ok.
 
 one(_What, _App, {ok, ok}, _Fine) ->
     ok;
@@ -117,12 +170,12 @@ one(What, App, Said, _Fine) ->
 
 %% No function of OTP's sets it. The list of start types is known by what is in
 %% it, wherever a version of application_controller keeps it.
-settled(State, App, Type) ->
+settled(State, App, From, To) ->
     case started_in(State) of
         [I] ->
             Started = [
                 case Entry of
-                    {App, temporary} -> {App, Type};
+                    {App, From} -> {App, To};
                     _ -> Entry
                 end
              || Entry <- element(I, State)

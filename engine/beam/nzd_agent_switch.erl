@@ -64,11 +64,16 @@ migrate(ok, {Pause, Children}, Held, State) ->
         {ok, Held1, _} ->
             Now = children(Held1, State),
             Moved = nzd_agent_state:resume(Held1),
-            Named = [N || N <- State#state.names, whereis(N) =/= undefined],
-            Settled = settle(Children, Now, first, State),
-            settled(Settled, Pause, Named, State#state{moved = Moved});
+            served(Pause, {Children, Now}, State#state{moved = Moved});
         {error, Why, Held1} ->
             back({error, Why}, Held1, State)
+    end.
+
+served(Pause, {Children, Now}, State) ->
+    Named = [N || N <- State#state.names, whereis(N) =/= undefined],
+    case nzd_agent_live:before_children(forward, State) of
+        ok -> settled(settle(Children, Now, first, State), Pause, Named, State);
+        {error, Why} -> taken_back({error, {live, Why}}, State)
     end.
 
 children(Held, #state{migrate = {_, Limit, _}}) ->
@@ -82,16 +87,20 @@ settle(From, To, Until, #state{migrate = {_, Limit, _}} = State) ->
 
 %% What went with a child that was stopped is not missed.
 settled({ok, Rows}, Pause, Named, #state{moved = Moved, names = Names} = State) ->
-    Changed = maps:keys(State#state.old),
     Gone = [
         N
      || lists:keymember(stopped, 1, Rows), N <- Named, whereis(N) =:= undefined
     ],
-    {{ok, Pause, nzd_agent_who:in_old_code(Changed)}, State#state{
-        moved = Moved#{children => Rows}, names = Names -- Gone
-    }};
+    Settled = State#state{moved = Moved#{children => Rows}, names = Names -- Gone},
+    case nzd_agent_live:behind_children(forward, Settled) of
+        ok -> {{ok, Pause, nzd_agent_who:in_old_code(maps:keys(State#state.old))}, Settled};
+        {error, Why} -> taken_back({error, {live, Why}}, Settled)
+    end;
 settled({Error, _Rows}, _Pause, _Named, State) ->
-    {_, Undone} = undo(State),
+    taken_back(Error, State).
+
+taken_back(Error, State) ->
+    {_, Undone} = nzd_agent_live:undo(State),
     {Error, Undone}.
 
 %% Nothing was loaded: who has changed its state gets the one it had.
@@ -276,7 +285,9 @@ blocked({error, Why, State}) ->
 %% An agent that is gone may have suspended some before it loaded anything.
 undo_nothing(Begin, #state{migrate = {_, _, Modules}} = State) ->
     Held = nzd_agent_state:suspend_kept(Modules),
-    undone(ok, Begin, State#state{moved = nzd_agent_state:put_back(Held)}).
+    Back = State#state{moved = nzd_agent_state:put_back(Held)},
+    {Besides, _} = besides(#{}, #{}, Back),
+    unless(Besides, undone(ok, Begin, Back)).
 
 undo_held({error, _} = Error, _Begin, {ok, Prepared, _, State}) ->
     {Error, State#state{old_prepared = Prepared}};
@@ -293,11 +304,28 @@ undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
             {ok, Behind, More} = change_behind(Kept, all, Turned),
             Now = children(Behind, State),
             Moved = nzd_agent_state:resume(Behind),
-            {_, Rows} = settle(Children, Now, all, State),
-            undone(Answer, Begin, Back#state{
-                moved = Moved#{failed => Failed ++ More, children => Rows}
-            })
+            {Besides, Rows} = besides(Children, Now, Back),
+            unless(
+                Besides,
+                undone(Answer, Begin, Back#state{
+                    moved = Moved#{failed => Failed ++ More, children => Rows}
+                })
+            )
     end.
+
+besides(From, To, State) ->
+    Before = nzd_agent_live:before_children(back, State),
+    {_, Rows} = settle(From, To, all, State),
+    case {Before, nzd_agent_live:behind_children(back, State)} of
+        {ok, Behind} -> {Behind, Rows};
+        {{error, _} = Error, _} -> {Error, Rows}
+    end.
+
+%% It is to be tried again, code or not.
+unless({error, Why}, {{ok, _, _}, State}) ->
+    {{error, {live, Why}}, State#state{phase = switched}};
+unless(_, Done) ->
+    Done.
 
 %% Its code is the one that runs, before it goes.
 turned(#state{migrate = {up, Limit, Modules}} = State) ->
