@@ -221,10 +221,11 @@ build/lint/%.tidy: %.c build/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(COMPILE) 2>$@.log || { cat $@.log >&2; exit 1; }
 	@touch $@
 
-# What groff, where it is there, warns about.
+# Pages of ours that are not installed here are known to the tests; what nzd
+# prints may be longer than a line.
 build/lint/%.ok: %
 	@mkdir -p $(@D)
-	@! command -v groff >/dev/null || ! groff -mandoc -Tascii -ww $< 2>&1 >/dev/null | grep . >&2
+	@! mandoc -Tlint -Wstyle $< | grep -v ' referenced manual not found: \| longer than 80 bytes: ' >&2
 	@touch $@
 
 build/lint/cppcheck.ok: $(wildcard $(TRACKED))

@@ -203,7 +203,7 @@ static void show_drift(struct status *status)
 static bool runs_only_base(const struct status *status)
 {
     return status->in_force.id && status->proof.in_force &&
-           status->q.hello.has_token == false;
+           !status->q.hello.has_token && !status->q.hello.overlay;
 }
 
 /* True when the code that is on trial runs, all of it. */

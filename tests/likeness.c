@@ -11,7 +11,8 @@ static const struct {
     const char *pattern, *instead;
 } rules[] = {
     {"<[0-9]+\\.[0-9]+\\.[0-9]+>", "<PID>"},
-    {"\\bpid [0-9]+", "pid N"},
+    {"\\b(pid|process|port) [0-9]+", "\\1 N"},
+    {"is damaged: .*", "is damaged: WHERE"},
     {"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:]{8}([.][0-9]+)?Z?", "DATE"},
     {"[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}", "CLOCK"},
     {"[0-9]+([.][0-9]+)? (us|ms|s|min|h|d)\\b", "TIME"},
@@ -114,9 +115,19 @@ static const char *differs(struct harness *harness, const char *shown,
     return NULL;
 }
 
+/* Empty lines at the end part what is shown. */
+static const char *without_end(struct harness *harness, const char *text)
+{
+    size_t size = strlen(text);
+    while (size > 0 && text[size - 1] == '\n')
+        size--;
+    return harness_text(harness, "%.*s", (int)size, text);
+}
+
 const char *likeness_differs(struct harness *harness, const char *shown,
                              const char *seen)
 {
     compile();
-    return differs(harness, shown, seen);
+    return differs(harness, without_end(harness, shown),
+                   without_end(harness, seen));
 }

@@ -27,6 +27,7 @@
  *                         `boot` the VM is started by nzd boot
  *   again                 the VM is killed and started as it was
  *   first COMMAND         is run before, and exits 0
+ *   eval EXPRESSION       is evaluated in the node before
  *   conf                  is a configuration: read, and in force from here on
  *   file PATH             is the text of this file, but for its comments
  *   picture               shows no commands
@@ -46,6 +47,7 @@ struct stage {
 };
 
 static struct stage stage;
+static bool tell; /* what is printed, instead of comparing it */
 
 #define TEXT(...) harness_text(stage.harness, __VA_ARGS__)
 #define PATH(...) harness_path(stage.harness, __VA_ARGS__)
@@ -75,6 +77,7 @@ static const struct {
     const char *shown, *real;
 } places[] = {{"/srv/", "srv/"},
               {"/etc/nzd.conf", "nzd.conf"},
+              {"/root/.erlang.cookie", ".erlang.cookie"},
               {"/var/lib/nzd", "state"}};
 
 #define PLACES (sizeof places / sizeof *places)
@@ -293,6 +296,8 @@ static void prepare(const struct document *document,
         } else if (strcmp(mark->text, "again") == 0) {
             beam_node_kill(stage.node);
             beam_node_start_again(stage.node);
+        } else if (begins(mark->text, "eval ")) {
+            beam_node_eval(stage.node, "%s", to_real(mark->text + 5));
         } else if (begins(mark->text, "first ")) {
             run = shell(to_real(mark->text + 6));
             if (run.status != 0)
@@ -313,6 +318,11 @@ static void run_one(const struct document *document, unsigned line,
                     const char *command, const char *shown)
 {
     struct harness_run run = shell(to_real(command));
+    if (tell) {
+        printf("%s:%u: $ %s\n%s", document->path, line, command,
+               to_shown(run.out));
+        return;
+    }
     const char *why = likeness_differs(stage.harness, shown, to_shown(run.out));
     stage.run++;
     if (why)
@@ -338,7 +348,7 @@ static void run_display(const struct document *document,
     unsigned line = display->line;
     while (*at) {
         const char *end = at + 2 + strcspn(at + 2, "\n");
-        while (end[-1] == '\\' && *end)
+        while (strchr("\\|", end[-1]) && *end)
             end += 1 + strcspn(end + 1, "\n");
         const char *rest = next_command(end + 1);
         const char *command = TEXT("%.*s", (int)(end - at - 2), at + 2);
@@ -491,7 +501,7 @@ static const struct {
      "there is no command aply"},
     {"<!--@ not run: a device -->\n```\nssh d nzd apply --so 3s x\n```\n",
      "nzd apply has no --so"},
-    {"<!--@ conf -->\n```\nkeeep = 3\n```\n", "unknown key keeep"},
+    {"<!--@ conf -->\n```\nkeeep = 3\n```\n", "unknown key 'keeep'"},
     {"<!--@ file LICENSE -->\n```\nours\n```\n", "LICENSE is otherwise"},
     {"Say `nzd journal list` or\n`nzd\nplan --dry`.\n",
      "nzd journal has no list"},
@@ -532,7 +542,8 @@ static int close_stage(void **state)
     return 0;
 }
 
-/* test_documents FILE: that page alone. */
+/* test_documents FILE: that page alone; with a word more, what its commands
+ * print. */
 static const char *page;
 
 static void one_page(void **state)
@@ -551,6 +562,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_they_show_is_so),
     };
     page = argc > 1 ? argv[1] : NULL;
+    tell = argc > 2;
     return page ? cmocka_run_group_tests(one, open_stage, close_stage)
                 : cmocka_run_group_tests(tests, open_stage, close_stage);
 }
