@@ -172,8 +172,10 @@ crash-boot: tests fixtures
 	@tests/crash.sh $(CRASH_BOOT)
 
 # The sweeps run the build with points, which has no sanitizers: in the ASan
-# build only those of them that feed nzd damage say something new.
-SWEEPS  = $(filter-out %_store %_damage %_place,$(filter $(BUILD)/tests/test_crash%,$(TESTS)))
+# build only those of them that feed nzd damage say something new; what documents
+# show is no other there.
+SWEEPS  = $(filter-out %_store %_damage %_place,$(filter $(BUILD)/tests/test_crash%,$(TESTS))) \
+          $(BUILD)/tests/test_documents
 # What takes longest begins first, so that nothing is waited for at the end.
 LONGEST = $(filter $(patsubst %,$(BUILD)/tests/test_%,trial_restart trial_lost crash_restart \
             crash_trial lost crash carried boot_device restarting restarting_files many),$(TESTS))
