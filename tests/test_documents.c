@@ -247,17 +247,25 @@ static void check_command(const struct document *document, unsigned line,
     stage.parsed++;
 }
 
-/* All of a text that is not run. */
+static void check_line(const struct document *document, unsigned line,
+                       const char *text)
+{
+    for (const char *at = text; (at = strstr(at, "nzd ")); at += 4)
+        if ((at == text || strchr(" /|(\"", at[-1])) &&
+            (islower(at[4]) || at[4] == '-'))
+            check_command(document, line, at);
+}
+
+/* All of a text, but for its comments. */
 static void check_commands(const struct document *document, unsigned line,
                            const char *text)
 {
-    for (const char *at = text; (at = strstr(at, "nzd ")); at += 4) {
-        bool starts = at == text || strchr(" \n/|(\"", at[-1]);
-        if (at > text && at[-1] == '\n')
-            line++;
-        if (starts && (islower(at[4]) || at[4] == '-'))
-            check_command(document, line,
-                          TEXT("%.*s", (int)strcspn(at, "\n"), at));
+    for (size_t size; *text; line++, text += size + (text[size] != '\0')) {
+        size = strcspn(text, "\n");
+        const char *one = TEXT("%.*s", (int)size, text);
+        const char *comment = strstr(one, "# ");
+        check_line(document, line,
+                   comment ? TEXT("%.*s", (int)(comment - one), one) : one);
     }
 }
 
