@@ -2,6 +2,8 @@
 #include "check_parts.h"
 
 #include "../journal/lock.h"
+#include "../staging/confine.h"
+#include "bundle_child.h"
 #include "run.h"
 #include "trial.h"
 
@@ -68,6 +70,37 @@ void nzd_check_configuration(struct nzd_checking *c)
     } else {
         nzd_check_ok(&c->list, "configuration", "%s is valid, %u hook%s", path,
                      config->hook_count, config->hook_count == 1 ? "" : "s");
+    }
+}
+
+/* --- who reads bundles --------------------------------------------------- */
+
+void nzd_check_reading(struct nzd_checking *c)
+{
+    unsigned has = 0;
+    char held[80], lacks[80];
+    if (!nzd_bundle_child_confinement(false, &has)) {
+        nzd_check_warn(&c->list, "reading",
+                       "the process that reads bundles cannot be made");
+        nzd_check_next(&c->list, "see how many processes and open files this "
+                                 "user may have: ulimit -u, ulimit -n");
+        return;
+    }
+    nzd_confine_names(has, held, sizeof held);
+    nzd_confine_names(nzd_confine_built() & ~has, lacks, sizeof lacks);
+    if (has == nzd_confine_built())
+        nzd_check_ok(&c->list, "reading",
+                     "what reads a bundle can do nothing else");
+    else if (has & NZD_CONFINED_CALLS ||
+             !(nzd_confine_built() & NZD_CONFINED_CALLS))
+        nzd_check_ok(&c->list, "reading",
+                     "what reads a bundle is held by: %s (not here: %s)", held,
+                     lacks);
+    else {
+        nzd_check_warn(&c->list, "reading",
+                       "what reads a bundle is held only by: %s", held);
+        nzd_check_next(&c->list, "a kernel with CONFIG_SECCOMP_FILTER holds "
+                                 "it tighter");
     }
 }
 

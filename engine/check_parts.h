@@ -23,6 +23,7 @@ struct nzd_checking {
 
 /* Files of this host: check_files.c. */
 void nzd_check_configuration(struct nzd_checking *c);
+void nzd_check_reading(struct nzd_checking *c); /* of bundles */
 void nzd_check_journal(struct nzd_checking *c);
 void nzd_check_lock(struct nzd_checking *c);
 void nzd_check_transactions(struct nzd_checking *c);

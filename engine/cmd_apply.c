@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "bundle_child.h"
 #include "run.h"
 
 static int plan_bundle(struct nzd_context *context, struct nzd_question *q,
@@ -18,5 +19,9 @@ int nzd_cmd_apply(struct nzd_context *context)
         .source = context->options.args[0],
         .plan = plan_bundle,
     };
-    return nzd_run_command(context, &run);
+    context->bundle = nzd_bundle_child_start(run.source);
+    int status = nzd_run_command(context, &run);
+    nzd_bundle_child_close(context->bundle);
+    context->bundle = NULL;
+    return status;
 }

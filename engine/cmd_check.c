@@ -5,6 +5,7 @@ int nzd_cmd_check(struct nzd_context *context)
 {
     struct nzd_checking c = {.context = context};
     nzd_check_configuration(&c);
+    nzd_check_reading(&c);
     nzd_check_cookie(&c);
     nzd_check_journal(&c);
     nzd_check_lock(&c);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "bundle_child.h"
 #include "check.h"
 #include "plan_view.h"
 #include "rehearse.h"
@@ -39,18 +40,14 @@ static int fail(struct nzd_context *context, struct nzd_err *err)
 /* --- two releases, no node
  * ---------------------------------------------------- */
 
-static int read_release(struct nzd_context *context, const char *path,
-                        struct nzd_inventory *out, struct nzd_err *err)
+static int read_release(const char *path, struct nzd_inventory *out,
+                        struct nzd_err *err)
 {
-    struct nzd_source *source = NULL;
-    struct nzd_release_options options = {0};
-    (void)context;
-    int code = nzd_source_open(path, &source, err);
-    if (code == NZD_ENOTFOUND)
-        code = err->code = NZD_EBUNDLE;
-    if (!code)
-        code = nzd_release_read(source, &options, out, err);
-    nzd_source_close(source);
+    const struct nzd_release_options options = {0};
+    struct nzd_bundle_child *child = nzd_bundle_child_start(path);
+    int code = child ? nzd_bundle_child_read(child, &options, NULL, out, err)
+                     : nzd_err_memory(err);
+    nzd_bundle_child_close(child);
     return code;
 }
 
@@ -72,9 +69,9 @@ static int plan_offline(struct nzd_context *context)
                            "--rehearse needs a node: two releases hold no "
                            "states");
     if (!code)
-        code = read_release(context, context->options.args[0], &old, &err);
+        code = read_release(context->options.args[0], &old, &err);
     if (!code)
-        code = read_release(context, context->options.args[1], &new, &err);
+        code = read_release(context->options.args[1], &new, &err);
     if (!code)
         code = nzd_plan_diff(&old, &new, &plan, &err);
     if (!code)
@@ -147,6 +144,11 @@ static int plan_node(struct nzd_context *context)
 
 int nzd_cmd_plan(struct nzd_context *context)
 {
-    return context->options.arg_count == 2 ? plan_offline(context)
-                                           : plan_node(context);
+    if (context->options.arg_count == 2)
+        return plan_offline(context);
+    context->bundle = nzd_bundle_child_start(context->options.args[0]);
+    int status = plan_node(context);
+    nzd_bundle_child_close(context->bundle);
+    context->bundle = NULL;
+    return status;
 }

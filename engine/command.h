@@ -46,11 +46,14 @@ struct nzd_options {
     unsigned arg_count;
 };
 
+struct nzd_bundle_child;
+
 struct nzd_context {
     struct nzd_options options;
     struct nzd_config config;
     struct nzd_output output;
-    struct nzd_err config_error; /* for check, which goes on without */
+    struct nzd_bundle_child *bundle; /* who will read args[0]; NULL: none yet */
+    struct nzd_err config_error;     /* for check, which goes on without */
     bool changed; /* the status says what was done, printed or not */
 };
 

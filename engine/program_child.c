@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "program_child.h"
+#include "descriptors.h"
 #include "interrupt.h"
 
 #include <dirent.h>
@@ -11,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,21 +27,6 @@ struct supervisor {
 };
 
 /* --- descriptors --- */
-
-static void close_from(int first)
-{
-    struct rlimit limit;
-    rlim_t end = 65536;
-
-#ifdef SYS_close_range
-    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
-        return;
-#endif
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < end)
-        end = limit.rlim_cur;
-    for (int fd = first; (rlim_t)fd < end; fd++)
-        (void)close(fd);
-}
 
 /* First out of the way, then to their places: none overwrites another. */
 static bool place_descriptors(const struct nzd_program_fds *fds)
@@ -62,7 +46,7 @@ static bool place_descriptors(const struct nzd_program_fds *fds)
     for (int i = 0; i < 5; i++)
         if (dup3(high[i], i, i < 3 ? 0 : O_CLOEXEC) < 0)
             return false;
-    close_from(FD_SIGNALS);
+    nzd_descriptors_close(FD_SIGNALS);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "question.h"
 
+#include "bundle_child.h"
 #include "live_config.h"
 #include "migrate.h"
 #include "question_internal.h"
@@ -65,21 +66,19 @@ static void show_progress(void *context, unsigned per_mille)
 static int read_bundle(struct nzd_context *context, struct nzd_question *q,
                        const char *path, struct nzd_err *err)
 {
-    struct nzd_source *source = NULL;
     struct nzd_release_options options = {
         .known = &q->old,
         .spool = q->spool,
         .progress = show_progress,
         .context = context,
     };
-    int code = nzd_source_open(path, &source, err);
-    if (code == NZD_ENOTFOUND)
-        code = err->code = NZD_EBUNDLE;
-    if (code)
-        return code;
-    code = nzd_release_read(source, &options, &q->new, err);
-    q->bundle_bytes = nzd_source_bytes(source);
-    nzd_source_close(source);
+    struct nzd_bundle_child *own = NULL, *child = context->bundle;
+    if (!child)
+        child = own = nzd_bundle_child_start(path);
+    int code = child ? nzd_bundle_child_read(child, &options, &q->bundle_bytes,
+                                             &q->new, err)
+                     : nzd_err_memory(err);
+    nzd_bundle_child_close(own);
     nzd_output_bar(&context->output, "read", 1000, 1000);
     return code;
 }

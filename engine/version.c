@@ -2,6 +2,7 @@
 #include "version.h"
 
 #include "../journal/meta.h"
+#include "../staging/confine.h"
 #include "agent.h"
 
 #include <features.h>
@@ -100,13 +101,16 @@ static const char *libraries(void)
 
 static void tell_json(struct nzd_buf *out)
 {
+    char held[80];
+
+    nzd_confine_names(nzd_confine_built(), held, sizeof held);
     nzd_buf_printf(out,
                    "{\"nzd\":1,\"version\":\"%s\",\"license\":\"Apache-2.0\","
                    "\"journal_format\":%d,\"word_bits\":%u,\"agent\":\"%s\","
                    "\"links\":[\"distribution\"],\"slots\":[],"
-                   "\"static\":%s,\"libraries\":[",
+                   "\"confinement\":\"%s\",\"static\":%s,\"libraries\":[",
                    NZD_VERSION, NZD_JOURNAL_FORMAT, WORD_BITS,
-                   nzd_agent[0].name,
+                   nzd_agent[0].name, held,
                    nzd_version_is_static() ? "true" : "false");
     tell_libraries(libraries(), out);
 #ifdef __GLIBC__
@@ -119,11 +123,15 @@ static void tell_json(struct nzd_buf *out)
 
 static void tell_text(struct nzd_buf *out)
 {
+    char held[80];
+
+    nzd_confine_names(nzd_confine_built(), held, sizeof held);
     nzd_buf_printf(
         out,
         "nzd %s\njournal format %d of %u bits\nagent %s\n"
-        "link distribution\nslots none\nbuilt %s %s",
-        NZD_VERSION, NZD_JOURNAL_FORMAT, WORD_BITS, nzd_agent[0].name,
+        "link distribution\nslots none\nconfinement %s\n"
+        "built %s %s",
+        NZD_VERSION, NZD_JOURNAL_FORMAT, WORD_BITS, nzd_agent[0].name, held,
         nzd_version_is_static() ? "statically of" : "with", libraries());
 #ifdef __GLIBC__
     if (nzd_version_is_static())

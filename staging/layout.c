@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "layout.h"
 
+#include "limits.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -52,6 +54,31 @@ static void split(const char *path, struct parts *out)
         path += size;
         if (*path == '/')
             path++;
+    }
+}
+
+bool nzd_layout_is_name(struct nzd_view name)
+{
+    if (name.size == 0 || is(name, ".") || is(name, ".."))
+        return false;
+    for (size_t i = 0; i < name.size; i++)
+        if (name.data[i] < 0x20 || name.data[i] == 0x7f || name.data[i] == '/')
+            return false;
+    return true;
+}
+
+bool nzd_layout_is_clean(const char *path)
+{
+    if (!*path || strlen(path) > NZD_LIMIT_PATH)
+        return false;
+    for (;;) {
+        size_t size = strcspn(path, "/");
+
+        if (!nzd_layout_is_name(nzd_view_of(path, size)))
+            return false;
+        if (!path[size])
+            return true;
+        path += size + 1;
     }
 }
 

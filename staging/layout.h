@@ -35,6 +35,11 @@ struct nzd_layout {
                                 "bin/..." */
 };
 
+/* Relative, and what each part of it is called is_name(). */
+bool nzd_layout_is_clean(const char *path);
+/* What a folder or file may be called: not empty, without a slash or a control
+ * byte, neither "." nor "..". */
+bool nzd_layout_is_name(struct nzd_view name);
 /* All views borrow from `path`. */
 void nzd_layout_of(const char *path, struct nzd_layout *out);
 /* Can a file that means something lie below the folder `path`? */

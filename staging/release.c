@@ -422,6 +422,6 @@ int nzd_release_read(struct nzd_source *source,
     free(reader.versions);
     free(reader.module_from);
     free(reader.priv_from);
-    free(reader.interned);
+    nzd_names_clear(&reader.names);
     return code;
 }

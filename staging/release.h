@@ -11,6 +11,7 @@
 
 #include "inventory.h"
 #include "layout.h"
+#include "names.h"
 
 /* lib/counter-0.2.0 */
 struct release_folder {
@@ -68,9 +69,7 @@ struct release_reader {
     uint32_t priv_from_capacity;
     uint64_t spooled; /* bytes of priv and of ERTS */
 
-    const char **interned; /* open addressing, at most half full */
-    uint32_t interned_count;
-    uint32_t interned_size;
+    struct nzd_names names; /* in the inventory's arena */
 };
 
 /* The text in the inventory's arena, once; NULL without memory. */

@@ -357,6 +357,13 @@ static int add_app(struct choice *choice, const char *name, const char *version,
 
     if (!app)
         return nzd_err_memory(err);
+    /* Folders are made of both. */
+    if (!nzd_layout_is_name(nzd_view_text(name)) ||
+        (*version && !nzd_layout_is_name(nzd_view_text(version))))
+        return nzd_err_set(err, NZD_EBUNDLE,
+                           "%s: an application or its version cannot be the "
+                           "name of a folder",
+                           bundle(choice));
     app->name = release_intern(choice->reader, name);
     app->version = release_intern(choice->reader, version);
     app->spec = spec;
@@ -507,6 +514,14 @@ int release_choose(struct release_reader *reader, struct nzd_err *err)
         return code;
     if (!*reader->out->erts && reader->erts_folder)
         reader->out->erts = reader->erts_folder;
+    if ((*reader->out->version &&
+         !nzd_layout_is_name(nzd_view_text(reader->out->version))) ||
+        (*reader->out->erts &&
+         !nzd_layout_is_name(nzd_view_text(reader->out->erts))))
+        return nzd_err_set(err, NZD_EBUNDLE,
+                           "%s: its version, or that of ERTS, cannot be the "
+                           "name of a folder",
+                           bundle(&choice));
     code = release_choose_erts(reader, err);
     if (code < 0)
         return code;

@@ -4,52 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * What of a file outlives the file: interned names and copies. The names of
- * a release repeat: every module imports erlang, lists, Elixir.Enum.
- */
-
-static const char **slot_of(const char **table, uint32_t size,
-                            struct nzd_view text)
-{
-    uint32_t i = (uint32_t)nzd_checksum_of(text) & (size - 1);
-
-    while (table[i] && !nzd_view_equal(nzd_view_text(table[i]), text))
-        i = (i + 1) & (size - 1);
-    return &table[i];
-}
-
-static bool grow(struct release_reader *reader)
-{
-    uint32_t size = reader->interned_size ? 2 * reader->interned_size : 4096;
-    const char **table = calloc(size, sizeof(*table));
-
-    if (!table)
-        return false;
-    for (uint32_t i = 0; i < reader->interned_size; i++)
-        if (reader->interned[i])
-            *slot_of(table, size, nzd_view_text(reader->interned[i])) =
-                reader->interned[i];
-    free(reader->interned);
-    reader->interned = table;
-    reader->interned_size = size;
-    return true;
-}
+/* What of a file outlives the file: interned names and copies. */
 
 const char *release_intern_view(struct release_reader *reader,
                                 struct nzd_view view)
 {
-    const char **slot;
-
-    if (2 * reader->interned_count >= reader->interned_size && !grow(reader))
-        return NULL;
-    slot = slot_of(reader->interned, reader->interned_size, view);
-    if (!*slot) {
-        *slot = nzd_arena_text(&reader->out->arena, (const char *)view.data,
-                               view.size);
-        reader->interned_count += *slot != NULL;
-    }
-    return *slot;
+    reader->names.arena = &reader->out->arena;
+    return nzd_names_view(&reader->names, view);
 }
 
 const char *release_intern(struct release_reader *reader, const char *text)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source.h"
 
+#include "layout.h"
 #include "limits.h"
 #include "source_backend.h"
 
@@ -64,25 +65,64 @@ static int named(const struct nzd_source *source, int code, struct nzd_err *err)
     return code;
 }
 
-int nzd_source_open(const char *path, struct nzd_source **out,
-                    struct nzd_err *err)
+/* With a name and nothing else; NULL without memory. */
+static struct nzd_source *new_source(const char *path)
 {
     struct nzd_source *source = calloc(1, sizeof(*source));
-    int code;
 
-    if (!source || !(source->name = strdup(path))) {
-        code = nzd_err_memory(err);
-        goto out;
-    }
-    code = open_backend(source, path, err);
+    if (source && (source->name = strdup(path)))
+        return source;
+    free(source);
+    return NULL;
+}
+
+static int opened(struct nzd_source *source, int code, struct nzd_source **out,
+                  struct nzd_err *err)
+{
     if (code < 0 && code != NZD_ENOTFOUND)
         named(source, code, err);
-out:
     if (code < 0)
         nzd_source_close(source);
     else
         *out = source;
     return code;
+}
+
+int nzd_source_open(const char *path, struct nzd_source **out,
+                    struct nzd_err *err)
+{
+    struct nzd_source *source = new_source(path);
+
+    if (!source)
+        return nzd_err_memory(err);
+    return opened(source, open_backend(source, path, err), out, err);
+}
+
+int nzd_source_open_file(int fd, uint64_t size, const char *path,
+                         struct nzd_source **out, struct nzd_err *err)
+{
+    struct nzd_source *source = new_source(path);
+
+    if (!source) {
+        close(fd);
+        return nzd_err_memory(err);
+    }
+    return opened(source, open_regular(source, fd, size, err), out, err);
+}
+
+void nzd_source_roots(const char *path,
+                      void (*each)(void *context, const char *root),
+                      void *context)
+{
+    struct nzd_source_entry entry;
+    void *walk = NULL;
+
+    if (source_directory_open(path, &walk, NULL) < 0)
+        return;
+    source_directory_tell(walk, each, context);
+    while (source_directory.next(walk, &entry, NULL) > 0)
+        continue;
+    source_directory.close(walk);
 }
 
 void nzd_source_close(struct nzd_source *source)
@@ -117,28 +157,6 @@ unsigned nzd_source_progress(const struct nzd_source *source)
 }
 
 /* --- entries --- */
-
-static bool is_clean(const char *path)
-{
-    const char *at = path;
-
-    if (!*path || strlen(path) > NZD_LIMIT_PATH)
-        return false;
-    for (;;) {
-        size_t size = strcspn(at, "/");
-
-        if (size == 0 || (size == 1 && at[0] == '.') ||
-            (size == 2 && at[0] == '.' && at[1] == '.'))
-            return false;
-        if (!at[size])
-            break;
-        at += size + 1;
-    }
-    for (at = path; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            return false;
-    return true;
-}
 
 /* A path goes into a message only as far as it can be printed. */
 static int refuse_path(const char *path, struct nzd_err *err)
@@ -211,7 +229,7 @@ static int admit(struct nzd_source *source, struct nzd_err *err)
 
     while (strncmp(entry->path, "./", 2) == 0)
         entry->path += 2;
-    if (!is_clean(entry->path))
+    if (!nzd_layout_is_clean(entry->path))
         return refuse_path(entry->path, err);
     if (source->entries >= NZD_LIMIT_ENTRIES)
         return nzd_err_set(err, NZD_EBUNDLE, "more than %u files",

@@ -35,6 +35,18 @@ struct nzd_source_entry {
  * directory or a tarball we read. The message names the path. */
 int nzd_source_open(const char *path, struct nzd_source **out,
                     struct nzd_err *err);
+/* The same of a regular file of `size` bytes that is open already: takes `fd`
+ * over, also when it fails. */
+int nzd_source_open_file(int fd, uint64_t size, const char *path,
+                         struct nzd_source **out, struct nzd_err *err);
+/*
+ * The real paths that reading the directory leads to: its own, and those of
+ * folders elsewhere that it links to. Names are looked at, no file is opened;
+ * what cannot be looked at is left out.
+ */
+void nzd_source_roots(const char *path,
+                      void (*each)(void *context, const char *root),
+                      void *context);
 void nzd_source_close(struct nzd_source *source);
 enum nzd_source_kind nzd_source_kind(const struct nzd_source *source);
 const char *nzd_source_name(const struct nzd_source *source); /* as opened */

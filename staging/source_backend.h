@@ -26,6 +26,10 @@ extern const struct source_backend source_directory;
 extern const struct source_backend source_tarball;
 
 int source_directory_open(const char *path, void **out, struct nzd_err *err);
+/* Each root from then on, that of `path` first: nzd_source_roots(). */
+void source_directory_tell(void *self,
+                           void (*each)(void *context, const char *root),
+                           void *context);
 /* Takes `fd` over, also when it fails. */
 int source_tarball_open(int fd, uint64_t size, void **out, struct nzd_err *err);
 

@@ -41,6 +41,8 @@ struct walk {
     uint64_t size;
     uint64_t left; /* of the current file */
     uint64_t bytes;
+    void (*tell)(void *context, const char *root); /* NULL: nobody asks */
+    void *context;
     uint8_t *buffer;
 };
 
@@ -238,6 +240,8 @@ static int descend(struct walk *walk, const char *name, char *real,
         free(real);
         return 0;
     }
+    if (real && walk->tell)
+        walk->tell(walk->context, real);
     fd = real ? open(real, flags)
               : openat(dirfd(top(walk)->directory), name, flags);
     if (fd >= 0)
@@ -407,6 +411,17 @@ int source_directory_open(const char *path, void **out, struct nzd_err *err)
     else
         *out = walk;
     return code;
+}
+
+void source_directory_tell(void *self,
+                           void (*each)(void *context, const char *root),
+                           void *context)
+{
+    struct walk *walk = self;
+
+    walk->tell = each;
+    walk->context = context;
+    each(context, walk->root);
 }
 
 const struct source_backend source_directory = {

@@ -15,6 +15,8 @@ struct nzd_spool {
     uint64_t size;
     uint64_t memory_limit;
     char *directory;
+    nzd_spool_put *put; /* elsewhere; NULL: in `fd` */
+    void *context;
 };
 
 /* An unlinked file; file systems without O_TMPFILE give one by name first. */
@@ -104,6 +106,20 @@ int nzd_spool_open(const char *directory, uint64_t memory_limit,
     return code;
 }
 
+int nzd_spool_open_elsewhere(nzd_spool_put *put, void *context,
+                             struct nzd_spool **out, struct nzd_err *err)
+{
+    struct nzd_spool *spool = calloc(1, sizeof(*spool));
+
+    if (!spool)
+        return nzd_err_memory(err);
+    spool->fd = -1;
+    spool->put = put;
+    spool->context = context;
+    *out = spool;
+    return 0;
+}
+
 void nzd_spool_close(struct nzd_spool *spool)
 {
     if (!spool)
@@ -114,11 +130,13 @@ void nzd_spool_close(struct nzd_spool *spool)
     free(spool);
 }
 
-int nzd_spool_append(struct nzd_spool *spool, struct nzd_view view,
-                     uint64_t *offset, struct nzd_err *err)
+static int append(struct nzd_spool *spool, struct nzd_view view,
+                  struct nzd_err *err)
 {
     int code = 0;
 
+    if (spool->put)
+        return spool->put(spool->context, view, err);
     if (!spool->on_disk && (spool->size > spool->memory_limit ||
                             view.size > spool->memory_limit - spool->size))
         code = move_to_disk(spool, err);
@@ -129,6 +147,16 @@ int nzd_spool_append(struct nzd_spool *spool, struct nzd_view view,
     if (lseek(spool->fd, (off_t)spool->size, SEEK_SET) < 0 ||
         nzd_write_all(spool->fd, view.data, view.size) < 0)
         return refuse_disk(spool, errno, err);
+    return 0;
+}
+
+int nzd_spool_append(struct nzd_spool *spool, struct nzd_view view,
+                     uint64_t *offset, struct nzd_err *err)
+{
+    int code = append(spool, view, err);
+
+    if (code < 0)
+        return code;
     *offset = spool->size;
     spool->size += view.size;
     return 0;
@@ -142,7 +170,7 @@ int nzd_spool_read(struct nzd_spool *spool, uint64_t offset, uint64_t size,
     uint8_t *bytes;
 
     nzd_buf_reset(out);
-    if (offset > spool->size || size > spool->size - offset)
+    if (spool->put || offset > spool->size || size > spool->size - offset)
         return nzd_err_set(
             err, NZD_EINTERNAL, "spool: %llu bytes at %llu are not in it",
             (unsigned long long)size, (unsigned long long)offset);

@@ -16,6 +16,12 @@ struct nzd_spool;
 
 int nzd_spool_open(const char *directory, uint64_t memory_limit,
                    struct nzd_spool **out, struct nzd_err *err);
+/* One that keeps nothing: what is appended goes to `put`, offsets are counted
+ * from 0, and nothing can be read back. */
+typedef int nzd_spool_put(void *context, struct nzd_view view,
+                          struct nzd_err *err);
+int nzd_spool_open_elsewhere(nzd_spool_put *put, void *context,
+                             struct nzd_spool **out, struct nzd_err *err);
 void nzd_spool_close(struct nzd_spool *spool);
 /* Appends; gives where it starts. */
 int nzd_spool_append(struct nzd_spool *spool, struct nzd_view view,

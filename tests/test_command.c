@@ -117,6 +117,7 @@ static void the_version_is_told(void **state)
     assert_matches(run.out, "^journal format 1 of (32|64) bits$");
     assert_matches(run.out, "^link distribution$");
     assert_matches(run.out, "^agent nzd_agent_[0-9a-f]{12}$");
+    assert_matches(run.out, "^confinement .*files, user, rights, limits$");
     assert_matches(run.out, "^built (with|statically of) lmdb [0-9.]+ ");
     assert_matches(run.out, " erl_interface [0-9.]+( |$)");
     run = harness_nzd(*state, NULL, "--version", "--json", NULL);
