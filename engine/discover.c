@@ -155,8 +155,11 @@ static int find_cookie(struct search *search, struct nzd_err *err)
         code = nzd_cookie_of_home("", home, target, search->warning,
                                   search->warning_size, err);
     if (code == NZD_ENOTFOUND) {
-        code = nzd_err_set(err, NZD_EUSAGE, "no cookie is to be found for %s",
-                           target->node);
+        code = nzd_err_set(err, NZD_EUSAGE, "no cookie is to be found for %s%s",
+                           target->node,
+                           target->local && !target->pid
+                               ? ", and no VM is seen here that has this name"
+                               : "");
         nzd_err_next(err, "name the file that holds it: --cookie-file FILE");
     }
     return code;

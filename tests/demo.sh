@@ -19,6 +19,9 @@ vm=
 finish() {
     [ -n "$vm" ] && kill "$vm" 2>/dev/null && wait "$vm" 2>/dev/null
     epmd -port "$ERL_EPMD_PORT" -kill >/dev/null 2>&1
+    uuid=$("$NZD" journal export --journal "$DIR/journal" 2>/dev/null |
+        sed -n '1s/.*"uuid":"\(.\{8\}\).*/\1/p')
+    [ -n "$uuid" ] && rm -rf "${XDG_RUNTIME_DIR:-/run}/nzd/overlay/$uuid" "/run/nzd/overlay/$uuid"
     rm -rf "$DIR"
 }
 trap finish EXIT

@@ -358,7 +358,10 @@ static void takes_the_cookie_in_order(void **state)
     const char *release_root =
         harness_text(fixture->harness, "RELEASE_ROOT=%s", root);
 
+    assert_refused(fixture, "x@localhost", NZD_EUSAGE,
+                   "no VM is seen here that has this name");
     assert_refused(fixture, "x@elsewhere", NZD_EUSAGE, "no cookie");
+    assert_lacks(fixture->err.message, "no VM");
     assert_contains(fixture->err.next, "--cookie-file");
     own_cookie(fixture, "mine\n");
     add_process(fixture, 7, VM("-home", their_home, "-sname", "a@h"), NULL);

@@ -24,9 +24,9 @@ static int setup(void **state)
     scene->config = harness_path(harness, "nzd.conf");
     scene_config(scene, "%s", "");
     scene->node = beam_node_start(
-        harness, &(struct beam_node_options){
-                     .release = harness_fixture(harness, "apps/1"),
-                     .name = "apps"});
+        harness,
+        &(struct beam_node_options){
+            .release = harness_fixture(harness, "apps/1"), .name = "apps"});
     scene_load_hooks(scene);
     *state = NULL;
     return 0;
@@ -55,7 +55,7 @@ static const char *look(const char *expression)
 #define TYPES                                                                  \
     "lists:sort([S || {A, _} = S <- proplists:get_value(started, "             \
     "application:info()), lists:prefix(\"la_\", atom_to_list(A))])"
-#define CHILDREN "[I || {I, _, _, _} <- supervisor:which_children(la_main)]"
+#define CHILDREN   "[I || {I, _, _, _} <- supervisor:which_children(la_main)]"
 #define EVERYTHING "{" ALL ", " TYPES ", " CHILDREN "}"
 #define LOG        "persistent_term:get(la_log, [])"
 
@@ -285,16 +285,11 @@ int main(void)
 {
 #define apps(test) cmocka_unit_test_setup(test, fresh)
     const struct CMUnitTest tests[] = {
-        apps(the_plan_names_them),
-        apps(there_and_back),
-        apps(one_does_not_start),
-        apps(a_child_does_not_start),
-        apps(a_hook_says_no),
-        apps(everybody_is_killed),
-        apps(one_starts_anew),
-        apps(it_does_not_start_anew),
-        apps(its_hook_says_no),
-        apps(a_boot_has_it_too),
+        apps(the_plan_names_them), apps(there_and_back),
+        apps(one_does_not_start),  apps(a_child_does_not_start),
+        apps(a_hook_says_no),      apps(everybody_is_killed),
+        apps(one_starts_anew),     apps(it_does_not_start_anew),
+        apps(its_hook_says_no),    apps(a_boot_has_it_too),
     };
     return cmocka_run_group_tests_name("live_apps", tests, setup, teardown);
 }
