@@ -154,6 +154,8 @@ static void sound_bundles(void **state)
 
     open_spool(f);
     assert_sound(f, "r");
+    assert_sound(f, "r/");
+    assert_sound(f, "./r/../r");
     assert_sound(f, "r.tar.gz");
     assert_int_equal(read_bundle(f, "none"), NZD_EBUNDLE);
     assert_non_null(strstr(f->err.message, "No such file"));
