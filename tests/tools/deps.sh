@@ -11,9 +11,9 @@ packages='gcc make pkg-config libc6-dev git
     liblmdb-dev libxxhash-dev libzstd-dev libjansson-dev libarchive-dev
     zlib1g-dev libconfuse-dev libmd-dev libbz2-dev liblzma-dev libcmocka-dev
     erlang-base erlang-dev erlang-nox elixir rebar3
-    clang-format clang-tidy cppcheck strace iproute2 squashfs-tools e2fsprogs systemd tmux mandoc'
+    clang-format clang-tidy cppcheck strace iproute2 squashfs-tools e2fsprogs systemd tmux zsh mandoc'
 [ "${1:-}" != fuzz ] || packages="$packages clang llvm libclang-rt-dev afl++"
-[ "${1-}" != cross ] || packages="gcc-$2 qemu-user"
+[ "${1-}" != cross ] || packages="gcc-$2 qemu-user musl-tools"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "deps: not a Debian system; nzd needs the equivalents of:"
