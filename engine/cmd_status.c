@@ -175,6 +175,7 @@ static void show_drift(struct status *status)
     for (uint32_t i = 0; i < proof->drift_count; i++) {
         const struct nzd_drift *drift = &proof->drift[i];
         char runs[NZD_DIGEST_HEX], expected[NZD_DIGEST_HEX];
+        struct nzd_buf name = {0};
         if (i == DRIFT_SHOWN && !output->verbose) {
             nzd_output_line(output,
                             "  ... and %" PRIu32 " more (--verbose lists them)",
@@ -183,19 +184,21 @@ static void show_drift(struct status *status)
         }
         nzd_digest_hex(runs, &drift->runs);
         nzd_digest_hex(expected, &drift->expected);
+        nzd_output_name(output, drift->module, 16, &name);
+        const char *module = nzd_buf_string(&name);
         if (nzd_digest_is_zero(&drift->runs))
-            nzd_output_line(output, "  %-16s is not loaded, %s %.8s",
-                            drift->module,
+            nzd_output_line(output, "  %s is not loaded, %s %.8s", module,
                             drift->from_journal ? "journal" : "file", expected);
         else if (nzd_digest_is_zero(&drift->expected))
             nzd_output_line(output,
-                            "  %-16s was removed; it goes when nothing that "
+                            "  %s was removed; it goes when nothing that "
                             "is loaded names it",
-                            drift->module);
+                            module);
         else
-            nzd_output_line(output, "  %-16s runs %.8s, %s %.8s", drift->module,
-                            runs, drift->from_journal ? "journal" : "its file",
+            nzd_output_line(output, "  %s runs %.8s, %s %.8s", module, runs,
+                            drift->from_journal ? "journal" : "its file",
                             expected);
+        nzd_buf_clear(&name);
     }
 }
 

@@ -22,32 +22,88 @@ size_t nzd_utf8_next(struct nzd_view text, uint32_t *out)
     return text.size - after.size;
 }
 
+/* Unicode's East Asian Width W and F, and its Mn, Me and Cf that are drawn, as
+ * far as terminals agree on them. */
+static const struct {
+    uint32_t first;
+    uint32_t last;
+    uint8_t columns;
+} widths[] = {
+    {0x0300, 0x036F, 0},   {0x0483, 0x0489, 0},   {0x0591, 0x05BD, 0},
+    {0x0610, 0x061A, 0},   {0x064B, 0x065F, 0},   {0x1100, 0x115F, 2},
+    {0x1AB0, 0x1AFF, 0},   {0x1DC0, 0x1DFF, 0},   {0x20D0, 0x20FF, 0},
+    {0x231A, 0x231B, 2},   {0x23E9, 0x23EC, 2},   {0x25FD, 0x25FE, 2},
+    {0x2614, 0x2615, 2},   {0x2648, 0x2653, 2},   {0x26A1, 0x26A1, 2},
+    {0x26AA, 0x26AB, 2},   {0x26BD, 0x26BE, 2},   {0x2705, 0x2705, 2},
+    {0x270A, 0x270B, 2},   {0x2728, 0x2728, 2},   {0x274C, 0x274C, 2},
+    {0x2753, 0x2755, 2},   {0x2795, 0x2797, 2},   {0x2B1B, 0x2B1C, 2},
+    {0x2B50, 0x2B50, 2},   {0x2E80, 0x303E, 2},   {0x3041, 0xA4CF, 2},
+    {0xA960, 0xA97F, 2},   {0xAC00, 0xD7A3, 2},   {0xF900, 0xFAFF, 2},
+    {0xFE00, 0xFE0F, 0},   {0xFE20, 0xFE2F, 0},   {0xFE30, 0xFE6F, 2},
+    {0xFF00, 0xFF60, 2},   {0xFFE0, 0xFFE6, 2},   {0x16FE0, 0x18CFF, 2},
+    {0x1AFF0, 0x1B2FB, 2}, {0x1F300, 0x1F320, 2}, {0x1F32D, 0x1F335, 2},
+    {0x1F337, 0x1F37C, 2}, {0x1F37E, 0x1F393, 2}, {0x1F3A0, 0x1F3CA, 2},
+    {0x1F3E0, 0x1F3F0, 2}, {0x1F3F8, 0x1F43E, 2}, {0x1F440, 0x1F440, 2},
+    {0x1F442, 0x1F4FC, 2}, {0x1F4FF, 0x1F53D, 2}, {0x1F550, 0x1F567, 2},
+    {0x1F5FB, 0x1F64F, 2}, {0x1F680, 0x1F6C5, 2}, {0x1F6D5, 0x1F6DF, 2},
+    {0x1F7E0, 0x1F7EB, 2}, {0x1F90C, 0x1F9FF, 2}, {0x1FA70, 0x1FAFF, 2},
+    {0x20000, 0x3FFFD, 2},
+};
+
+size_t nzd_point_columns(uint32_t point)
+{
+    size_t low = 0;
+    size_t high = sizeof(widths) / sizeof(widths[0]);
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (point > widths[middle].last)
+            low = middle + 1;
+        else if (point < widths[middle].first)
+            high = middle;
+        else
+            return widths[middle].columns;
+    }
+    return 1;
+}
+
 size_t nzd_columns(const char *text)
 {
     struct nzd_view left = nzd_view_text(text);
     size_t columns = 0;
 
     while (left.size > 0) {
-        size_t length = nzd_utf8_next(left, NULL);
+        uint32_t point = 0;
+        size_t length = nzd_utf8_next(left, &point);
 
+        columns += length ? nzd_point_columns(point) : 1;
         length = length ? length : 1;
         left.data += length;
         left.size -= length;
-        columns++;
     }
     return columns;
 }
 
-/* Characters that move the cursor, start a new line or turn the direction
- * of writing, so that a line could show something else than it says. */
+/* Characters that move the cursor, start a new line, turn the direction of
+ * writing, or are not to be seen, so that a line could show something else than
+ * it says. */
+static const struct {
+    uint32_t first;
+    uint32_t last;
+} unsafe[] = {
+    {0x00, 0x1F},       {0x7F, 0x9F},     {0xAD, 0xAD},     {0x061C, 0x061C},
+    {0x115F, 0x1160},   {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E},
+    {0x2060, 0x206F},   {0x3164, 0x3164}, {0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0},
+    {0xE0000, 0xE0FFF},
+};
+
 static bool is_unsafe(uint32_t point)
 {
-    if (point < 0x20 || (point >= 0x7F && point < 0xA0))
-        return true;
-    if (point == 0x061C || point == 0x200E || point == 0x200F)
-        return true;
-    return (point >= 0x2028 && point <= 0x202E) ||
-           (point >= 0x2066 && point <= 0x2069) || point == 0xFEFF;
+    for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++)
+        if (point >= unsafe[i].first && point <= unsafe[i].last)
+            return true;
+    return false;
 }
 
 static void escape(struct nzd_buf *out, uint32_t point)

@@ -11,7 +11,8 @@
 
 /*
  * Appends `text` with control bytes (C0, DEL, C1), characters that reorder or
- * break a line (U+200E, U+202A ...) and what is not UTF-8 escaped as \n, \t,
+ * break a line or are not to be seen (U+200B, U+202A ...) and what is not UTF-8
+ * escaped as \n, \t,
  * \xHH or \u{HHHH}.
  */
 void nzd_printable(struct nzd_buf *out, struct nzd_view text);
@@ -20,7 +21,10 @@ void nzd_printable_ascii(struct nzd_buf *out, struct nzd_view text);
 /* Bytes of the well-formed UTF-8 character at the start of `text`, 1 to 4;
  * 0 when there is none. `out` (may be NULL) gets its code point. */
 size_t nzd_utf8_next(struct nzd_view text, uint32_t *out);
-/* Columns that `text` takes, one per well-formed character or bad byte. */
+/* Columns that a character takes on a terminal: 2 for East Asian and most
+ * pictures, 0 for what is put over the character before it, else 1. */
+size_t nzd_point_columns(uint32_t point);
+/* Of a text; one for a bad byte. */
 size_t nzd_columns(const char *text);
 
 /* "40 us", "1.2 ms", "48 ms", "3.1 s", "42 s", "5 min", "3 h", "12 d". */

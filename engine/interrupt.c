@@ -12,9 +12,11 @@ static const int noted[] = {SIGINT, SIGTERM, SIGHUP};
 
 static volatile sig_atomic_t first;
 static volatile sig_atomic_t deaf;
+static volatile sig_atomic_t noted_one;
 
 static void note(int number)
 {
+    noted_one = 1;
     if (!deaf && first == 0)
         first = number;
 }
@@ -53,6 +55,14 @@ void nzd_interrupt_clear(void)
 {
     deaf = 1;
     first = 0;
+}
+
+bool nzd_interrupt_noted(void)
+{
+    bool was = noted_one != 0;
+
+    noted_one = 0;
+    return was;
 }
 
 static struct timespec span_of(uint64_t us)

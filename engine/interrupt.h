@@ -17,6 +17,8 @@ int nzd_interrupt_pending(void);
 /* After armed: later signals are noted, but pending() stays what it was
  * cleared to, so that an undo is not itself interrupted. */
 void nzd_interrupt_clear(void);
+/* Whether one arrived since this was asked last, whatever was cleared. */
+bool nzd_interrupt_noted(void);
 
 /*
  * poll(2) without the gap between asking for a signal and sleeping: with a

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "output.h"
 
+#include "interrupt.h"
+#include "line.h"
+
 #include <langinfo.h>
 #include <locale.h>
 #include <stdarg.h>
@@ -13,7 +16,8 @@
 #define WIDTH       80u
 #define NARROWEST   20u
 #define LABEL       11u /* columns of the label of a step */
-#define BAR_CELLS   30u
+#define BAR_CELLS   20u
+#define BAR_LEAST   4u
 #define ERASE       "\r\033[K"
 #define ERROR_LABEL 13u
 
@@ -31,15 +35,23 @@ static bool coloured(int fd, enum nzd_color_mode mode)
     return isatty(fd) && term && strcmp(term, "dumb") != 0;
 }
 
-static unsigned width_of(int fd)
+/* Asked anew for each line: a window changes its size. 0: no terminal, or one
+ * that does not say. */
+static unsigned columns_of(int fd)
 {
     struct winsize size;
 
     if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
-        return WIDTH;
-    if (size.ws_col < NARROWEST)
-        return NARROWEST;
-    return size.ws_col < WIDTH ? size.ws_col : WIDTH;
+        return 0;
+    return size.ws_col < NARROWEST ? NARROWEST : size.ws_col;
+}
+
+static unsigned width_now(struct nzd_output *output)
+{
+    unsigned columns = columns_of(STDERR_FILENO);
+
+    output->width = columns > 0 && columns < WIDTH ? columns : WIDTH;
+    return output->width;
 }
 
 void nzd_output_init(struct nzd_output *output, bool json, bool quiet,
@@ -57,44 +69,19 @@ void nzd_output_init(struct nzd_output *output, bool json, bool quiet,
     output->color_err = !json && coloured(STDERR_FILENO, color);
     output->bar = !json && !quiet && isatty(STDERR_FILENO) && term &&
                   strcmp(term, "dumb") != 0;
-    output->width = width_of(STDERR_FILENO);
+    (void)width_now(output);
 }
 
 /* --- colour ---------------------------------------------------------- */
 
-static const struct {
-    char role;
-    const char *sequence;
-} colors[] = {
-    {'0', "\033[0m"},  {'b', "\033[1m"},  {'d', "\033[2m"},
-    {'r', "\033[31m"}, {'g', "\033[32m"}, {'y', "\033[33m"},
-};
-#define COLORS (sizeof(colors) / sizeof(colors[0]))
+const char *nzd_color(const struct nzd_output *output, char role)
+{
+    return output->color_out ? nzd_line_mark(role) : "";
+}
 
 static const char *color(bool on, char role)
 {
-    for (size_t i = 0; on && i < COLORS; i++) {
-        if (colors[i].role == role)
-            return colors[i].sequence;
-    }
-    return "";
-}
-
-const char *nzd_color(const struct nzd_output *output, char role)
-{
-    return color(output->color_out, role);
-}
-
-/* Bytes of the one of our sequences that `text` starts with, 0 none. */
-static size_t sequence_at(const char *text)
-{
-    for (size_t i = 0; text[0] == '\033' && i < COLORS; i++) {
-        size_t length = strlen(colors[i].sequence);
-
-        if (strncmp(text, colors[i].sequence, length) == 0)
-            return length;
-    }
-    return 0;
+    return on ? nzd_line_sequence(role) : "";
 }
 
 /* --- one safe line --------------------------------------------------- */
@@ -117,14 +104,14 @@ static void clean(const struct nzd_output *output, bool colors_on,
     if (length > 0 && text[length - 1] == '\n')
         length--;
     while (length > 0) {
-        size_t sequence = sequence_at(text);
+        const char *sequence = "";
+        size_t mark = nzd_line_mark_at(text, &sequence);
         size_t run = 1;
 
-        if (sequence > 0) {
-            if (colors_on)
-                nzd_buf_bytes(out, text, sequence);
-            text += sequence;
-            length -= sequence;
+        if (mark > 0) {
+            nzd_buf_text(out, colors_on ? sequence : "");
+            text += mark;
+            length -= mark;
             continue;
         }
         while (run < length && text[run] != '\033')
@@ -148,50 +135,19 @@ static void clean_args(const struct nzd_output *output, bool colors_on,
     free(text);
 }
 
-/* Bytes of the character or sequence at `text` and the columns it takes. */
-static size_t step_over(const char *text, size_t *columns)
+void nzd_output_name(const struct nzd_output *output, const char *text,
+                     size_t width, struct nzd_buf *out)
 {
-    size_t length = sequence_at(text);
-
-    *columns = length == 0;
-    if (length == 0)
-        length = nzd_utf8_next(nzd_view_text(text), NULL);
-    return length ? length : 1;
-}
-
-static size_t visible(const char *text)
-{
-    size_t total = 0;
+    size_t begin = out->size;
     size_t columns;
 
-    for (; *text; total += columns)
-        text += step_over(text, &columns);
-    return total;
+    plain(output, nzd_view_text(text), out);
+    columns = nzd_columns(nzd_buf_string(out) + begin);
+    if (columns < width)
+        nzd_buf_printf(out, "%*s", (int)(width - columns), "");
 }
 
-/* Bytes of the longest piece of `text` that fits, cut behind a space where
- * there is one. */
-static size_t piece_of(const char *text, size_t room)
-{
-    size_t used = 0;
-    size_t at = 0;
-    size_t space = 0;
-
-    while (text[at]) {
-        size_t columns;
-        size_t length = step_over(text + at, &columns);
-
-        if (used + columns > room && text[at] == ' ')
-            return at + 1;
-        if (used + columns > room)
-            return space > 0 ? space : at;
-        used += columns;
-        at += length;
-        if (text[at - 1] == ' ')
-            space = at;
-    }
-    return at;
-}
+/* --- to the streams -------------------------------------------------- */
 
 static void trim(struct nzd_buf *line)
 {
@@ -199,50 +155,11 @@ static void trim(struct nzd_buf *line)
         line->size--;
 }
 
-/* Appends `text`, its later lines indented; the columns of the last line. */
-static size_t wrap(struct nzd_buf *out, const char *text, size_t indent,
-                   size_t limit)
-{
-    size_t room = limit > indent + 8 ? limit - indent : 8;
-
-    for (;;) {
-        size_t piece = piece_of(text, room);
-
-        if (!text[piece]) {
-            nzd_buf_bytes(out, text, piece);
-            return indent + visible(text);
-        }
-        nzd_buf_bytes(out, text, piece);
-        trim(out);
-        nzd_buf_printf(out, "\n%*s", (int)indent, "");
-        text += piece;
-    }
-}
-
-/* `right` ends at the column `end` where the text leaves room for it. */
-static void row(struct nzd_buf *out, const char *lead, const char *text,
-                const char *right, size_t end, bool wrapped)
-{
-    size_t indent = visible(lead);
-    size_t width = visible(right);
-    size_t room = width > 0 ? width + 2 : 0;
-    size_t column;
-
-    nzd_buf_text(out, lead);
-    column = wrap(out, text, indent,
-                  !wrapped     ? (size_t)-1
-                  : end > room ? end - room
-                               : 1);
-    if (width == 0)
-        return;
-    nzd_buf_printf(out, "%*s",
-                   end > column + room ? (int)(end - column - width) : 2, "");
-    nzd_buf_text(out, right);
-}
-
+/* What stands in the line is the bar, or the ^C that a terminal shows where
+ * it was typed. */
 static void bar_clear(struct nzd_output *output)
 {
-    if (output->bar_shown)
+    if (output->bar_shown || (output->bar && nzd_interrupt_noted()))
         fputs(ERASE, stderr);
     output->bar_shown = false;
 }
@@ -281,15 +198,23 @@ bool nzd_output_flush(struct nzd_output *output)
 
 void nzd_output_line(struct nzd_output *output, const char *format, ...)
 {
+    struct nzd_buf text = {0};
     struct nzd_buf line = {0};
+    unsigned limit = columns_of(STDOUT_FILENO);
     va_list args;
 
     if (output->json)
         return;
     va_start(args, format);
-    clean_args(output, output->color_out, &line, format, args);
+    clean_args(output, output->color_out, &text, format, args);
     va_end(args);
+    if (limit > 0 && nzd_line_columns(nzd_buf_string(&text)) > limit)
+        nzd_line_fold(&line, nzd_buf_string(&text), limit);
+    else
+        nzd_buf_text(&line, nzd_buf_string(&text));
+    line.failed = line.failed || text.failed;
     put_stdout(output, &line);
+    nzd_buf_clear(&text);
 }
 
 void nzd_output_row(struct nzd_output *output, const char *lead,
@@ -298,13 +223,15 @@ void nzd_output_row(struct nzd_output *output, const char *lead,
     const char *parts[] = {lead, text, right};
     struct nzd_buf safe[3] = {{0}, {0}, {0}};
     struct nzd_buf line = {0};
+    unsigned limit = columns_of(STDOUT_FILENO);
 
     if (output->json)
         return;
     for (size_t i = 0; i < 3; i++)
         clean(output, output->color_out, parts[i], &safe[i]);
-    row(&line, nzd_buf_string(&safe[0]), nzd_buf_string(&safe[1]),
-        nzd_buf_string(&safe[2]), column, true);
+    nzd_line_row(&line, nzd_buf_string(&safe[0]), nzd_buf_string(&safe[1]),
+                 nzd_buf_string(&safe[2]),
+                 limit > 0 && limit < column ? limit : column, true);
     put_stdout(output, &line);
     for (size_t i = 0; i < 3; i++)
         nzd_buf_clear(&safe[i]);
@@ -407,7 +334,8 @@ static void step_json(struct nzd_output *output, const char *label,
 static void step_text(struct nzd_output *output, const char *label,
                       uint64_t took_us, const char *text)
 {
-    size_t end = output->width >= WIDTH ? WIDTH - 3 : output->width - 1;
+    unsigned width = width_now(output);
+    size_t end = width >= WIDTH ? WIDTH - 3 : width - 1;
     struct nzd_buf lead = {0};
     struct nzd_buf line = {0};
     char took[32] = "";
@@ -415,7 +343,7 @@ static void step_text(struct nzd_output *output, const char *label,
     if (took_us > 0)
         nzd_format_took(took, took_us);
     nzd_buf_printf(&lead, "%-*s ", (int)LABEL - 1, label);
-    row(&line, nzd_buf_string(&lead), text, took, end, output->bar);
+    nzd_line_row(&line, nzd_buf_string(&lead), text, took, end, output->bar);
     put_stderr(output, &line);
     nzd_buf_clear(&lead);
 }
@@ -439,12 +367,21 @@ void nzd_output_step(struct nzd_output *output, const char *label,
     json_decref(extra);
 }
 
+/* Cells that a terminal has room for, besides label, brackets and percents. */
+static unsigned cells_of(unsigned width)
+{
+    unsigned others = LABEL + 8;
+
+    if (width < others + BAR_LEAST)
+        return 0;
+    return width < others + BAR_CELLS ? width - others : BAR_CELLS;
+}
+
 void nzd_output_bar(struct nzd_output *output, const char *label, uint64_t done,
                     uint64_t total)
 {
     unsigned percent;
-    unsigned cells = BAR_CELLS;
-    unsigned full;
+    unsigned cells;
 
     if (!output->bar)
         return;
@@ -455,19 +392,26 @@ void nzd_output_bar(struct nzd_output *output, const char *label, uint64_t done,
     percent = (unsigned)((double)done * 100 / (double)total);
     if (output->bar_shown && percent == output->bar_percent)
         return;
-    if (output->width < LABEL + BAR_CELLS + 8)
-        cells = output->width > LABEL + 12 ? output->width - LABEL - 8 : 4;
-    full = percent * cells / 100;
-    fprintf(stderr, "%s%-*s[", ERASE, (int)LABEL, label);
-    for (unsigned i = 0; i < cells; i++)
-        fputc(i < full ? '#' : '.', stderr);
-    fprintf(stderr, "] %2u%%", percent);
+    cells = cells_of(width_now(output));
+    fprintf(stderr, "%s%-*s", ERASE, (int)LABEL, label);
+    if (cells > 0) {
+        fputc('[', stderr);
+        for (unsigned i = 0; i < cells; i++)
+            fputc(i < percent * cells / 100 ? '#' : '.', stderr);
+        fputs("] ", stderr);
+    }
+    fprintf(stderr, "%2u%%", percent);
     fflush(stderr);
     output->bar_shown = true;
     output->bar_percent = percent;
 }
 
 /* --- warnings and errors --------------------------------------------- */
+
+static size_t limit_of(struct nzd_output *output)
+{
+    return output->bar ? width_now(output) - 1 : (size_t)-1;
+}
 
 static void warn_json(struct nzd_output *output, const char *text)
 {
@@ -493,8 +437,7 @@ void nzd_output_warn(struct nzd_output *output, const char *format, ...)
         nzd_buf_printf(&line, "nzd: %swarning:%s ",
                        color(output->color_err, 'y'),
                        color(output->color_err, '0'));
-        wrap(&line, nzd_buf_string(&text), 14,
-             output->bar ? output->width - 1 : (size_t)-1);
+        (void)nzd_line_wrap(&line, nzd_buf_string(&text), 14, limit_of(output));
         put_stderr(output, &line);
     }
     nzd_buf_clear(&text);
@@ -522,8 +465,7 @@ static void error_line(struct nzd_output *output, const char *head,
 
     plain(output, nzd_view_text(text), &safe);
     nzd_buf_text(&line, head);
-    wrap(&line, nzd_buf_string(&safe), indent,
-         output->bar ? output->width - 1 : (size_t)-1);
+    (void)nzd_line_wrap(&line, nzd_buf_string(&safe), indent, limit_of(output));
     put_stderr(output, &line);
     nzd_buf_clear(&safe);
 }

@@ -5,10 +5,11 @@
 /*
  * What people and programs see. Answers go to stdout, progress and errors to
  * stderr; with --json every line is an object with "nzd":1. Text is at most
- * 80 columns wide where it can be (or the terminal's width when narrower),
- * ASCII unless the locale is UTF-8, coloured on a terminal unless NO_COLOR is
- * set or --color=never. Whatever came from a node or a bundle is made
- * printable first: no control byte ever reaches the terminal.
+ * 80 columns wide where it can be; on a narrower terminal lines are broken at
+ * its width, which is asked for anew for each of them. ASCII unless the locale
+ * is UTF-8, coloured on a terminal unless NO_COLOR is set or --color=never.
+ * Whatever came from a node or a bundle is made printable first: no control
+ * byte ever reaches the terminal.
  */
 
 #include "../journal/record.h"
@@ -29,7 +30,7 @@ struct nzd_output {
     bool bar; /* stderr is a terminal: a progress bar may be drawn */
     bool bar_shown;
     unsigned bar_percent; /* what the shown bar says */
-    unsigned width;       /* columns of stderr */
+    unsigned width;       /* columns of stderr, when it last was asked */
     bool broken;          /* stdout took no more (EPIPE, ENOSPC ...) */
 };
 
@@ -41,8 +42,8 @@ bool nzd_output_flush(struct nzd_output *output);
 
 /*
  * Every text below is one line: a newline at its end is dropped, other
- * control bytes are escaped; the sequences of nzd_color() pass where that
- * stream is coloured and vanish where it is not.
+ * control bytes are escaped; what nzd_color() gave becomes colour where that
+ * stream is coloured and vanishes where it is not.
  *
  * A line of progress on stderr in three columns:
  * "prepare    3 new, 3 old                                6.0 ms". took_us 0:
@@ -63,6 +64,9 @@ void nzd_output_line(struct nzd_output *output, const char *format, ...)
  * is too long, `right` (may be "") so that it ends at `column`. */
 void nzd_output_row(struct nzd_output *output, const char *lead,
                     const char *text, const char *right, unsigned column);
+/* Appends a name as it will be seen, and spaces up to `width` columns. */
+void nzd_output_name(const struct nzd_output *output, const char *text,
+                     size_t width, struct nzd_buf *out);
 /* The answer as one JSON object on stdout; steals `object`, adds "nzd":1. */
 void nzd_output_json(struct nzd_output *output, json_t *object);
 /* A warning on stderr ("nzd: warning: ..."), {"event":"warning"} in JSON. */
@@ -79,8 +83,9 @@ json_t *nzd_json_digest(const struct nzd_digest *digest);
 /* RFC 3339; null for 0. */
 json_t *nzd_json_time(uint64_t wall_us);
 
-/* Escape sequence for a role, "" without colour: 'b'old, 'g'ood (green),
- * 'r'ed, 'y'ellow, 'd'im, '0' reset. */
+/* What has the texts above change colour, "" without colour (line.h has the
+ * roles): no sequence for a terminal, and nothing that foreign text can hold.
+ */
 const char *nzd_color(const struct nzd_output *output, char role);
 
 #endif

@@ -11,6 +11,10 @@
 /* Modules listed per application before the rest is counted. */
 #define LISTED_MAX 40u
 
+/* Columns of a module's name. */
+#define NAME_LEAST 20u
+#define NAME_MOST  40u
+
 const char *nzd_plan_occupant_kind(enum nzd_occupant_kind kind)
 {
     static const char *const names[] = {
@@ -98,18 +102,39 @@ static void short_md5(char out[NZD_DIGEST_HEX], const struct nzd_module *module)
         nzd_digest_hex(out, &module->md5);
 }
 
-static void show_step(struct nzd_output *output, const struct nzd_step *step)
+static void show_step(struct nzd_output *output, const struct nzd_step *step,
+                      size_t width)
 {
     static const char marks[] = {'~', '+', '-'};
     char old[NZD_DIGEST_HEX], new[NZD_DIGEST_HEX], bytes[32] = "";
+    struct nzd_buf name = {0};
     short_md5(old, step->old);
     short_md5(new, step->new);
     if (step->new)
         nzd_format_bytes(bytes, step->new->bytes);
-    nzd_output_line(output, "    %c %-20s %-8.8s %s %-8.8s %8s%s",
-                    marks[step->change], step->name, old,
+    nzd_output_name(output, step->name, width, &name);
+    nzd_output_line(output, "    %c %s %-8.8s %s %-8.8s %8s%s",
+                    marks[step->change], nzd_buf_string(&name), old,
                     step->change == NZD_STEP_CHANGED ? "->" : "  ", new, bytes,
                     step->after_others ? "  on_load, after the others" : "");
+    nzd_buf_clear(&name);
+}
+
+/* Of the names of these steps. */
+static size_t name_width(const struct nzd_output *output,
+                         const struct nzd_step *steps, uint32_t count)
+{
+    struct nzd_buf name = {0};
+    size_t width = NAME_LEAST;
+    for (uint32_t i = 0; i < count; i++) {
+        nzd_buf_reset(&name);
+        nzd_output_name(output, steps[i].name, 0, &name);
+        size_t columns = nzd_columns(nzd_buf_string(&name));
+        if (columns > width)
+            width = columns < NAME_MOST ? columns : NAME_MOST;
+    }
+    nzd_buf_clear(&name);
+    return width;
 }
 
 static void show_steps(struct nzd_output *output, const struct nzd_plan *plan)
@@ -123,8 +148,9 @@ static void show_steps(struct nzd_output *output, const struct nzd_plan *plan)
         uint32_t shown = end - first;
         if (shown > LISTED_MAX && !output->verbose)
             shown = LISTED_MAX;
+        size_t width = name_width(output, &plan->steps[first], shown);
         for (uint32_t i = first; i < first + shown; i++)
-            show_step(output, &plan->steps[i]);
+            show_step(output, &plan->steps[i], width);
         if (first + shown < end)
             nzd_output_line(
                 output, "    ... and %" PRIu32 " more (--verbose lists them)",

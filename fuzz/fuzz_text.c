@@ -8,6 +8,7 @@
 
 #include "../engine/base64.h"
 #include "../engine/format.h"
+#include "../engine/line.h"
 #include "../engine/output.h"
 #include "support.h"
 
@@ -78,6 +79,55 @@ static void check_base64(struct nzd_view text)
     nzd_buf_clear(&again);
 }
 
+/* Without what breaking a line adds or takes. */
+static size_t squeeze(const char *text, char *out)
+{
+    size_t size = 0;
+
+    for (; *text; text++)
+        if (*text != ' ' && *text != '\n')
+            out[size++] = *text;
+    return size;
+}
+
+static void check_lines(struct nzd_arena *arena, const char *text,
+                        struct nzd_buf *made, size_t limit)
+{
+    const char *broken = nzd_buf_string(made);
+    char *one = nzd_arena_alloc(arena, strlen(text) + 1);
+    char *two = nzd_arena_alloc(arena, made->size + 1);
+    size_t size = squeeze(text, one);
+
+    fuzz_require(one && two);
+    fuzz_require(squeeze(broken, two) == size && memcmp(one, two, size) == 0);
+    for (const char *line = broken; *line;) {
+        size_t length = strcspn(line, "\n");
+        char *copy = nzd_arena_text(arena, line, length);
+
+        fuzz_require(copy && nzd_line_columns(copy) <= limit);
+        line += length + (line[length] == '\n');
+    }
+    nzd_buf_clear(made);
+}
+
+/* However narrow, no line is too wide and nothing is lost. */
+static void check_broken(struct nzd_arena *arena, struct nzd_view text)
+{
+    struct nzd_buf safe = {0}, made = {0};
+    const char *all;
+    size_t limit = 20 + text.size % 40;
+
+    nzd_printable(&safe, text);
+    all = nzd_buf_string(&safe);
+    nzd_line_fold(&made, all, limit);
+    check_lines(arena, all, &made, limit);
+    (void)nzd_line_wrap(&made, all, 0, limit);
+    check_lines(arena, all, &made, limit);
+    nzd_line_row(&made, "", all, "", limit, true);
+    check_lines(arena, all, &made, limit);
+    nzd_buf_clear(&safe);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct nzd_view text = nzd_view_of(data, size);
@@ -87,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_ascii(text);
     check_json(&arena, text);
     check_base64(text);
+    check_broken(&arena, text);
     nzd_arena_clear(&arena);
     return 0;
 }

@@ -186,6 +186,27 @@ static void columns_are_characters(void **state)
     assert_int_equal(nzd_columns("abc"), 3);
     assert_int_equal(nzd_columns("gr\xC3\xBC\xC3\x9F"), 4);
     assert_int_equal(nzd_columns("\xFF\xFE"), 2);
+    assert_int_equal(nzd_columns("\xE8\xA8\x88\xF0\x9F\x9A\x80"), 4);
+    assert_int_equal(nzd_columns("e\xCC\x81"), 1);
+}
+
+/* The table is searched by halves. */
+static void every_width(void **state)
+{
+    static const struct {
+        uint32_t point;
+        size_t columns;
+    } rows[] = {
+        {'a', 1},     {0x2FF, 1},   {0x300, 0},   {0x36F, 0},   {0x370, 1},
+        {0x10FF, 1},  {0x1100, 2},  {0x115F, 2},  {0x1160, 1},  {0x231A, 2},
+        {0x2190, 1},  {0x3000, 2},  {0x303F, 1},  {0xAC00, 2},  {0xD7A3, 2},
+        {0xFF01, 2},  {0xFF61, 1},  {0xFFE0, 2},  {0x1F600, 2}, {0x1F6FF, 1},
+        {0x1FAFF, 2}, {0x1FB00, 1}, {0x20000, 2}, {0x3FFFD, 2}, {0x10FFFF, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(nzd_point_columns(rows[i].point), rows[i].columns);
 }
 
 int main(void)
@@ -198,6 +219,7 @@ int main(void)
         cmocka_unit_test(every_day),
         cmocka_unit_test(foreign_text_is_made_printable),
         cmocka_unit_test(columns_are_characters),
+        cmocka_unit_test(every_width),
     };
 
     return cmocka_run_group_tests_name("format", tests, NULL, NULL);

@@ -238,7 +238,7 @@ static void only_our_colours_pass(void **state)
     nzd_output_line(output, "one\ntwo");
     end(fixture);
     assert_string_equal(fixture->text[1], "\033[32mgood\033[0m \\x1b[5m \\x1b\n"
-                                          "good\n"
+                                          "good\\x1b[32m\n"
                                           "one\\ntwo\n");
 }
 
@@ -326,7 +326,7 @@ static void a_terminal_gets_a_bar_and_its_width(void **state)
     close(master);
     assert_true(output->bar);
     assert_int_equal(output->width, 40);
-    assert_string_equal(text, "\r\033[Kprepare    [##########...........] 50%"
+    assert_string_equal(text, "\r\033[Kprepare    [##########..........] 50%"
                               "\r\033[K"
                               "prepare    three new modules\r\n"
                               "           and as many old ones  6.0 ms\r\n");
