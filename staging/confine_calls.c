@@ -159,7 +159,14 @@ static const struct call of_directory[] = {
 #ifdef __NR_readlink
     {__NR_readlink, ALLOW},
 #endif
-    {__NR_readlinkat, ALLOW},  {__NR_getcwd, ALLOW},  {__NR_fcntl, ALLOW},
+    {__NR_readlinkat, ALLOW},  {__NR_faccessat, ALLOW},
+#ifdef __NR_faccessat2
+    {__NR_faccessat2, ALLOW},
+#endif
+#ifdef __NR_access
+    {__NR_access, ALLOW},
+#endif
+    {__NR_getcwd, ALLOW},      {__NR_fcntl, ALLOW},
 #ifdef __NR_fcntl64
     {__NR_fcntl64, ALLOW},
 #endif

@@ -457,8 +457,12 @@ static void a_bomb(void **state)
 
 static struct nzd_buf lie;
 
+/* Once it is asked: who asks nobody hears nothing. */
 static void tells_the_lie(int answer)
 {
+    char asked[64];
+
+    (void)!read(CHILD_ASKED, asked, sizeof(asked));
     (void)nzd_write_all(answer, lie.data, lie.size);
     _exit(0);
 }
