@@ -37,6 +37,7 @@ static int fix_applications(struct nzd_question *q, struct nzd_err *err)
     struct nzd_script script = {0};
     int code =
         none ? 0 : nzd_script_read(q->old.boot_script, &q->arena, &script, err);
+    q->old.priv_fixed = none;
     for (uint32_t i = 0; i < q->old.app_count && !code; i++) {
         struct nzd_app *app = &q->old.apps[i];
         if (none || !nzd_script_app(&script, app->name))

@@ -79,6 +79,9 @@ struct nzd_inventory {
     uint32_t runtime_count;
     uint32_t runtime_capacity;
 
+    const char *priv_fixed; /* node: why no application's can be exchanged
+                               while the VM runs; NULL: they can */
+
     bool is_release;     /* a full release, not only a lib/ */
     const char *release; /* "counter", "" unknown */
     const char *version;

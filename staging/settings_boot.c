@@ -225,16 +225,16 @@ static void compare_specs(struct settings_compare *compare,
         settings_spec(compare, new->name, old->spec, new->spec, starts, &seen);
 }
 
-static bool has_priv(const struct nzd_inventory *side, const char *app)
+static uint32_t count_priv(const struct nzd_inventory *side, const char *app)
 {
+    uint32_t count = 0;
+
     for (uint32_t i = 0; i < side->priv_count; i++)
-        if (strcmp(side->priv[i].app, app) == 0)
-            return true;
-    return false;
+        count += strcmp(side->priv[i].app, app) == 0;
+    return count;
 }
 
-/* One that the new side only names would have to be installed already. A
- * folder with priv files is only there behind a boot. */
+/* One that the new side only names would have to be installed already. */
 static enum nzd_need need_of_added(const struct settings_compare *compare,
                                    const struct nzd_script_app *added)
 {
@@ -242,9 +242,29 @@ static enum nzd_need need_of_added(const struct settings_compare *compare,
 
     if (!app || !compare->new_held[app - compare->new->apps])
         return NZD_NEED_BASE;
-    return app->spec && added->spec && !has_priv(compare->new, added->name)
-               ? settings_env_need(compare, added->name)
-               : NZD_NEED_RESTART;
+    return app->spec && added->spec ? settings_env_need(compare, added->name)
+                                    : NZD_NEED_RESTART;
+}
+
+/* The files that come with it, where they cannot be there at once. */
+static void say_added_files(struct settings_compare *compare, const char *app)
+{
+    uint32_t count = count_priv(compare->new, app);
+    const char *why = compare->old->priv_fixed;
+    const char *subject = nzd_arena_printf(&compare->scratch, "%s priv", app);
+    const char *files = nzd_arena_printf(&compare->scratch, "%u file%s", count,
+                                         count == 1 ? "" : "s");
+
+    if (!subject || !files) {
+        settings_memory(compare);
+        return;
+    }
+    if (count == 0)
+        return;
+    compare->files = true;
+    settings_say(compare, why ? NZD_NEED_RESTART : NZD_NEED_SWITCH, subject, "",
+                 files, why ? why : "with the application");
+    compare->files = false;
 }
 
 static void compare_type(struct settings_compare *compare,
@@ -280,6 +300,8 @@ static void compare_app(struct settings_compare *compare,
     settings_say(compare, need, app->name, old ? describe(compare, old) : "",
                  new ? describe(compare, new) : "", SOURCE);
     compare->level = NZD_LEVEL_NOTHING;
+    if (!old)
+        say_added_files(compare, app->name);
 }
 
 static void compare_apps(struct settings_compare *compare,

@@ -23,10 +23,12 @@ static int setup(void **state)
     scene->journal = harness_journal(harness);
     scene->config = harness_path(harness, "nzd.conf");
     scene_config(scene, "%s", "");
+    static const char *const arguments[] = {"-mode", "embedded", NULL};
     scene->node = beam_node_start(
-        harness,
-        &(struct beam_node_options){
-            .release = harness_fixture(harness, "apps/1"), .name = "apps"});
+        harness, &(struct beam_node_options){
+                     .release = harness_fixture(harness, "apps/1"),
+                     .name = "apps",
+                     .arguments = arguments});
     scene_load_hooks(scene);
     *state = NULL;
     return 0;
@@ -55,8 +57,14 @@ static const char *look(const char *expression)
 #define TYPES                                                                  \
     "lists:sort([S || {A, _} = S <- proplists:get_value(started, "             \
     "application:info()), lists:prefix(\"la_\", atom_to_list(A))])"
-#define CHILDREN   "[I || {I, _, _, _} <- supervisor:which_children(la_main)]"
-#define EVERYTHING "{" ALL ", " TYPES ", " CHILDREN "}"
+#define CHILDREN "[I || {I, _, _, _} <- supervisor:which_children(la_main)]"
+/* The application with files of priv, as the VM finds it. */
+#define FILES                                                                  \
+    "case code:priv_dir(la_far) of {error, _} = E -> E; D -> {file:read_file(" \
+    "D ++ \"/data/far\"), os:cmd(D ++ \"/port\"), [P || P <- "                 \
+    "code:get_path(), string:find(P, \"la_far\") =/= nomatch, "                \
+    "code:lib_dir(la_far) ++ \"/ebin\" =/= P]} end"
+#define EVERYTHING "{" ALL ", " TYPES ", " CHILDREN ", " FILES "}"
 #define LOG        "persistent_term:get(la_log, [])"
 
 static const char types_1[] = "[{la_gone,permanent},{la_main,permanent},"
@@ -122,6 +130,7 @@ static void the_plan_names_them(void **state)
     assert_status(run, 0);
     assert_contains(run.out, "verdict: restart-app");
     assert_matches(run.out, "la_far.*1, transient");
+    assert_matches(run.out, "la_far priv.*2 files");
     assert_matches(run.out, "la_run.*1, permanent.*1, not started");
     assert_matches(run.out, "la_hand.*not loaded.*not started");
     assert_matches(run.out, "la_type.*permanent.*transient.*start type");
@@ -140,10 +149,11 @@ static void there_and_back(void **state)
     assert_eval(scene->node, TYPES, types_1);
     goes("2");
     assert_eval(scene->node, TYPES, types_2);
-    assert_eval(scene->node, LOG,
-                "[{start,la_far,one},{start,la_lib,one},"
-                "{child,la_more,true,{ok,1}},{stop,la_run},{stop,la_gone},"
-                "{stop,la_solo}]");
+    assert_eval(
+        scene->node, LOG,
+        "[{start,la_far,one},{start,la_lib,one},"
+        "{child,la_more,true,{ok,1},<<\"far\">>},{stop,la_run},{stop,la_gone},"
+        "{stop,la_solo}]");
     assert_eval(scene->node, CHILDREN, "[la_more]");
     assert_eval(scene->node,
                 "{application:get_key(la_main, vsn), "
@@ -154,6 +164,7 @@ static void there_and_back(void **state)
                 "application:get_all_env(la_near)}",
                 "{{ok,\"2\"},{ok,[kernel,stdlib,la_far]},{ok,[la_solo]},"
                 "{ok,\"1\"},undefined,[{own,near}]}");
+    assert_eval(scene->node, FILES, "{{ok,<<\"far\">>},\"port\\n\",[]}");
     const char *then = look(EVERYTHING);
     struct harness_run run = apply("2");
     assert_status(run, 0);

@@ -716,10 +716,13 @@ static void applications_come_and_go_live(void **state)
     nzd_inventory_app(&fixture->new, "extra")->spec =
         nzd_term_at(parse(&fixture->new, "{application, extra, []}."), 0);
     expect_level(fixture, NZD_LEVEL_HOT);
-    /* Its folder is not on the code path of the node. */
     add_priv(&fixture->new, "priv/a", 1);
     fixture->new.priv[0].app = "extra";
+    expect_level(fixture, NZD_LEVEL_HOT);
+    assert_true(fixture->list.items[1].files);
+    fixture->old.priv_fixed = "of a node on another host";
     expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    fixture->old.priv_fixed = NULL;
     fixture->new.priv_count = 0;
     set_boot(&fixture->old, "0.1.0", "", with);
     set_boot(&fixture->new, "0.2.0", "", STARTS);
