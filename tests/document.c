@@ -180,8 +180,10 @@ static void read_markdown(struct reader *reader)
             continue;
         }
         need_no_marks(reader);
-        if (begins(reader->text, "    ") || strchr(reader->text, '\t'))
-            FAIL(reader, "what is shown stands in fences");
+        if (begins(reader->text, "    ") || strchr(reader->text, '\t') ||
+            strstr(reader->text, "```") || strstr(reader->text, "~~~") ||
+            strstr(reader->text, "<pre") || strstr(reader->text, "<code"))
+            FAIL(reader, "what is shown stands in fences of ```");
         markdown_links(reader);
         markdown_code(reader);
     }
@@ -283,7 +285,7 @@ static void mdoc_macro(struct reader *reader)
     if (is(words[0], "Xr") && count > 2)
         add_reference(
             reader, harness_text(reader->harness, "%s %s", words[1], words[2]));
-    if (is(words[0], "Ic") || is(words[0], "Ql")) {
+    if (is(words[0], "Ic") || is(words[0], "Ql") || is(words[0], "Li")) {
         const char *text = join(reader, words + 1, count - 1);
         if (begins(text, "nzd "))
             add_phrase(reader, text);
@@ -307,7 +309,8 @@ static void read_mdoc(struct reader *reader)
             continue;
         }
         need_no_marks(reader);
-        if (begins(reader->text, ".Bd"))
+        if (begins(reader->text, ".Bd") || begins(reader->text, ".nf") ||
+            begins(reader->text, ".EX"))
             FAIL(reader, "what is shown stands in .Bd -literal");
         if (begins(reader->text, ".") && !begins(reader->text, ".\\\""))
             mdoc_macro(reader);

@@ -429,11 +429,12 @@ static void do_display(const struct document *document,
         read_config(document, display);
     else if (file)
         compare_file(document, display, file->text + 5);
-    else if (mark_of(display, "not run: "))
+    else if (mark_of(display, "not run: ") ||
+             (mark_of(display, "picture") && !strstr(display->text, "\n$ ")))
         check_commands(document, display->line, display->text);
     else if (begins(display->text, "$ "))
         run_display(document, display);
-    else if (!mark_of(display, "picture") || strstr(display->text, "\n$ "))
+    else
         harness_fail("%s:%u: what is shown is neither run nor marked",
                      document->path, display->line);
 }
@@ -531,6 +532,8 @@ static const struct {
     {"Say `nzd\nplan --to 3`.\n", "nzd plan has no --to"},
     {"With `--soft` it\n", "no command has --soft"},
     {"\n    nzd status\n", "stands in fences"},
+    {"~~~\nnzd status\n~~~\n", "stands in fences"},
+    {"- so:\n  ```\n  nzd status\n  ```\n", "stands in fences"},
     {"[no](no.md)\n", "there is no no.md"},
 };
 
