@@ -78,6 +78,7 @@ static const struct {
 } places[] = {{"/srv/", "srv/"},
               {"/etc/nzd.conf", "nzd.conf"},
               {"/root/.erlang.cookie", ".erlang.cookie"},
+              {"/run/nzd", "run/nzd"}, /* of who is not root */
               {"/var/lib/nzd", "state"}};
 
 #define PLACES (sizeof places / sizeof *places)
@@ -556,6 +557,8 @@ static int open_stage(void **state)
     stage.harness = harness_open();
     stage.host = "counter@web1";
     stage.config = "";
+    mkdir(PATH("run"), 0700);
+    setenv("XDG_RUNTIME_DIR", PATH("run"), 1);
     write_nzd();
     link_bundles();
     return 0;
