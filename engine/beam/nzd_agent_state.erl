@@ -98,11 +98,14 @@ suspend_kept(Modules) when map_size(Modules) =:= 0 ->
     #held{modules = Modules};
 suspend_kept(Modules) ->
     {Users, _} = nzd_agent_users:find(Modules, #{}, #{}),
-    All = Users ++ nzd_agent_users:starters(Users, #{}),
+    %% A supervisor that changes, too, is asked once.
+    Known = maps:from_keys([P || #user{pid = P} <- Users], true),
+    All = Users ++ nzd_agent_users:starters(Users, Known),
     Held = #held{modules = Modules, begun = erlang:monotonic_time()},
     case asked([U || #user{kept = true} = U <- All], nzd_agent_text:now_ms() + ?PROMPT, Held) of
         {ok, _, Some} -> Some;
-        {late, _, Some} -> Some
+        %% In a code_change that does not return: nobody waits for it again.
+        {late, Late, Some} -> Some#held{hung = [P || #user{pid = P} <- Late]}
     end.
 
 %% Until a look finds nobody new.

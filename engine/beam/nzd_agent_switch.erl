@@ -19,6 +19,10 @@
 %% Spawned by name, so that no closure of ours outlives an agent.
 -export([purge_init/1]).
 
+%% Milliseconds for those that an agent has left, one behind the other: to be
+%% suspended, to have their callback mode, to go on.
+-define(LEFT, 6000).
+
 -spec switch(#state{}) -> {tuple(), #state{}}.
 switch(#state{new = New, late = Late} = State) ->
     Modules = [M || {M, _} <- New] ++ [M || {M, _, _} <- Late],
@@ -284,6 +288,7 @@ blocked({error, Why, State}) ->
 
 %% An agent that is gone may have suspended some before it loaded anything.
 undo_nothing(Begin, #state{migrate = {_, _, Modules}} = State) ->
+    _ = [nzd_agent:wait(?LEFT, State) || map_size(Modules) > 0],
     Held = nzd_agent_state:suspend_kept(Modules),
     Back = State#state{moved = nzd_agent_state:put_back(Held)},
     {Besides, _} = besides(#{}, #{}, Back),
