@@ -442,6 +442,10 @@ int nzd_file_rows_bytes(const struct nzd_transaction *t,
         nzd_buf_bytes(bytes, t->kept.data, t->kept.size);
         return bytes->failed ? nzd_err_memory(err) : old;
     }
+    if (strcmp(row->module, NZD_FILE_EXTRAS) == 0) {
+        nzd_buf_bytes(bytes, t->extras.data, t->extras.size);
+        return bytes->failed ? nzd_err_memory(err) : old;
+    }
     if (name) {
         const struct nzd_app *app = nzd_inventory_app(side, name);
         side_of_spec(app ? app->spec : NULL, bytes);

@@ -283,7 +283,8 @@ static int append_module(void *context, const struct nzd_module_row *row)
 static bool is_listed(const struct nzd_module_row *row)
 {
     return strncmp(row->module, NZD_FILE_APP, strlen(NZD_FILE_APP)) != 0 &&
-           strcmp(row->module, NZD_FILE_KEPT) != 0;
+           strcmp(row->module, NZD_FILE_KEPT) != 0 &&
+           strcmp(row->module, NZD_FILE_EXTRAS) != 0;
 }
 
 static int measure_file(void *context, const struct nzd_module_row *row)

@@ -56,9 +56,8 @@ static bool says_down(const struct nzd_txn *txn)
            (at[strlen(DOWN_WORD)] == ' ' || !at[strlen(DOWN_WORD)]);
 }
 
-/* The apply that made what generation `id` has in force, 0: the base; and
- * whether it went down. */
-static uint64_t origin_of(struct nzd_journal *journal, uint64_t id, bool *down)
+uint64_t nzd_migrate_origin(struct nzd_journal *journal, uint64_t id,
+                            bool *down)
 {
     *down = false;
     for (uint64_t at = id; at;) {
@@ -87,8 +86,9 @@ bool nzd_migrate_is_down(const struct nzd_plan *plan, const struct nzd_txn *txn,
         return order < 0;
     if (txn->kind != NZD_TXN_ROLLBACK)
         return nzd_migrate_compare(plan->to_version, plan->from_version) < 0;
-    uint64_t from = origin_of(journal, txn->from_generation, &from_down);
-    uint64_t to = origin_of(journal, txn->to_generation, &to_down);
+    uint64_t from =
+        nzd_migrate_origin(journal, txn->from_generation, &from_down);
+    uint64_t to = nzd_migrate_origin(journal, txn->to_generation, &to_down);
     return to < from ? !from_down : to_down;
 }
 

@@ -27,6 +27,10 @@
  */
 bool nzd_migrate_is_down(const struct nzd_plan *plan, const struct nzd_txn *txn,
                          struct nzd_journal *journal);
+/* The apply that made what generation `id` has in force, 0: the base; and
+ * whether it went down. `id` itself where the journal has dropped it. */
+uint64_t nzd_migrate_origin(struct nzd_journal *journal, uint64_t id,
+                            bool *down);
 /* The word for the record's options, or NULL; and what they say. */
 const char *nzd_migrate_word(bool down);
 struct nzd_node_way nzd_migrate_way(const struct nzd_txn *txn,

@@ -206,6 +206,7 @@ struct nzd_rehearse_part {
     bool calls_funs;    /* states that hold funs are to be left out */
     const struct nzd_term *attributes; /* of what a downgrade leads to; NULL:
                                           it goes up */
+    const struct nzd_term *extra;      /* that it is handed; NULL: [] */
 };
 struct nzd_rehearse_code {
     const char *shadow;
@@ -313,10 +314,24 @@ int nzd_node_put_new(struct nzd_node *node, const char *module,
                      struct nzd_err *err);
 int nzd_node_collect(struct nzd_node *node, struct nzd_err *err);
 
+/* What code_change of a module is handed as Extra, either way; NULL: []. */
+struct nzd_extra {
+    const char *module;
+    const struct nzd_term *up;
+    const struct nzd_term *down;
+};
+struct nzd_extras {
+    struct nzd_extra *items;
+    uint32_t count;
+};
+/* As a list of {Module, Up, Down}. */
+void nzd_node_put_extras(struct nzd_buf *out, const struct nzd_extras *extras);
+
 /* Which way the states of processes go, and how long each is waited for. */
 struct nzd_node_way {
     bool down;
     uint64_t limit_us;
+    const struct nzd_extras *extras; /* NULL: none */
 };
 /* The sets of the plan: what was added, removed, the lambdas, and whose
  * processes migrate. */

@@ -244,9 +244,7 @@ int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
     nzd_node_put_lambdas(request, plan, false);
     nzd_node_put_lambdas(request, plan, true);
     int code = asked_ok(node, "sets", err);
-    if (!code)
-        code = nzd_node_put_way(node, plan, way, err);
-    return code ? code : nzd_node_put_extras(node, plan, err);
+    return code ? code : nzd_node_put_way(node, plan, way, err);
 }
 
 /* The next word after "kill=", or an empty view. */

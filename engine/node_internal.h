@@ -40,9 +40,6 @@ void nzd_node_put_steps(struct nzd_buf *out, const struct nzd_plan *plan,
 /* [{Module, Md5, Lambdas}] of one side of the steps. */
 void nzd_node_put_lambdas(struct nzd_buf *out, const struct nzd_plan *plan,
                           bool new_side);
-/* What the new side's .appup hands to code_change, where there is one. */
-int nzd_node_put_extras(struct nzd_node *node, const struct nzd_plan *plan,
-                        struct nzd_err *err);
 /* [{Module, it has a code_change}] of the steps that processes may migrate
  * over; which of them do is up to the agent. */
 void nzd_node_put_migrating(struct nzd_buf *out, const struct nzd_plan *plan);

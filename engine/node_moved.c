@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../staging/appup.h"
 #include "node_internal.h"
 
 #include <stdio.h>
@@ -38,6 +37,44 @@ void nzd_node_put_migrating(struct nzd_buf *out, const struct nzd_plan *plan)
         nzd_etf_nil(out);
 }
 
+static void put_extra(struct nzd_buf *out, const struct nzd_term *extra)
+{
+    if (extra)
+        nzd_term_encode(extra, out);
+    else
+        nzd_etf_list(out, 0);
+}
+
+void nzd_node_put_extras(struct nzd_buf *out, const struct nzd_extras *extras)
+{
+    nzd_etf_list(out, extras->count);
+    for (uint32_t i = 0; i < extras->count; i++) {
+        nzd_etf_tuple(out, 3);
+        nzd_etf_atom(out, extras->items[i].module);
+        put_extra(out, extras->items[i].up);
+        put_extra(out, extras->items[i].down);
+    }
+    if (extras->count)
+        nzd_etf_nil(out);
+}
+
+static int ask_extras(struct nzd_node *node, const struct nzd_extras *extras,
+                      struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    struct nzd_buf *request;
+    if (!extras || !extras->count)
+        return 0;
+    request = nzd_node_begin_request(node);
+    nzd_etf_tuple(request, 2);
+    nzd_etf_atom(request, "extras");
+    nzd_node_put_extras(request, extras);
+    int code = nzd_node_asked(node, &answer, err);
+    if (!code && !nzd_term_is_atom(answer, "ok"))
+        code = nzd_node_unexpected(node, "extras", answer, err);
+    return code;
+}
+
 int nzd_node_put_way(struct nzd_node *node, const struct nzd_plan *plan,
                      const struct nzd_node_way *way, struct nzd_err *err)
 {
@@ -51,71 +88,7 @@ int nzd_node_put_way(struct nzd_node *node, const struct nzd_plan *plan,
     int code = nzd_node_asked(node, &answer, err);
     if (!code && !nzd_term_is_atom(answer, "ok"))
         code = nzd_node_unexpected(node, "migrate", answer, err);
-    return code;
-}
-
-/* --- what an .appup hands to code_change --------------------------------- */
-
-struct extras {
-    const struct nzd_term *up;
-    const struct nzd_term *down;
-};
-
-static bool find_extras(const struct nzd_plan *plan,
-                        const struct nzd_step *step, struct extras *out)
-{
-    if (!plan->old || !plan->new) /* of rows of the journal */
-        return false;
-    if (step->change != NZD_STEP_CHANGED)
-        return false;
-    out->up =
-        nzd_appup_extra(plan->old, plan->new, false, step->app, step->name);
-    out->down =
-        nzd_appup_extra(plan->old, plan->new, true, step->app, step->name);
-    return out->up || out->down;
-}
-
-static void put_extra(struct nzd_buf *out, const struct nzd_term *extra)
-{
-    if (extra)
-        nzd_term_encode(extra, out);
-    else
-        nzd_etf_nil(out);
-}
-
-static uint32_t put_extras(struct nzd_buf *out, const struct nzd_plan *plan)
-{
-    struct extras extras;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        count += find_extras(plan, &plan->steps[i], &extras);
-    nzd_etf_tuple(out, 2);
-    nzd_etf_atom(out, "extras");
-    nzd_etf_list(out, count);
-    for (uint32_t i = 0; count && i < plan->step_count; i++) {
-        if (!find_extras(plan, &plan->steps[i], &extras))
-            continue;
-        nzd_etf_tuple(out, 3);
-        nzd_etf_atom(out, plan->steps[i].name);
-        put_extra(out, extras.up);
-        put_extra(out, extras.down);
-    }
-    if (count)
-        nzd_etf_nil(out);
-    return count;
-}
-
-int nzd_node_put_extras(struct nzd_node *node, const struct nzd_plan *plan,
-                        struct nzd_err *err)
-{
-    const struct nzd_term *answer = NULL;
-    struct nzd_buf *request = nzd_node_begin_request(node);
-    if (!put_extras(request, plan))
-        return 0;
-    int code = nzd_node_asked(node, &answer, err);
-    if (!code && !nzd_term_is_atom(answer, "ok"))
-        code = nzd_node_unexpected(node, "extras", answer, err);
-    return code;
+    return code ? code : ask_extras(node, way->extras, err);
 }
 
 /* --- what became of them ------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_rows.h"
 
+#include "extras.h"
 #include "live_config.h"
 #include "migrate.h"
 
@@ -153,10 +154,14 @@ int nzd_rows_resend(struct nzd_node *node, struct nzd_journal *journal,
 {
     struct kept_rows rows;
     struct resending all = {.node = node, .journal = journal, .err = err};
-    struct nzd_node_way way;
+    struct nzd_node_way way = {0};
+    struct nzd_extras extras = {0};
     int code = read_rows(journal, id, &rows, err);
     if (!code)
         code = read_way(journal, id, &way, err);
+    if (!code)
+        code = nzd_extras_read(journal, id, &all.plan.arena, &extras, err);
+    way.extras = &extras;
     all.plan.steps = calloc(rows.count + 1, sizeof *all.plan.steps);
     all.sides = calloc(rows.count + 1, 2 * sizeof *all.sides);
     bool room = all.plan.steps && all.sides;

@@ -2,6 +2,7 @@
 #include "question.h"
 
 #include "bundle_child.h"
+#include "extras.h"
 #include "live_config.h"
 #include "migrate.h"
 #include "question_internal.h"
@@ -279,16 +280,22 @@ bool nzd_question_runs(const struct nzd_question *q,
                                  (void *)(uintptr_t)q, NULL) == 0;
 }
 
-bool nzd_question_runs_in_force(const struct nzd_question *q,
-                                struct nzd_journal *journal)
+uint64_t nzd_question_running(const struct nzd_question *q,
+                              struct nzd_journal *journal)
 {
     struct nzd_txn in_force;
     if (!journal ||
         nzd_journal_in_force(journal, &q->base.identity, &in_force, NULL))
-        return false;
-    bool runs = nzd_question_runs(q, journal, &in_force);
+        return 0;
+    uint64_t id = nzd_question_runs(q, journal, &in_force) ? in_force.id : 0;
     nzd_txn_clear(&in_force);
-    return runs;
+    return id;
+}
+
+bool nzd_question_runs_in_force(const struct nzd_question *q,
+                                struct nzd_journal *journal)
+{
+    return nzd_question_running(q, journal) != 0;
 }
 
 /* The version that the code in force came as, not that of the base. */
@@ -333,6 +340,8 @@ int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
                                      &q->old, err);
     if (!code)
         code = nzd_question_plan(q, journal, err);
+    if (!code)
+        code = nzd_extras_of_bundle(q, err);
     if (!code)
         nzd_question_name_running(q, journal);
     return code;

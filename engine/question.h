@@ -28,6 +28,7 @@ struct nzd_question {
     struct nzd_arena arena; /* texts of the occupants */
     struct nzd_occupant_list occupants;
     struct nzd_occupant_list users;
+    struct nzd_extras extras;       /* of extras.h, in the arena */
     struct nzd_rehearsal rehearsal; /* in the arena; with --rehearse */
     struct nzd_digest bundle;       /* of all modules of the new side */
     uint64_t bundle_bytes;
@@ -65,6 +66,10 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
 bool nzd_question_runs(const struct nzd_question *q,
                        struct nzd_journal *journal,
                        const struct nzd_txn *in_force);
+/* The generation that runs: the one in force where nzd_question_runs() it,
+ * else 0. `journal` may be NULL. */
+uint64_t nzd_question_running(const struct nzd_question *q,
+                              struct nzd_journal *journal);
 /* The same of the one in force; false where none is. `journal` may be NULL. */
 bool nzd_question_runs_in_force(const struct nzd_question *q,
                                 struct nzd_journal *journal);

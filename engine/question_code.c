@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "extras.h"
 #include "file_rows_target.h"
 #include "live_config.h"
 #include "question_internal.h"
@@ -454,7 +455,6 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
                             struct nzd_journal *journal, uint64_t to,
                             struct nzd_err *err)
 {
-    (void)context;
     struct generations all = {.to = to, .base = &q->base.identity, .err = err};
     struct target target = {
         .q = q, .journal = journal, .generations = &all, .err = err};
@@ -481,6 +481,8 @@ int nzd_question_generation(struct nzd_context *context, struct nzd_question *q,
         code = nzd_question_plan(q, journal, err);
     if (!code)
         code = undo_restarts(q, journal, &all, err);
+    if (!code)
+        code = nzd_extras_of_generation(context, q, journal, to, err);
     if (!code)
         nzd_question_name_running(q, journal);
     if (!code && q->base.name[0])

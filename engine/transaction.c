@@ -5,6 +5,7 @@
 #include "check.h"
 #include "code_path.h"
 #include "erts_try.h"
+#include "extras.h"
 #include "hook.h"
 #include "interrupt.h"
 #include "live_config.h"
@@ -33,6 +34,7 @@ void nzd_transaction_clear(struct nzd_transaction *t)
 {
     nzd_snapshot_clear_rows(t);
     nzd_buf_clear(&t->kept);
+    nzd_buf_clear(&t->extras);
     nzd_timeline_clear(&t->timeline);
     nzd_txn_clear(&t->txn);
 }
@@ -238,8 +240,9 @@ static int prepare_code(struct nzd_transaction *t, struct nzd_err *err)
         code = nzd_snapshot_store(t, err);
     if (!code)
         code = nzd_node_collect(t->q->node, err);
-    const struct nzd_node_way way =
+    struct nzd_node_way way =
         nzd_migrate_way(&t->txn, t->context->options.timeout_us);
+    way.extras = &t->q->extras;
     return code ? code : nzd_node_put_sets(t->q->node, &t->q->plan, &way, err);
 }
 
@@ -250,6 +253,8 @@ static int prepare(struct nzd_transaction *t, struct nzd_err *err)
     int code = nzd_snapshot_rows(t, err);
     if (!code)
         code = nzd_live_config_prepare(t, err);
+    if (!code)
+        code = nzd_extras_add_row(t, err);
     if (!code)
         code = t->way ? nzd_snapshot_store(t, err) : prepare_code(t, err);
     if (!code)

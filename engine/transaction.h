@@ -49,6 +49,7 @@ struct nzd_transaction {
     struct nzd_module_row *rows;
     uint32_t row_count;
     struct nzd_buf kept;      /* what live_config.h keeps for an undo */
+    struct nzd_buf extras;    /* what extras.h keeps for a rollback */
     enum nzd_restart_way way; /* NONE: the change is made in the running VM */
     bool begun;
     bool restarted; /* rolled back because the VM that ran it is gone */

@@ -130,8 +130,8 @@ enum nzd_module_change {
  * Names of the files of a release: they begin with '/', as no module's can.
  * All but specifications are rows only of transactions that go through a
  * restart of the VM, or change in it what these files say. What such a one
- * keeps for an undo has a row too, with the same content on both sides: so it
- * is never in force.
+ * keeps for an undo has a row too, and so has what code_change is handed, with
+ * the same content on both sides: so it is never in force.
  */
 #define NZD_FILE_APP        "/app/" /* + counter: {application, ...}, as ETF */
 #define NZD_FILE_BOOT       "/boot" /* {script, {Name, Vsn}, List}, as ETF */
@@ -142,8 +142,9 @@ enum nzd_module_change {
 #define NZD_FILE_RUNNING                                                       \
     "/erts/" /* + bin/beam.smp: of erts-VSN; what the                          \
                 base has of it is no row's concern */
-#define NZD_FILE_KEPT "/kept"
-#define NZD_FILE_PRIV "/priv/" /* + counter/static/app.js: of lib/APP/priv */
+#define NZD_FILE_KEPT   "/kept"
+#define NZD_FILE_EXTRAS "/extras" /* [{Module, Up, Down}], as ETF */
+#define NZD_FILE_PRIV   "/priv/"  /* + counter/static/app.js: of lib/APP/priv */
 
 /*
  * One module of a transaction, or one file of the release. A zero md5: no such
