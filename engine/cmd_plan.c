@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bundle_child.h"
 #include "check.h"
+#include "migrate.h"
 #include "plan_view.h"
 #include "rehearse.h"
 #include "run.h"
@@ -86,6 +87,12 @@ static int plan_offline(struct nzd_context *context)
 /* --- a bundle against a node
  * ---------------------------------------------------- */
 
+static bool is_down(const struct nzd_question *q, struct nzd_journal *journal)
+{
+    const struct nzd_txn apply = {.kind = NZD_TXN_APPLY};
+    return nzd_migrate_is_down(&q->plan, &apply, journal);
+}
+
 static int ask(struct nzd_context *context, struct nzd_question *q,
                struct nzd_journal **journal, struct nzd_err *err)
 {
@@ -111,7 +118,7 @@ static int ask(struct nzd_context *context, struct nzd_question *q,
     if (!code && q->plan.step_count)
         code = nzd_question_occupants(q, err);
     if (!code && context->options.rehearse)
-        code = nzd_rehearse(context, q, NULL, err);
+        code = nzd_rehearse(context, q, is_down(q, *journal), NULL, err);
     if (code == NZD_EREFUSED && q->rehearsal.done) {
         nzd_err_clear(err);
         code = 0;

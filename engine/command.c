@@ -67,9 +67,12 @@ static const struct command commands[] = {
      nzd_cmd_plan},
     {"rollback", "[--to N]", "undo the last commit, or go to generation N",
      "While a transaction is on trial: ends the trial, the old code comes "
-     "back.\n",
+     "back.\n"
+     "With --rehearse each code_change back is called beforehand, as apply "
+     "does it.\n",
      EVERYWHERE | ON_A_NODE | CHANGING | BIT(NZD_OPTION_TO) |
-         BIT(NZD_OPTION_CONFIRM) | BIT(NZD_OPTION_SOAK),
+         BIT(NZD_OPTION_CONFIRM) | BIT(NZD_OPTION_SOAK) |
+         BIT(NZD_OPTION_REHEARSE),
      0, 0, nzd_cmd_rollback},
     {"confirm", "", "end a trial for good: commit it",
      "What `apply --confirm TIME` put into the node stays. Exit 5 where "

@@ -12,7 +12,7 @@ static void put_parts(struct nzd_buf *out, const struct nzd_rehearse_job *job)
     nzd_etf_list(out, job->part_count);
     for (uint32_t i = 0; i < job->part_count; i++) {
         const struct nzd_rehearse_part *part = &job->parts[i];
-        nzd_etf_tuple(out, 4);
+        nzd_etf_tuple(out, 5);
         nzd_etf_atom(out, part->module);
         nzd_etf_atom(out, part->shadow);
         if (part->attributes) {
@@ -28,6 +28,10 @@ static void put_parts(struct nzd_buf *out, const struct nzd_rehearse_job *job)
             nzd_etf_atom(out, "up");
         }
         nzd_etf_atom(out, part->calls_funs ? "true" : "false");
+        if (part->extra)
+            nzd_term_encode(part->extra, out);
+        else
+            nzd_etf_list(out, 0);
     }
     if (job->part_count)
         nzd_etf_nil(out);

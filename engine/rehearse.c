@@ -3,7 +3,6 @@
 
 #include "../staging/beam_reach.h"
 #include "../staging/beam_rename.h"
-#include "migrate.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -129,6 +128,16 @@ static int add_effect(struct rehearsal *r, struct nzd_rehearsal_part *part,
     return text ? add_note(r, part, text) : nzd_err_memory(r->err);
 }
 
+static const struct nzd_term *extra_of(const struct rehearsal *r,
+                                       const char *module)
+{
+    const struct nzd_extras *all = &r->q->extras;
+    for (uint32_t i = 0; i < all->count; i++)
+        if (!strcmp(all->items[i].module, module))
+            return r->down ? all->items[i].down : all->items[i].up;
+    return NULL;
+}
+
 /* Whether a module is tried: whichever of the functions it has, a process may
  * be of the kind that calls it. */
 static int judge(struct rehearsal *r, uint32_t place)
@@ -161,6 +170,7 @@ static int judge(struct rehearsal *r, uint32_t place)
         .shadow = nzd_arena_printf(&r->q->arena, PREFIX "%s", part->module),
         .calls_funs = funs,
         .attributes = r->down ? step->new->beam->attributes : NULL,
+        .extra = extra_of(r, part->module),
     };
     return r->parts[r->part_count - 1].shadow ? 0 : nzd_err_memory(r->err);
 }
@@ -242,7 +252,8 @@ static int rename_all(struct rehearsal *r)
     if (!names || !r->code)
         return nzd_err_memory(r->err);
     for (uint32_t i = 0; i < plan->step_count; i++)
-        if (plan->steps[i].new &&nzd_reach_used(r->reach, plan->steps[i].name))
+        if (side_of(r, &plan->steps[i]) &&
+            nzd_reach_used(r->reach, plan->steps[i].name))
             names[rename.count++] = plan->steps[i].name;
     qsort(names, rename.count, sizeof *names, compare);
     rename.modules = names;
@@ -368,18 +379,16 @@ static void tell(struct nzd_output *output, struct nzd_timeline *timeline,
     nzd_buf_clear(&line);
 }
 
-int nzd_rehearse(struct nzd_context *context, struct nzd_question *q,
+int nzd_rehearse(struct nzd_context *context, struct nzd_question *q, bool down,
                  struct nzd_timeline *timeline, struct nzd_err *err)
 {
-    const struct nzd_txn apply = {.kind = NZD_TXN_APPLY};
-    struct rehearsal r = {.q = q, .err = err};
+    struct rehearsal r = {.q = q, .down = down, .err = err};
     if (q->plan.verdict >= NZD_LEVEL_RESTART_VM) {
         nzd_output_warn(&context->output,
                         "nothing is rehearsed: %s converts no states",
                         nzd_level_name(q->plan.verdict));
         return 0;
     }
-    r.down = nzd_migrate_is_down(&q->plan, &apply, NULL);
     int code = rehearse(&r);
     if (code) {
         nzd_err_untouched(err, "nothing was touched");

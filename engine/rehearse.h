@@ -22,12 +22,12 @@
 #include "timeline.h"
 
 /*
- * Fills q->rehearsal and, where `timeline` is given, prints and notes a line
- * for each module. Fails NZD_EREFUSED where a code_change fails; the message
- * names the process, the shape of its state and the stack. q->rehearsal is
- * filled then, too.
+ * `down` is which way the states go (migrate.h). Fills q->rehearsal and, where
+ * `timeline` is given, prints and notes a line for each module. Fails
+ * NZD_EREFUSED where a code_change fails; the message names the process, the
+ * shape of its state and the stack. q->rehearsal is filled then, too.
  */
-int nzd_rehearse(struct nzd_context *context, struct nzd_question *q,
+int nzd_rehearse(struct nzd_context *context, struct nzd_question *q, bool down,
                  struct nzd_timeline *timeline, struct nzd_err *err);
 
 /* "3 processes, ok in 1.2 ms", or what was not well; into `out`, which is

@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "interrupt.h"
+#include "migrate.h"
 #include "plan_view.h"
 #include "rehearse.h"
 #include "settle.h"
@@ -394,6 +395,16 @@ static int is_nothing(struct nzd_transaction *t, bool *nothing,
     return code;
 }
 
+static bool goes_down(const struct nzd_transaction *t)
+{
+    const struct nzd_txn txn = {
+        .kind = t->kind,
+        .from_generation = nzd_question_running(t->q, t->journal),
+        .to_generation = t->to_generation,
+    };
+    return nzd_migrate_is_down(&t->q->plan, &txn, t->journal);
+}
+
 int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
 {
     struct nzd_question q = {0};
@@ -418,7 +429,7 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
     if (!code && !nothing && !ended) {
         show_plan_step(context, &q, nzd_clock_us() - t.timeline.opened_us);
         if (context->options.rehearse)
-            code = nzd_rehearse(context, &q, &t.timeline, &err);
+            code = nzd_rehearse(context, &q, goes_down(&t), &t.timeline, &err);
         if (!code)
             code = context->options.dry_run ? check_only(context, &t, &err)
                                             : nzd_transaction_run(&t, &err);

@@ -390,6 +390,38 @@ static void apply_rehearses_first(void **state)
     assert_contains(run.out, "rehearsal_srv: 3 processes, ok in ");
 }
 
+/* Behind it version 2 runs: of its code_change only that of rehearsal_srv knows
+ * the way back. */
+static void rollback_rehearses_the_way_back(void **state)
+{
+    struct stage *stage = *state;
+    const char *before = real(stage);
+    struct harness_run run =
+        harness_nzd(stage->harness, stage->node, "rollback", "--rehearse",
+                    "--config", stage->config, NULL);
+    assert_status(run, 5);
+    assert_matches(run.err, "rehearsal of rehearsal_event: code_change of "
+                            "<[0-9.]+> rehearsal_event error: "
+                            "function_clause, at rehearsal_event:code_change");
+    assert_contains(run.err, "nothing was touched");
+    untouched(stage, before);
+    beam_node_eval(stage->node,
+                   "[begin R = monitor(process, N), exit(whereis(N), kill), "
+                   "receive {'DOWN', R, _, _, _} -> ok end end || N <- "
+                   "[rehearsal_event, rehearsal_loop, rehearsal_machine]]");
+    run = harness_nzd(stage->harness, stage->node, "rollback", "--rehearse",
+                      "--accept-gap", "--config", stage->config, NULL);
+    assert_status(run, 0);
+    assert_matches(run.err,
+                   "^rehearse +rehearsal_srv: 3 processes, ok in [0-9.]+ ");
+    assert_eval(stage->node,
+                "erlang:function_exported(rehearsal_util, grown, 1)", "false");
+    assert_eval(stage->node, SHADOWS, "[]");
+    run =
+        harness_nzd(stage->harness, stage->node, "journal", "show", "2", NULL);
+    assert_matches(run.out, "rehearse +rehearsal_srv: 3 processes, ok in ");
+}
+
 static void a_restart_plays_nothing(void **state)
 {
     struct stage *stage = *state;
@@ -430,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_restart_plays_nothing),
         cmocka_unit_test(two_releases_hold_no_states),
         cmocka_unit_test(apply_rehearses_first),
+        cmocka_unit_test(rollback_rehearses_the_way_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

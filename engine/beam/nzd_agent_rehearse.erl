@@ -34,9 +34,10 @@
 -define(FRAMES, 8).
 -define(FAILURES, 3).
 
-%% What is rehearsed: code_change of Module, as Shadow has it, with Version. Of
+%% What is rehearsed: code_change of Module, as Shadow has it, with Version and
+%% Extra. Of
 %% one that may call funs, a state that holds some is left out: they are real.
--record(part, {module, shadow, version, calls_funs}).
+-record(part, {module, shadow, version, calls_funs, extra}).
 %% Processes of each module; milliseconds for a state to be told, for a
 %% code_change, for all of it; bytes of a worker.
 -record(limits, {processes, read, change, all, bytes}).
@@ -126,17 +127,18 @@ play(Keeper, {Parts, Code, Limits0}) ->
     Limits = limits(Limits0),
     ok = load(Code),
     Until = erlang:monotonic_time(millisecond) + Limits#limits.all,
-    Users = users([M || {M, _, _, _} <- Parts]),
+    Users = users([element(1, P) || P <- Parts]),
     Rows = [play_part(part(P), Users, Limits, Until, Keeper) || P <- Parts],
     purge(),
     exit({rehearsed, Rows}).
 
-part({Module, Shadow, Version, CallsFuns}) ->
+part({Module, Shadow, Version, CallsFuns, Extra}) ->
     #part{
         module = Module,
         shadow = Shadow,
         version = version(Version, Module),
-        calls_funs = CallsFuns
+        calls_funs = CallsFuns,
+        extra = Extra
     }.
 
 %% What is to be undone is called with the version that it goes back to.
@@ -361,21 +363,21 @@ work(Player, {P, Kind, Read}, #part{calls_funs = CallsFuns} = Part) ->
 
 %% The state, and the arguments of each call. Which module a gen_statem runs now
 %% and which handlers a gen_event has only they know.
-copied(P, event, Read, #part{version = V, module = M}) ->
+copied(P, event, Read, #part{version = V, module = M, extra = Extra}) ->
     case [S || {H, _, S} <- sys:get_state(P, Read), H =:= M] of
         [] -> exit(another);
-        States -> {States, [[V, S, []] || S <- States]}
+        States -> {States, [[V, S, Extra] || S <- States]}
     end;
-copied(P, statem, Read, #part{version = V, module = M}) ->
+copied(P, statem, Read, #part{version = V, module = M, extra = Extra}) ->
     _ = callback(sys:get_status(P, Read)) =:= M orelse exit(another),
     {Name, Data} = sys:get_state(P, Read),
-    {{Name, Data}, [[V, Name, Data, []]]};
-copied(P, special, Read, #part{version = V, module = M}) ->
+    {{Name, Data}, [[V, Name, Data, Extra]]};
+copied(P, special, Read, #part{version = V, module = M, extra = Extra}) ->
     Misc = sys:get_state(P, Read),
-    {Misc, [[Misc, M, V, []]]};
-copied(P, server, Read, #part{version = V}) ->
+    {Misc, [[Misc, M, V, Extra]]};
+copied(P, server, Read, #part{version = V, extra = Extra}) ->
     State = sys:get_state(P, Read),
-    {State, [[V, State, []]]}.
+    {State, [[V, State, Extra]]}.
 
 %% What gen_statem of stdlib tells of itself.
 callback({status, _, _, [_, _, _, _, Misc]}) ->
