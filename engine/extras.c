@@ -118,9 +118,9 @@ int nzd_extras_read(struct nzd_journal *journal, uint64_t id,
         return code;
     code = nzd_journal_get_blob(journal, &blob, &bytes, err);
     /* Binaries borrow from it. */
-    char *copy = code ? NULL
-                      : nzd_arena_text(arena, (const char *)bytes.data,
-                                       bytes.size);
+    char *copy =
+        code ? NULL
+             : nzd_arena_text(arena, (const char *)bytes.data, bytes.size);
     if (!code && !copy)
         code = nzd_err_memory(err);
     if (!code)
@@ -228,8 +228,8 @@ static int take_hop(struct nzd_context *context, struct nzd_question *q,
                     const struct way *way, uint32_t hop)
 {
     struct nzd_extras all;
-    int code = nzd_extras_read(way->journal, way->ids[hop], &q->arena, &all,
-                               way->err);
+    int code =
+        nzd_extras_read(way->journal, way->ids[hop], &q->arena, &all, way->err);
     for (uint32_t i = 0; i < all.count && !code; i++) {
         const struct nzd_extra *extra = &all.items[i];
         bool other = false;

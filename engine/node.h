@@ -248,6 +248,38 @@ struct nzd_rehearsal {
 int nzd_node_rehearse(struct nzd_node *node, const struct nzd_rehearse_job *job,
                       struct nzd_arena *arena, struct nzd_rehearsal_part *out,
                       struct nzd_err *err);
+/* A struct whose keys are others in the new code, and who holds some. */
+struct nzd_struct_holder {
+    const char *pid;
+    const char *name;  /* registered, or "" */
+    const char *where; /* "state" or "process dictionary" */
+    bool migrates;     /* it runs a changed module */
+};
+struct nzd_struct_change {
+    const char *module;
+    bool gone; /* it defines no struct any more */
+    const char *const *added;
+    uint32_t added_count;
+    const char *const *removed;
+    uint32_t removed_count;
+    uint32_t holders;
+    struct nzd_struct_holder *named; /* the first of them */
+    uint32_t named_count;
+};
+struct nzd_structs {
+    struct nzd_struct_change *items;
+    uint32_t count;
+    bool told;       /* the numbers below are */
+    uint32_t looked; /* processes; and those that were left out: */
+    uint32_t large;
+    uint32_t asleep;
+    uint32_t silent;
+    uint32_t left;
+};
+/* Fills in who holds them, and what was looked at. Takes the node a few seconds
+ * at most, at low priority. */
+int nzd_node_holders(struct nzd_node *node, struct nzd_structs *structs,
+                     struct nzd_arena *arena, struct nzd_err *err);
 /* {Pid, Name, Module, Function, Arity} tuples of an answer. */
 int nzd_node_read_occupants(const struct nzd_term *list,
                             enum nzd_occupant_kind kind,

@@ -114,5 +114,7 @@ json_t *nzd_plan_json(const struct nzd_plan_view *view)
     json_object_set_new(object, "rehearsal",
                         q ? nzd_plan_rehearsal_json(&q->rehearsal)
                           : json_null());
+    json_object_set_new(object, "structs",
+                        q ? nzd_plan_structs_json(&q->structs) : json_array());
     return object;
 }

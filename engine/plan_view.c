@@ -314,6 +314,7 @@ void nzd_plan_show(struct nzd_output *output, const struct nzd_plan_view *view)
     if (!view->question)
         return;
     show_last_users(output, &view->question->users);
+    nzd_plan_show_structs(output, &view->question->structs);
     nzd_plan_show_rehearsal(output, &view->question->rehearsal);
     show_in_the_way(output, view);
     show_costs(output, view);

@@ -6,6 +6,7 @@
 #include "live_config.h"
 #include "migrate.h"
 #include "question_internal.h"
+#include "structs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,8 @@ int nzd_question_plan(struct nzd_question *q, struct nzd_journal *journal,
         code = nzd_node_users(q->node, &q->plan, &q->arena, &q->users, err);
     if (!code)
         code = nzd_migrate_evidence(&q->plan, &q->users, err);
+    if (!code)
+        code = nzd_structs_find(q, err);
     if (!code)
         code = nzd_question_digest(q, err);
     for (uint32_t i = 0; i < q->plan.step_count && !code; i++)

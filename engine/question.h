@@ -28,6 +28,7 @@ struct nzd_question {
     struct nzd_arena arena; /* texts of the occupants */
     struct nzd_occupant_list occupants;
     struct nzd_occupant_list users;
+    struct nzd_structs structs;     /* of structs.h, in the arena */
     struct nzd_extras extras;       /* of extras.h, in the arena */
     struct nzd_rehearsal rehearsal; /* in the arena; with --rehearse */
     struct nzd_digest bundle;       /* of all modules of the new side */

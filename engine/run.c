@@ -8,6 +8,7 @@
 #include "rehearse.h"
 #include "settle.h"
 #include "snapshot.h"
+#include "structs.h"
 #include "trial.h"
 
 #include <inttypes.h>
@@ -428,6 +429,7 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
         code = is_nothing(&t, &nothing, &err);
     if (!code && !nothing && !ended) {
         show_plan_step(context, &q, nzd_clock_us() - t.timeline.opened_us);
+        nzd_structs_warn(&context->output, &q.structs, &t.timeline);
         if (context->options.rehearse)
             code = nzd_rehearse(context, &q, goes_down(&t), &t.timeline, &err);
         if (!code)

@@ -163,6 +163,16 @@ static int take_funs(struct nzd_literals *literals, const struct nzd_term *term,
     return rc;
 }
 
+int nzd_literals_term(struct nzd_literals *literals, uint64_t index,
+                      struct nzd_arena *arena, const struct nzd_term **out,
+                      struct nzd_err *err)
+{
+    *out = NULL;
+    if (index >= literals->count || literals->views[index].size == 0)
+        return 0;
+    return nzd_term_decode(literals->views[index], arena, out, err);
+}
+
 int nzd_literals_funs(struct nzd_literals *literals, uint32_t index,
                       const struct nzd_beam_function **funs, uint32_t *count,
                       struct nzd_err *err)

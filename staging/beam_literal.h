@@ -3,7 +3,7 @@
 #define NZD_STAGING_BEAM_LITERAL_H
 
 /*
- * The literals of a module, for the one thing in them that is called: a
+ * The literals of a module, and the one thing in them that is called: a
  * `fun M:F/A`. The chunk LitT, deflated (to OTP 27) or not (OTP 28).
  */
 
@@ -17,6 +17,12 @@ struct nzd_literals;
 int nzd_literals_open(struct nzd_view chunk, struct nzd_literals **out,
                       struct nzd_err *err);
 void nzd_literals_close(struct nzd_literals *literals); /* NULL is fine */
+
+/* Literal `index` as a term in the arena, NULL where there is none; binaries
+ * borrow until close. Fails NZD_EBUNDLE where it is no term. */
+int nzd_literals_term(struct nzd_literals *literals, uint64_t index,
+                      struct nzd_arena *arena, const struct nzd_term **out,
+                      struct nzd_err *err);
 
 /* The funs that literal `index` holds, until close; none where there is no
  * such literal. Fails NZD_EBUNDLE where it is no term. */

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 /*
- * What an appup hands to code_change as Extra, where no bundle is there any more:
- * by a later rollback, there again, and by who settles one that was killed. One
- * node runs fixture moves; moves_srv notes what it was handed.
+ * What an appup hands to code_change as Extra, where no bundle is there any
+ * more: by a later rollback, there again, and by who settles one that was
+ * killed. One node runs fixture moves; moves_srv notes what it was handed.
  */
 #define UP   "{going,<<117,112>>}" /* "up" */
 #define DOWN "[#{is => down}]"
@@ -78,9 +78,8 @@ static struct harness_run run(struct moves *moves, const char *command,
 /* Version 1 or 2 answers, and its code_change was last handed this. */
 static void handed(struct moves *moves, int version, const char *extra)
 {
-    const char *now =
-        "{element(1, gen_server:call(moves_srv, value)), "
-        "persistent_term:get({moves_srv, extra})}";
+    const char *now = "{element(1, gen_server:call(moves_srv, value)), "
+                      "persistent_term:get({moves_srv, extra})}";
     assert_string_equal(
         beam_node_eval(moves->node, "%s", now),
         beam_node_eval(moves->node, "{%d, %s}", version, extra));
@@ -181,7 +180,7 @@ static void an_agent_that_has_forgotten_is_told(void **state)
                    "[process_info(P, current_function)]], "
                    "exit(whereis(nzd), kill), timer:sleep(100) end)");
     forget(moves);
-    done = run(moves, "rollback", NULL);
+    done = run(moves, "rollback", "--timeout=500ms");
     assert_int_not_equal(done.status, 0);
     done = run(moves, "recover", NULL);
     assert_status(done, 0);

@@ -24,7 +24,8 @@
 #define WARMING     1 /* rounds before anything is counted */
 /* However many rounds: what is first seen in one of them. */
 #define ATOMS 20
-/* Bytes: garbage that is not collected yet, and tables that grow by doubling. */
+/* Bytes: garbage that is not collected yet, and tables that grow by doubling.
+ */
 #define MEMORY (8 << 20)
 
 struct steady {
@@ -188,7 +189,7 @@ static void loses_nothing_over_many_rounds(void **state)
 
 #define STATES                                                                 \
     "erlang:phash2([sys:get_state(P) || P <- [whereis(moves_srv) | " ALL "]])"
-#define ALL    "[P || {_, P, _, _} <- supervisor:which_children(moves_pool)]"
+#define ALL "[P || {_, P, _, _} <- supervisor:which_children(moves_pool)]"
 
 /* With the one that the supervisor starts by itself. */
 static void have(struct steady *steady, int count)
@@ -224,7 +225,7 @@ static const struct {
 } failures[] = {
     {"error(not_today)", "not_today"},
     {"throw({error, {so, sorry}})", "\\{error,\\{so,sorry\\}\\}|"
-                                     "\\{so,sorry\\}"},
+                                    "\\{so,sorry\\}"},
     {"receive go_on -> ok end", "did not return within"},
     {"exit(not_today)", "not_today"},
 };
@@ -237,7 +238,8 @@ static void fail_in_the_middle(struct steady *steady, bool up, int count)
         const char *limit = count > 1000 ? "--timeout=3s" : "--timeout=800ms";
         beam_node_eval(steady->node,
                        "moves_do:set(moves_srv, fun(_) -> case "
-                       "persistent_term:get(unlucky) =:= self() of true -> %s; false -> ok "
+                       "persistent_term:get(unlucky) =:= self() of true -> %s; "
+                       "false -> ok "
                        "end end)",
                        failures[i].does);
         struct harness_run run = up ? apply(steady, "moves-2", limit, NULL)
@@ -248,7 +250,9 @@ static void fail_in_the_middle(struct steady *steady, bool up, int count)
                                     "<[0-9.]+>[a-z_ ]*: code_change of "
                                     "moves_srv: .*(%s)",
                                     failures[i].why));
-        beam_node_eval(steady->node, "moves_do:clear(), persistent_term:get(unlucky) ! go_on");
+        beam_node_eval(
+            steady->node,
+            "moves_do:clear(), persistent_term:get(unlucky) ! go_on");
         run_version(steady, up ? 1 : 2);
         assert_eval(steady->node, STATES, before);
     }

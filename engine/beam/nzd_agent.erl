@@ -19,6 +19,7 @@
 %%   nzd_agent_paths   what a later load and a restart find
 %%   nzd_agent_hook    hooks
 %%   nzd_agent_rehearse  each code_change beforehand, on a copy of a state
+%%   nzd_agent_holders who holds structs of a module
 %%   nzd_agent_shape   what a term looks like, without what it holds
 %%   nzd_agent_probe   how the node does, for a soak
 %%   nzd_agent_text    texts, terms and files for all of them
@@ -180,6 +181,9 @@ loop(State) ->
             loop(fenced_hook(From, Ref, Fence, {M, F, Args, Timeout}, State));
         {nzd, From, Ref, _Fence, {rehearse, Parts, Code, Limits}} ->
             _ = nzd_agent_rehearse:start(From, Ref, {Parts, Code, Limits}),
+            loop(State);
+        {nzd, From, Ref, _Fence, {holders, Modules}} ->
+            _ = nzd_agent_holders:start(From, Ref, Modules),
             loop(State);
         {nzd, From, Ref, Fence, Request} ->
             {Answer, State1} = answer(From, Ref, Fence, Request, State),
