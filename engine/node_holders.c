@@ -60,8 +60,7 @@ static int read_rows(const struct nzd_term *rows, struct nzd_arena *arena,
     for (uint32_t i = 0; i < nzd_term_length(rows) && !code; i++) {
         const struct nzd_term *row = nzd_term_at(rows, i);
         for (uint32_t k = 0; k < structs->count && !code; k++)
-            if (nzd_term_is_atom(nzd_term_at(row, 0),
-                                 structs->items[k].module))
+            if (nzd_term_is_atom(nzd_term_at(row, 0), structs->items[k].module))
                 code = read_row(row, arena, &structs->items[k], err);
     }
     return code;

@@ -47,12 +47,11 @@ static json_t *holders_json(const struct nzd_struct_change *change)
     json_t *list = json_array();
     for (uint32_t i = 0; i < change->named_count; i++) {
         const struct nzd_struct_holder *who = &change->named[i];
-        json_array_append_new(
-            list, json_pack("{s:o, s:o, s:o, s:b}", "pid",
-                            nzd_json_text(who->pid), "name",
-                            nzd_json_text(who->name), "where",
-                            nzd_json_text(who->where), "migrates",
-                            who->migrates));
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:b}", "pid",
+                                              nzd_json_text(who->pid), "name",
+                                              nzd_json_text(who->name), "where",
+                                              nzd_json_text(who->where),
+                                              "migrates", who->migrates));
     }
     return list;
 }

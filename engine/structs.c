@@ -30,8 +30,7 @@ static int read_side(struct nzd_question *q, const struct nzd_module *module,
     code = nzd_spool_read(q->spool, module->spool_offset, module->bytes,
                           &module->content, bytes, err);
     if (!code)
-        code =
-            nzd_beam_struct_read(nzd_buf_view(bytes), &q->arena, out, err);
+        code = nzd_beam_struct_read(nzd_buf_view(bytes), &q->arena, out, err);
     return code ? nzd_err_prefix(err, "module %s", module->name) : 0;
 }
 
@@ -129,9 +128,8 @@ static void put_keys(struct nzd_buf *out, const char *const *keys,
 {
     if (!count)
         return;
-    nzd_buf_printf(out, "%skey%s ", out->size && out->data[out->size - 1] != ' '
-                                        ? ", "
-                                        : "",
+    nzd_buf_printf(out, "%skey%s ",
+                   out->size && out->data[out->size - 1] != ' ' ? ", " : "",
                    count > 1 ? "s" : "");
     for (uint32_t i = 0; i < count; i++)
         nzd_buf_printf(out, "%s%s", i ? " and " : "", keys[i]);
@@ -176,8 +174,7 @@ void nzd_structs_looked_line(const struct nzd_structs *structs,
         nzd_buf_text(out, "who holds one could not be told");
         return;
     }
-    nzd_buf_printf(out,
-                   "looked at %" PRIu32 " process%s; not at ETS, messages",
+    nzd_buf_printf(out, "looked at %" PRIu32 " process%s; not at ETS, messages",
                    structs->looked, structs->looked == 1 ? "" : "es");
     put_left(out, structs->large, "with large heaps");
     put_left(out, structs->asleep, "that hibernate");

@@ -72,8 +72,8 @@ static int take_keys(const struct nzd_term *map, const char *module,
         const struct nzd_term *key = map->children[i];
         if (key->kind != NZD_TERM_ATOM || nzd_term_is_atom(key, FUNCTION))
             continue;
-        const char *name = nzd_arena_text(arena, (const char *)key->text.data,
-                                          key->text.size);
+        const char *name =
+            nzd_arena_text(arena, (const char *)key->text.data, key->text.size);
         if (!name)
             return nzd_err_memory(err);
         out->keys[out->count++] = name;
@@ -105,11 +105,11 @@ static int read_chunks(const struct nzd_chunks *chunks, struct nzd_arena *arena,
 {
     struct nzd_arena names = {0};
     struct search search = {.atoms = {.arena = &names}, .literal = NONE};
-    int code = nzd_atoms_read(chunks->view[NZD_CHUNK_ATOMS], true,
-                              &search.atoms, err);
+    int code =
+        nzd_atoms_read(chunks->view[NZD_CHUNK_ATOMS], true, &search.atoms, err);
     if (!code)
-        code = nzd_atoms_name(&search.atoms, 1, NZD_CHUNK_ATOMS,
-                              &search.module, err);
+        code = nzd_atoms_name(&search.atoms, 1, NZD_CHUNK_ATOMS, &search.module,
+                              err);
     if (!code)
         code = find_literal(&search, chunks->view[NZD_CHUNK_CODE], err);
     if (!code && search.literal != NONE)

@@ -39,10 +39,10 @@ static int read_beam(struct fixture *fixture, const char *release,
                      const char *path, size_t cut, struct nzd_beam_struct *out)
 {
     static char bytes[1 << 16];
-    FILE *file = fopen(
-        harness_text(fixture->harness, "%s/%s",
-                     harness_fixture(fixture->harness, release), path),
-        "rb");
+    FILE *file =
+        fopen(harness_text(fixture->harness, "%s/%s",
+                           harness_fixture(fixture->harness, release), path),
+              "rb");
     assert_non_null(file);
     size_t size = fread(bytes, 1, sizeof bytes, file);
     fclose(file);

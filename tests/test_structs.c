@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 /*
- * Structs whose keys change, against what processes hold: Steady.Item of fixture
- * steady has `sum` in version 1, `total` and `count` in version 2. One node holds
- * some in the state of an Agent, deep in other terms, in a process dictionary, in
- * a process that hibernates, and where nobody looks.
+ * Structs whose keys change, against what processes hold: Steady.Item of
+ * fixture steady has `sum` in version 1, `total` and `count` in version 2. One
+ * node holds some in the state of an Agent, deep in other terms, in a process
+ * dictionary, in a process that hibernates, and where nobody looks.
  */
 struct stage {
     struct harness *harness;
@@ -37,8 +37,7 @@ static int setup(void **state)
                    "code:add_patha(\"%s\"), "
                    "{ok, _} = application:ensure_all_started(steady)",
                    harness_fixture(harness, "greeter-0.1.0"),
-                   harness_fixture(harness,
-                                   "steady-1/lib/steady-1.0.0/ebin"));
+                   harness_fixture(harness, "steady-1/lib/steady-1.0.0/ebin"));
     *state = stage;
     return 0;
 }
@@ -111,19 +110,18 @@ static void a_plan_names_who_holds_some(void **state)
     assert_string_equal(answer_text(one, "module"), "Elixir.Steady.Item");
     assert_int_equal(answer_number(one, "count"), 2);
     assert_int_equal(json_array_size(json_object_get(one, "holders")), 2);
-    assert_string_equal(json_string_value(json_array_get(
-                            json_object_get(one, "removed"), 0)),
-                        "sum");
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(one, "removed"), 0)),
+        "sum");
 }
 
 /* A heap that is large is not copied, and a term that is too much is left. */
 static void what_is_large_is_left_out(void **state)
 {
     struct stage *stage = *state;
-    beam_node_eval(stage->node,
-                   "{ok, P} = 'Elixir.Agent':start(fun() -> "
-                   "{lists:seq(1, 500000), " ITEM "} end), "
-                   "register(large, P)");
+    beam_node_eval(stage->node, "{ok, P} = 'Elixir.Agent':start(fun() -> "
+                                "{lists:seq(1, 500000), " ITEM "} end), "
+                                "register(large, P)");
     struct harness_run run = nzd(stage, "plan", NEW(stage), NULL);
     assert_status(run, 0);
     assert_lacks(run.out, " large holds");
