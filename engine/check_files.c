@@ -53,10 +53,6 @@ void nzd_check_configuration(struct nzd_checking *c)
     } else if (stat(path, &status) != 0) {
         nzd_check_ok(&c->list, "configuration", "%s is not there: defaults",
                      path);
-    } else if (status.st_mode & S_IWOTH) {
-        nzd_check_warn(&c->list, "configuration", "everybody may write %s",
-                       path);
-        nzd_check_next(&c->list, "chmod o-w %s", path);
     } else if (bad) {
         nzd_check_warn(&c->list, "configuration",
                        "hook %s: %s cannot be run: %s", bad->name, bad->args[0],

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_FILE "/etc/nzd.conf"
@@ -504,16 +505,49 @@ static int load_text(const struct nzd_config_source *source,
     return rc;
 }
 
+/* It names programs that run with this user's rights. `own`: one that was
+ * named, as by sudo, may be anybody's. */
+static int judge_file(int fd, const char *path, bool own, struct nzd_err *err)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return 0;
+    if (status.st_mode & S_IWOTH) {
+        nzd_err_set(err, NZD_EUSAGE,
+                    "%s: everybody may write it, and it names programs to run",
+                    path);
+        nzd_err_next(err, "see what it says, then chmod o-w %s", path);
+        return NZD_EUSAGE;
+    }
+    if (own || status.st_uid == 0 || status.st_uid == geteuid())
+        return 0;
+    nzd_err_set(err, NZD_EUSAGE,
+                "%s: it is neither root's nor yours, and names programs to run",
+                path);
+    nzd_err_next(err,
+                 "see what it says, then chown it; --config %s takes it "
+                 "all the same",
+                 path);
+    return NZD_EUSAGE;
+}
+
 static int read_file(const char *path, bool required, struct nzd_buf *out,
                      struct nzd_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     ssize_t got = 1;
+    int code;
 
     if (fd < 0 && errno == ENOENT && !required)
         return 0;
     if (fd < 0)
         return nzd_err_system(err, NZD_EUSAGE, errno, "%s", path);
+    code = judge_file(fd, path, required, err);
+    if (code < 0) {
+        close(fd);
+        return code;
+    }
     while (got > 0 && out->size <= FILE_MAX) {
         uint8_t *to = nzd_buf_reserve(out, 4096);
 

@@ -18,6 +18,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* nzd/overlay/UUID, and the folder that they are in. */
+#define ABOVE_OVERLAY 4
+
 const char *nzd_overlay_place(void)
 {
     const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
@@ -39,7 +42,8 @@ int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
         snprintf(root, NZD_OVERLAY_PATH, "%s/nzd/overlay/%s/", runtime, uuid);
     if (size < 0 || size >= NZD_OVERLAY_PATH - 40)
         return nzd_err_set(err, NZD_ENOTFOUND, "%s is too long", runtime);
-    return nzd_overlay_parents(root, err);
+    int code = nzd_overlay_parents(root, err);
+    return code ? code : nzd_overlay_own(root, ABOVE_OVERLAY, err);
 }
 
 /* --- all of it ----------------------------------------------------------- */

@@ -33,6 +33,44 @@ int nzd_overlay_parents(const char *path, struct nzd_err *err)
     return 0;
 }
 
+static int judge_folder(const char *path, struct nzd_err *err)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0)
+        return nzd_overlay_io(path, err);
+    bool open =
+        status.st_mode & (S_IWGRP | S_IWOTH) && !(status.st_mode & S_ISVTX);
+    if (S_ISDIR(status.st_mode) && !open &&
+        (status.st_uid == 0 || status.st_uid == geteuid()))
+        return 0;
+    nzd_err_set(err, NZD_EREFUSED, "%s: %s", path,
+                !S_ISDIR(status.st_mode) ? "not a folder"
+                : open                   ? "others may write in it"
+                                         : "it is another user's");
+    nzd_err_next(err, "what lies there is run: remove it, or see who made it");
+    return NZD_EREFUSED;
+}
+
+int nzd_overlay_own(const char *path, unsigned count, struct nzd_err *err)
+{
+    char part[PATH_MAX];
+    size_t size = strlen(path);
+    if (size >= sizeof part)
+        return nzd_err_set(err, NZD_EINTERNAL, "overlay: %.200s is too long",
+                           path);
+    memcpy(part, path, size + 1);
+    for (int code; count > 0; count--) {
+        while (size > 1 && part[size - 1] == '/')
+            part[--size] = '\0';
+        if ((code = judge_folder(part, err)))
+            return code;
+        while (size > 1 && part[size - 1] != '/')
+            size--;
+        part[size] = '\0';
+    }
+    return 0;
+}
+
 static int remove_one(const char *path, const struct stat *status, int type,
                       struct FTW *where)
 {

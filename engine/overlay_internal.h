@@ -27,6 +27,13 @@ bool nzd_overlay_has_base(const struct nzd_laying *all);
 int nzd_overlay_io(const char *path, struct nzd_err *err);
 /* Makes all folders above the last '/' of the path. */
 int nzd_overlay_parents(const char *path, struct nzd_err *err);
+/*
+ * NZD_EREFUSED where one of the last `count` folders of `path`, which ends in
+ * a slash, is another user's (but root's), or could be changed by others: who
+ * puts a file there has his code run. Sticky folders, as /tmp, hold what others
+ * cannot change.
+ */
+int nzd_overlay_own(const char *path, unsigned count, struct nzd_err *err);
 /* Links are removed, not followed. Never fails. */
 void nzd_overlay_remove(const char *path);
 /* A new file of this name in the folder. */

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define CHUNK (64u << 10)
+/* native/UUID, and the folder it is in. */
+#define ABOVE_NATIVE 3
 
 /* The same bytes, which may be run. */
 static bool is_there(const char *path, struct nzd_view bytes)
@@ -57,9 +59,7 @@ static int replace(const char *path, struct nzd_view bytes, struct nzd_err *err)
         return nzd_err_set(err, NZD_EINTERNAL, "overlay: %.200s is too long",
                            path);
     nzd_overlay_remove(fresh);
-    int code = nzd_overlay_parents(path, err);
-    if (!code)
-        code = write_all(fresh, bytes, err);
+    int code = write_all(fresh, bytes, err);
     nzd_point("a native library beside its place");
     if (!code && rename(fresh, path) != 0) {
         /* Another thing than a file of ours. */
@@ -87,5 +87,10 @@ int nzd_overlay_put_native(struct nzd_laying *all, const char *within,
 int nzd_overlay_put_program(struct nzd_laying *all, const char *path,
                             struct nzd_view bytes)
 {
+    int code = nzd_overlay_parents(path, all->err);
+    if (!code)
+        code = nzd_overlay_own(all->out->native, ABOVE_NATIVE, all->err);
+    if (code)
+        return code;
     return is_there(path, bytes) ? 0 : replace(path, bytes, all->err);
 }

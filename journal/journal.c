@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MAX_BYTES (64u << 20)
 #define KEEP      20
@@ -48,6 +50,27 @@ static int create(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
     return nzd_meta_create(txn, err);
 }
 
+/* Code out of it is loaded into the node; LMDB maps what lies there. */
+static int judge_owner(const char *directory, struct nzd_err *err)
+{
+    struct stat status;
+    bool open;
+
+    if (stat(directory, &status) != 0)
+        return NZD_OK;
+    open = status.st_mode & S_IWOTH;
+    if (!open && (status.st_uid == 0 || status.st_uid == geteuid()))
+        return NZD_OK;
+    nzd_err_set(err, NZD_EJOURNAL, "journal %s is not written: %s", directory,
+                open ? "everybody may write in it" : "it is another user's");
+    nzd_err_next(err,
+                 open ? "what it holds is run: see who made it, then chmod o-w "
+                        "it"
+                      : "what it holds is run: call nzd as that user, or chown "
+                        "it");
+    return NZD_EJOURNAL;
+}
+
 /* Makes what is missing, in CREATE mode; under the lock but for READ. */
 static int prepare(struct nzd_journal *journal, enum nzd_journal_mode mode,
                    const struct nzd_journal_options *options,
@@ -61,6 +84,9 @@ static int prepare(struct nzd_journal *journal, enum nzd_journal_mode mode,
     else if (rc && err && err->code == NZD_OK)
         *err = absent;
     if (rc || mode == NZD_JOURNAL_READ)
+        return rc;
+    rc = judge_owner(journal->directory, err);
+    if (rc)
         return rc;
     rc = nzd_lock_take(journal->directory, options->purpose, options->wait_us,
                        &journal->lock, err);
