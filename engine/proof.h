@@ -5,7 +5,7 @@
 /*
  * The proof of what runs: every loaded module of the node against what should
  * run, which is the journal's row in force, else the file the module was
- * loaded from.
+ * loaded from, or, where that lies elsewhere, the one that a boot would take.
  */
 
 #include "question.h"

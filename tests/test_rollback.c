@@ -301,6 +301,17 @@ static void drift_from_the_base(void **state)
                             "[0-9a-f]{8}$");
 }
 
+/* Also for code that has a file of its own, elsewhere. */
+static void drift_from_elsewhere(void **state)
+{
+    struct fixture *fixture = *state;
+    load_by_hand(fixture, "0.3.0", "counter_text");
+    struct harness_run run = nzd(fixture, "status", "--check");
+    assert_status(run, 10);
+    assert_matches(run.out, "^  counter_text +runs [0-9a-f]{8}, its file "
+                            "[0-9a-f]{8}$");
+}
+
 static void restart(struct fixture *fixture)
 {
     beam_node_stop(fixture->node);
@@ -500,21 +511,14 @@ static void the_last_commit_is_always_undone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        real(undoes_the_last_commit),
-        real(goes_to_a_generation),
-        real(past_a_failed_one),
-        real(nothing_committed),
-        real(beyond_what_is),
-        real(dry_run),
-        real(json_of_rollback),
-        real(drift_is_told_and_put_right),
-        real(drift_from_the_base),
-        real(after_a_restart),
-        real(a_restart_is_a_rollback),
-        real(keeps_twenty),
-        real(collects_blobs),
-        real(the_base_for_good),
-        real(the_last_commit_is_always_undone),
+        real(undoes_the_last_commit), real(goes_to_a_generation),
+        real(past_a_failed_one),      real(nothing_committed),
+        real(beyond_what_is),         real(dry_run),
+        real(json_of_rollback),       real(drift_is_told_and_put_right),
+        real(drift_from_the_base),    real(drift_from_elsewhere),
+        real(after_a_restart),        real(a_restart_is_a_rollback),
+        real(keeps_twenty),           real(collects_blobs),
+        real(the_base_for_good),      real(the_last_commit_is_always_undone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ question(_From, _Ref, {users, Removed, Changed}, _State) ->
 question(_From, _Ref, {md5s, Modules}, _State) ->
     {md5s, [md5_of(M) || M <- Modules]};
 question(_From, _Ref, {proof, Modules}, _State) ->
-    {proof, lists:flatmap(fun on_disk_at/1, Modules)}.
+    {proof, files_of(Modules)}.
 
 hello(State) ->
     {Total, _} = erlang:statistics(wall_clock),
@@ -243,10 +243,31 @@ beams(App) ->
 
 %% What the base's file of each module holds; code:which/1 names it, or that of
 %% an overlay, which is not in force only because the VM was started from it.
-on_disk_at(M) ->
-    case code:which(M) of
-        Path when is_list(Path), Path =/= [] -> file_entry(M, nzd_agent_paths:base_file(Path));
-        _ -> []
+files_of(Modules) ->
+    Folders = maps:from_keys(code:get_path(), true),
+    lists:flatmap(
+        fun(M) ->
+            case code:which(M) of
+                Path when is_list(Path), Path =/= [] ->
+                    file_entry(M, base_file_of(M, nzd_agent_paths:base_file(Path), Folders));
+                _ ->
+                    []
+            end
+        end,
+        Modules
+    ).
+
+%% One that somebody loaded from elsewhere is measured by the file that a boot
+%% would take, where there is one.
+base_file_of(M, Path, Folders) ->
+    case is_map_key(filename:dirname(Path), Folders) of
+        true ->
+            Path;
+        false ->
+            case code:where_is_file(atom_to_list(M) ++ ".beam") of
+                non_existing -> Path;
+                Found -> nzd_agent_paths:base_file(Found)
+            end
     end.
 
 app_of(Path) ->
