@@ -68,29 +68,33 @@ static bool is_target(const struct nzd_beam_function *target,
                               strcmp(target->name, import->name) == 0));
 }
 
+static int add_gap(struct nzd_plan *plan, const char *caller,
+                   const struct nzd_beam_function *call,
+                   const struct nzd_beam_function *targets, uint32_t count,
+                   struct nzd_err *err)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < count && !code; i++) {
+        const struct nzd_gap gap = {.caller = caller,
+                                    .module = targets[i].module,
+                                    .function = call->name,
+                                    .arity = call->arity};
+        if (is_target(&targets[i], call))
+            code = nzd_plan_add_gap(plan, &gap, err);
+    }
+    return code;
+}
+
 static int add_gaps(struct nzd_plan *plan, const char *caller,
                     const struct nzd_beam *beam,
                     const struct nzd_beam_function *targets, uint32_t count,
                     struct nzd_err *err)
 {
     int code = 0;
-    for (uint32_t i = 0; i < beam->import_count && !code; i++) {
-        const struct nzd_beam_function *import = &beam->imports[i];
-        for (uint32_t j = 0; j < count && !code; j++) {
-            struct nzd_gap gap = {
-                .caller = nzd_arena_text(&plan->arena, caller, strlen(caller)),
-                .module = targets[j].module,
-                .function = nzd_arena_text(&plan->arena, import->name,
-                                           strlen(import->name)),
-                .arity = import->arity,
-            };
-            if (!is_target(&targets[j], import))
-                continue;
-            code = gap.caller && gap.function
-                       ? nzd_plan_add_gap(plan, &gap, err)
-                       : nzd_err_memory(err);
-        }
-    }
+    for (uint32_t i = 0; i < beam->import_count && !code; i++)
+        code = add_gap(plan, caller, &beam->imports[i], targets, count, err);
+    for (uint32_t i = 0; i < beam->fun_count && !code; i++)
+        code = add_gap(plan, caller, &beam->funs[i], targets, count, err);
     return code;
 }
 

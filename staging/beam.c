@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "beam.h"
+
 #include "beam_atoms.h"
 #include "beam_code.h"
+#include "beam_literal.h"
 #include "inflate.h"
 #include "limits.h"
 #include "term_build.h"
@@ -194,6 +196,73 @@ static int on_load_read(struct nzd_view code, struct nzd_beam *beam,
     return 0;
 }
 
+static int copy_function(const struct nzd_beam_function *from,
+                         struct nzd_arena *arena, struct nzd_beam_function *to,
+                         struct nzd_err *err)
+{
+    to->module = nzd_arena_text(arena, from->module, strlen(from->module));
+    to->name = nzd_arena_text(arena, from->name, strlen(from->name));
+    to->arity = from->arity;
+    return to->module && to->name ? 0 : nzd_err_memory(err);
+}
+
+struct funs {
+    struct nzd_beam_function *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+static bool funs_grow(struct funs *funs, uint32_t count,
+                      struct nzd_arena *arena)
+{
+    uint32_t capacity = 2 * (funs->capacity + count);
+    struct nzd_beam_function *items;
+
+    if (funs->count + count <= funs->capacity)
+        return true;
+    items = nzd_arena_alloc(arena, capacity * sizeof(*items));
+    if (!items)
+        return false;
+    if (funs->count > 0)
+        memcpy(items, funs->items, funs->count * sizeof(*items));
+    funs->items = items;
+    funs->capacity = capacity;
+    return true;
+}
+
+static int funs_add(struct funs *funs, const struct nzd_beam_function *more,
+                    uint32_t count, struct nzd_arena *arena,
+                    struct nzd_err *err)
+{
+    int rc = funs_grow(funs, count, arena) ? 0 : nzd_err_memory(err);
+
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = copy_function(&more[i], arena, &funs->items[funs->count++], err);
+    return rc;
+}
+
+static int funs_read(struct nzd_view chunk, struct nzd_arena *arena,
+                     struct nzd_beam *beam, struct nzd_err *err)
+{
+    struct funs funs = {NULL, 0, 0};
+    struct nzd_literals *literals;
+    int rc = nzd_literals_open(chunk, &literals, err);
+    uint32_t literal_count = rc ? 0 : nzd_literals_count(literals);
+
+    for (uint32_t i = 0; rc == 0 && i < literal_count; i++) {
+        const struct nzd_beam_function *more = NULL;
+        uint32_t count = 0;
+
+        rc = nzd_literals_funs(literals, i, &more, &count, err);
+        if (rc == 0 && count > 0)
+            rc = funs_add(&funs, more, count, arena, err);
+    }
+    nzd_literals_close(literals);
+    beam->funs = funs.items;
+    beam->fun_count = funs.count;
+    return rc;
+}
+
 static int calls_read(const struct nzd_chunks *chunks, struct nzd_atoms *atoms,
                       struct nzd_beam *beam, struct nzd_err *err)
 {
@@ -215,6 +284,9 @@ static int calls_read(const struct nzd_chunks *chunks, struct nzd_atoms *atoms,
     beam->has_code_change = nzd_beam_exports(beam, "code_change", 3) ||
                             nzd_beam_exports(beam, "code_change", 4) ||
                             nzd_beam_exports(beam, "system_code_change", 4);
+    rc = funs_read(chunks->view[NZD_CHUNK_LITERALS], atoms->arena, beam, err);
+    if (rc)
+        return rc;
     return on_load_read(chunks->view[NZD_CHUNK_CODE], beam, err);
 }
 

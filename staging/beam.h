@@ -36,6 +36,9 @@ struct nzd_beam {
     uint32_t export_count;
     const struct nzd_beam_function *imports;
     uint32_t import_count;
+    const struct nzd_beam_function *funs; /* each `fun M:F/A` of its literals,
+                                             which no import tells of */
+    uint32_t fun_count;
     const struct nzd_beam_lambda *lambdas;
     uint32_t lambda_count;
     bool has_on_load; /* an on_load instruction in the code, or the attribute

@@ -92,6 +92,11 @@ int nzd_literals_open(struct nzd_view chunk, struct nzd_literals **out,
     return rc;
 }
 
+uint32_t nzd_literals_count(const struct nzd_literals *literals)
+{
+    return literals->count;
+}
+
 /* --- funs --------------------------------------------------------------- */
 
 static const char *atom_read(struct nzd_reader *reader, struct nzd_arena *arena)

@@ -24,6 +24,8 @@ int nzd_literals_term(struct nzd_literals *literals, uint64_t index,
                       struct nzd_arena *arena, const struct nzd_term **out,
                       struct nzd_err *err);
 
+uint32_t nzd_literals_count(const struct nzd_literals *literals);
+
 /* The funs that literal `index` holds, until close; none where there is no
  * such literal. Fails NZD_EBUNDLE where it is no term. */
 int nzd_literals_funs(struct nzd_literals *literals, uint32_t index,

@@ -147,9 +147,28 @@ int nzd_plan_add_gap(struct nzd_plan *plan, const struct nzd_gap *gap,
     return 0;
 }
 
-/* The calls of one body of code that lose their target. A module that is
- * removed stays in memory as long as old code knows it, so nobody in flight
- * misses it. */
+/* A module that is removed stays in memory as long as old code knows it, so
+ * nobody in flight misses it. */
+static int judge_call(struct nzd_plan *plan, const struct losses *losses,
+                      const char *caller, const struct nzd_beam_function *call,
+                      bool in_flight, struct nzd_err *err)
+{
+    const struct lost key = {call->module, call->name, call->arity, false};
+    const struct lost *found =
+        losses->count == 0 || strcmp(call->module, caller) == 0
+            ? NULL
+            : bsearch(&key, losses->items, losses->count, sizeof(key),
+                      by_function);
+    const struct nzd_gap gap = {caller, call->module, call->name, call->arity,
+                                in_flight};
+
+    return found && !(found->removed && in_flight)
+               ? nzd_plan_add_gap(plan, &gap, err)
+               : 0;
+}
+
+/* The calls of one body of code that lose their target, and the funs in its
+ * literals that would. */
 static int judge_calls(struct nzd_plan *plan, const struct losses *losses,
                        const struct nzd_module *caller, bool in_flight,
                        struct nzd_err *err)
@@ -157,21 +176,12 @@ static int judge_calls(struct nzd_plan *plan, const struct losses *losses,
     const struct nzd_beam *beam = caller ? caller->beam : NULL;
     int code = 0;
 
-    for (uint32_t i = 0; beam && code == 0 && i < beam->import_count; i++) {
-        const struct nzd_beam_function *import = &beam->imports[i];
-        const struct lost key = {import->module, import->name, import->arity,
-                                 false};
-        const struct lost *found =
-            losses->count == 0 || strcmp(import->module, caller->name) == 0
-                ? NULL
-                : bsearch(&key, losses->items, losses->count, sizeof(key),
-                          by_function);
-        const struct nzd_gap gap = {caller->name, import->module, import->name,
-                                    import->arity, in_flight};
-
-        if (found && !(found->removed && in_flight))
-            code = nzd_plan_add_gap(plan, &gap, err);
-    }
+    for (uint32_t i = 0; beam && code == 0 && i < beam->import_count; i++)
+        code = judge_call(plan, losses, caller->name, &beam->imports[i],
+                          in_flight, err);
+    for (uint32_t i = 0; beam && code == 0 && i < beam->fun_count; i++)
+        code = judge_call(plan, losses, caller->name, &beam->funs[i], in_flight,
+                          err);
     return code;
 }
 

@@ -128,6 +128,32 @@ static void assert_lambdas(const struct nzd_term *facts,
     }
 }
 
+static bool is_same(const struct nzd_beam_function *a,
+                    const struct nzd_beam_function *b)
+{
+    return a->arity == b->arity && strcmp(a->name, b->name) == 0 &&
+           strcmp(a->module, b->module) == 0;
+}
+
+/* One may be in several literals. */
+static void assert_funs(struct fixture *fixture, const struct nzd_term *facts,
+                        const struct nzd_beam *beam)
+{
+    struct nzd_beam_function *once =
+        nzd_arena_alloc(&fixture->arena, (beam->fun_count + 1) * sizeof(*once));
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < beam->fun_count; i++) {
+        uint32_t k = 0;
+
+        while (k < count && !is_same(&once[k], &beam->funs[i]))
+            k++;
+        once[k] = beam->funs[i];
+        count += k == count;
+    }
+    assert_true(nzd_term_equal(facts, function_map(fixture, once, count)));
+}
+
 static void assert_facts(struct fixture *fixture, const struct nzd_term *facts,
                          const struct nzd_beam *beam)
 {
@@ -145,6 +171,7 @@ static void assert_facts(struct fixture *fixture, const struct nzd_term *facts,
     assert_true(nzd_term_equal(
         fact(facts, "imports"),
         function_map(fixture, beam->imports, beam->import_count)));
+    assert_funs(fixture, fact(facts, "funs"), beam);
     assert_lambdas(fact(facts, "lambdas"), beam);
     assert_flag(facts, "on_load", beam->has_on_load);
     assert_flag(facts, "nif", beam->loads_nif);

@@ -409,6 +409,25 @@ static void finds_calls_that_stay(void **state)
     assert_false(fixture->plan.gaps[0].in_flight);
 }
 
+/* A fun of it among the literals calls it, sooner or later. */
+static void finds_funs_of_what_is_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct nzd_arena *arena = &fixture->old.arena;
+    struct nzd_beam *beam = nzd_arena_alloc(arena, sizeof(*beam));
+
+    add_app(&fixture->old, "counter", "1");
+    add_app(&fixture->new, "counter", "2");
+    add_module(&fixture->old, "counter", "text", 1, "bye/0 hello/1", "");
+    add_module(&fixture->new, "counter", "text", 2, "hello/1", "");
+    beam->fun_count =
+        read_functions(arena, "text:bye/0 text:hello/1", &beam->funs);
+    add_module(&fixture->old, "counter", "http", 1, "", "")->beam = beam;
+    add_module(&fixture->new, "counter", "http", 1, "", "")->beam = beam;
+    make_plan(fixture);
+    expect_gaps(fixture, "http>text:bye/0");
+}
+
 /* A part's caller outside it is known when two releases are compared. */
 static void finds_callers_outside_a_part(void **state)
 {
@@ -532,6 +551,7 @@ int main(void)
         TEST(wants_details),
         TEST(finds_calls_in_flight),
         TEST(finds_calls_that_stay),
+        TEST(finds_funs_of_what_is_gone),
         TEST(finds_callers_outside_a_part),
         TEST(keeps_removed_modules_for_those_in_flight),
         TEST(lists_removed_functions),

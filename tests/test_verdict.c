@@ -475,20 +475,31 @@ static void a_call_in_flight_is_named(void **state)
     answer_settled(verdict->harness, verdict->node);
 }
 
+/* A module of nobody's, in the node. */
+static void outside(struct verdict *verdict, const char *name, const char *body)
+{
+    struct harness *harness = verdict->harness;
+    const char *dir = harness_dir(harness);
+    const char *source = harness_path(harness, "%s.erl", name);
+    harness_write_file(source, harness_text(harness,
+                                            "-module(%s).\n-export([say/0]).\n"
+                                            "say() -> %s.\n",
+                                            name, body));
+    shell(verdict, harness_text(harness, "cd %s && erlc %s.erl", dir, name));
+    beam_node_eval(verdict->node, "{module, _} = code:load_abs(\"%s/%s\")", dir,
+                   name);
+}
+
 /* Who calls from outside of the bundle stays as it is, and would fail at each
- * call. */
+ * call; who has a fun of it, too. */
 static void a_caller_outside_is_named(void **state)
 {
     struct verdict *verdict = *state;
-    struct harness *harness = verdict->harness;
     start(verdict, fixture(verdict, "counter-0.2.0"));
-    const char *source = harness_path(harness, "outside.erl");
-    harness_write_file(source, "-module(outside).\n-export([say/0]).\n"
-                               "say() -> counter_text:greeting().\n");
-    const char *dir = harness_dir(harness);
-    shell(verdict, harness_text(harness, "cd %s && erlc outside.erl", dir));
-    beam_node_eval(verdict->node, "{module, _} = code:load_abs(\"%s/outside\")",
-                   dir);
+    outside(verdict, "outside", "counter_text:greeting()");
+    outside(verdict, "outside_fun", "[{fun counter_text:greeting/0}]");
+    outside(verdict, "outside_apply", "apply(counter_text, greeting, [])");
+    outside(verdict, "outside_other", "[{fun counter_text:greeting/7}]");
     verdict->before = beam_node_eval(verdict->node, LOADED);
 
     const char *new = fixture(verdict, "counter-0.2.0-gap");
@@ -496,6 +507,9 @@ static void a_caller_outside_is_named(void **state)
     assert_status(run, 0);
     assert_matches(run.out, "^  gap +outside calls counter_text:greeting/0, "
                             "gone in the new code$");
+    assert_matches(run.out, "^  gap +outside_fun calls counter_text:greeting");
+    assert_matches(run.out, "^  gap +outside_apply calls counter_text:greet");
+    assert_lacks(run.out, "outside_other");
     run = nzd(verdict, "apply", new);
     assert_status(run, 5);
     assert_contains(run.err, "counter_text:greeting/0, which the new code "

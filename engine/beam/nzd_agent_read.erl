@@ -417,8 +417,8 @@ file_md5(Fd, Context) ->
         _ -> erlang:md5_final(Context)
     end.
 
-%% Loaded code that imports one of the functions: {Caller, M, F, A}. A
-%% target {M, '', 0} is a whole module.
+%% Loaded code that imports one of the functions, or has a fun of it among its
+%% literals: {Caller, M, F, A}. A target {M, '', 0} is a whole module.
 callers(Targets, Except) ->
     Skip = maps:from_keys(Except, true),
     Wanted = maps:from_keys(Targets, true),
@@ -429,30 +429,61 @@ callers(Targets, Except) ->
         is_list(Path),
         not maps:is_key(Caller, Skip),
         not is_agent(Caller),
-        {M, F, A} <- imports(Path, Names),
+        {M, F, A} <- calls(Path, Names),
         maps:is_key({M, F, A}, Wanted) orelse maps:is_key({M, '', 0}, Wanted)
     ].
 
+calls(Path, Names) ->
+    case file:read_file(Path) of
+        {ok, Bin} -> imports(Bin, Names) ++ funs(Bin, Names);
+        {error, _} -> []
+    end.
+
 %% A file that does not hold the name of a target cannot import it; most are
 %% told apart by that. Compressed files are looked into.
-imports(Path, Names) ->
-    case file:read_file(Path) of
-        {ok, <<"FOR1", _/binary>> = Bin} ->
-            case binary:match(Bin, Names) of
-                nomatch -> [];
-                _ -> imports(Bin)
-            end;
-        {ok, Bin} ->
-            imports(Bin);
-        {error, _} ->
-            []
-    end.
+imports(<<"FOR1", _/binary>> = Bin, Names) ->
+    case binary:match(Bin, Names) of
+        nomatch -> [];
+        _ -> imports(Bin)
+    end;
+imports(Bin, _Names) ->
+    imports(Bin).
 
 imports(Bin) ->
     case beam_lib:chunks(Bin, [imports]) of
         {ok, {_, [{imports, Imports}]}} -> Imports;
         _ -> []
     end.
+
+%% What is wrong with a file that is no longer what runs is nobody's business.
+funs(Bin, Names) ->
+    try
+        {ok, {_, [{_, Chunk}]}} = beam_lib:chunks(Bin, ["LitT"]),
+        Table = inflated(Chunk),
+        case binary:match(Table, Names) of
+            nomatch -> [];
+            _ -> lists:flatmap(fun(Literal) -> funs_in(binary_to_term(Literal)) end, literals(Table, Names))
+        end
+    catch
+        error:_ -> []
+    end.
+
+%% Not deflated from OTP 28 on.
+inflated(<<0:32, Table/binary>>) -> Table;
+inflated(<<_:32, Deflated/binary>>) -> zlib:uncompress(Deflated).
+
+literals(<<_:32, Entries/binary>>, Names) ->
+    [Literal || <<Size:32, Literal:Size/binary>> <= Entries, binary:match(Literal, Names) =/= nomatch].
+
+funs_in(Fun) when is_function(Fun) ->
+    [mfa(Fun) || erlang:fun_info(Fun, type) =:= {type, external}];
+funs_in([Head | Tail]) -> funs_in(Head) ++ funs_in(Tail);
+funs_in(Tuple) when is_tuple(Tuple) -> funs_in(tuple_to_list(Tuple));
+funs_in(Map) when is_map(Map) -> funs_in(maps:to_list(Map));
+funs_in(_) -> [].
+
+mfa(Fun) ->
+    list_to_tuple([element(2, erlang:fun_info(Fun, I)) || I <- [module, name, arity]]).
 
 md5_of(M) ->
     case nzd_agent_text:info(M, md5) of

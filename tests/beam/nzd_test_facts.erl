@@ -95,6 +95,7 @@ facts(Beam) ->
         compiler => proplists:get_value(version, chunk_term(Beam, "CInf"), ""),
         exports => maps:from_keys(Exports, true),
         imports => maps:from_keys(Imports, true),
+        funs => maps:from_keys(funs(Beam), true),
         lambdas => lambdas(Beam),
         on_load => erlang:has_prepared_code_on_load(Prepared),
         nif => lists:member({erlang, load_nif, 2}, Imports),
@@ -229,3 +230,24 @@ path(Dir, Name) ->
 
 write(Dir, Name, Blocks) ->
     ok = file:write_file(path(Dir, Name), [[<<(byte_size(B)):32>>, B] || B <- Blocks]).
+
+%% Each `fun M:F/A` among the literals.
+funs(Beam) ->
+    case beam_lib:chunks(Beam, ["LitT"], [allow_missing_chunks]) of
+        {ok, {_, [{_, <<_:32, Deflated/binary>>}]}} ->
+            <<_:32, Entries/binary>> = zlib:uncompress(Deflated),
+            Terms = [binary_to_term(T) || <<Size:32, T:Size/binary>> <= Entries],
+            external(Terms);
+        _ ->
+            []
+    end.
+
+external(Fun) when is_function(Fun) ->
+    {module, M} = erlang:fun_info(Fun, module),
+    {name, F} = erlang:fun_info(Fun, name),
+    {arity, A} = erlang:fun_info(Fun, arity),
+    [{M, F, A}];
+external([Head | Tail]) -> external(Head) ++ external(Tail);
+external(Tuple) when is_tuple(Tuple) -> external(tuple_to_list(Tuple));
+external(Map) when is_map(Map) -> external(maps:to_list(Map));
+external(_) -> [].
