@@ -186,7 +186,8 @@ struct nzd_occupant_list {
     uint32_t count;
     uint32_t capacity;
 };
-/* Looks a few times over about 50 ms. Texts go into `arena`. */
+/* Looks again until nobody is left who may stay, for about 50 ms at most. Texts
+ * go into `arena`. */
 int nzd_node_occupants(struct nzd_node *node, const struct nzd_plan *plan,
                        struct nzd_arena *arena, struct nzd_occupant_list *out,
                        struct nzd_err *err);

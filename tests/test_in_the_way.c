@@ -385,6 +385,23 @@ static void busy_is_not_resident(void **state)
     answer_settled(way->harness, way->node);
 }
 
+/* Nor are those who wait in it for a moment, again and again. */
+static void who_comes_and_goes_is_not_resident(void **state)
+{
+    struct way *way = *state;
+    beam_node_eval(way->node,
+                   "Wait = fun() -> receive after 10 -> ok end end, "
+                   "Visit = fun V(N) -> _ = way_hold:run(Wait), V(N + 1) end, "
+                   "[register(list_to_atom(\"visitor\" ++ integer_to_list(I)), "
+                   "spawn(fun() -> Visit(I) end)) || I <- lists:seq(1, 20)]");
+    struct harness_run run = apply(way, 2, "--drain", "2s");
+    assert_status(run, 0);
+    alive(way, "visitor1", true);
+    alive(way, "visitor20", true);
+    runs(way, 2);
+    answer_settled(way->harness, way->node);
+}
+
 /* --- closures --- */
 
 /* A process outside of way_hold that holds one of its funs. */
@@ -584,6 +601,7 @@ int main(void)
         real(residents_are_named),
         real(a_loop_of_counter_is_named),
         real(busy_is_not_resident),
+        real(who_comes_and_goes_is_not_resident),
         real(closures_keep_their_code),
         real(released_code_goes_by_itself),
         real(a_plain_closure_counts),

@@ -55,9 +55,8 @@ question(_From, _Ref, {occupants, Modules, Lambdas, Changed}, State) ->
     Special = nzd_agent_state:specials(maps:from_list(Changed)),
     Resident = [
         W
-     || {P, _, M, _, _} = W <- nzd_agent_who:resident(Loaded),
-        not lists:member({P, M}, Old),
-        not lists:member(P, Special)
+     || {P, _, M, _, _} = W <- nzd_agent_who:resident(Loaded, Special),
+        not lists:member({P, M}, Old)
     ],
     {occupants, Lingering, Resident,
         nzd_agent_who:holders(nzd_agent_switch:past_holders(Loaded, State)),

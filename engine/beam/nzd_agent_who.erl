@@ -13,17 +13,17 @@
     inside/3,
     name/1,
     nobody/0,
-    resident/1,
+    resident/2,
     supervised_names/0,
     sweep/0,
     swept/1,
     users/1
 ]).
 
-%% Looks at a process before it counts as staying where it is, and the
-%% milliseconds between them.
--define(LOOKS, 4).
--define(LOOK_GAP, 15).
+%% Milliseconds that a process is looked at before it counts as staying where
+%% it is, and those up to the second look; each later one waits twice as long.
+-define(STAY, 45).
+-define(LOOK_GAP, 2).
 %% Questions to processes, one for each module, that are open at a time.
 -define(CHECKS, 8192).
 %% Frames that process_info(P, current_stacktrace) shows at most.
@@ -199,37 +199,45 @@ known_frame([M, F, A]) ->
 %% Processes that would stay in current code of these modules when it becomes
 %% old: they have a frame in it on every look, and what lies below their
 %% outermost one does not change. A server that is at work in its callbacks
-%% goes back to its own loop in between, which writes other values there.
--spec resident([module()]) -> [tuple()].
-resident(Modules) ->
+%% goes back to its own loop in between, which writes other values there. Who
+%% has been seen outside, or below whom something else was seen, is looked at no
+%% more: most are told apart by the first looks, and nobody waits for the last
+%% one where nobody is left. Passed over: pids as texts.
+-spec resident([module()], [binary()]) -> [tuple()].
+resident(Modules, PassedOver) ->
     Set = maps:from_keys(Modules, true),
+    Ours = [self(), whereis(?SERVER)],
+    Except = maps:from_keys(Ours ++ [list_to_pid(binary_to_list(P)) || P <- PassedOver], true),
     First = [
-        {P, F}
+        {P, F, unknown}
      || P <- erlang:processes(),
-        P =/= self(),
-        P =/= whereis(?SERVER),
+        not is_map_key(P, Except),
         {ok, F} <- [inside(P, Modules, Set)]
     ],
-    Second = look_again(First, Modules, Set, 1),
-    Below = maps:from_list([{P, below(P, Set)} || {P, _} <- Second]),
+    Until = nzd_agent_text:now_ms() + ?STAY,
     [
         who(P, M, {F, A})
-     || {P, {M, F, A}} <- look_again(Second, Modules, Set, ?LOOKS - 2),
-        maps:get(P, Below) =:= below(P, Set)
+     || {P, {M, F, A}, _} <- look_again(First, {Modules, Set}, Until, ?LOOK_GAP, 1)
     ].
 
-look_again(Seen, _Modules, _Set, 0) ->
-    Seen;
-look_again([], _Modules, _Set, _Looks) ->
+%% The second look is the first to see what lies below, so that there are
+%% three at least.
+look_again([], _Where, _Until, _Gap, _Looks) ->
     [];
-look_again(Seen, Modules, Set, Looks) ->
-    timer:sleep(?LOOK_GAP),
+look_again(Seen, {Modules, Set} = Where, Until, Gap, Looks) ->
+    timer:sleep(Gap),
     Again = [
-        {P, F}
-     || {P, _} <- Seen,
-        {ok, F} <- [inside(P, Modules, Set)]
+        {P, F, Below}
+     || {P, _, Before} <- Seen,
+        {ok, F} <- [inside(P, Modules, Set)],
+        Below <- [below(P, Set)],
+        Below =/= gone,
+        Before =:= unknown orelse Below =:= Before
     ],
-    look_again(Again, Modules, Set, Looks - 1).
+    case Until - nzd_agent_text:now_ms() of
+        Left when Left =< 0, Looks > 1 -> Again;
+        Left -> look_again(Again, Where, Until, min(2 * Gap, max(1, Left)), Looks + 1)
+    end.
 
 %% A digest of the stack below the outermost frame in these modules, values
 %% included; not of how deep it lies, which a collection may change. `large`
