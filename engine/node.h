@@ -339,9 +339,14 @@ int nzd_node_takeover(struct nzd_node *node, const uint8_t uuid[16],
 
 /* Old and new code are sent without waiting; the answers are collected by
  * nzd_node_collect(), which names the first module that was refused. */
+enum nzd_node_prepare {
+    NZD_PREPARE_AT_UNDO, /* where there is no memory for it before */
+    NZD_PREPARE_NOW,     /* who is suspended must not wait for it in an undo */
+    NZD_PREPARE_LATER    /* while it is seen whether the new code stays */
+};
 int nzd_node_put_old(struct nzd_node *node, const char *module,
-                     const char *path, struct nzd_view bytes, bool prepare,
-                     struct nzd_err *err);
+                     const char *path, struct nzd_view bytes,
+                     enum nzd_node_prepare prepare, struct nzd_err *err);
 int nzd_node_put_new(struct nzd_node *node, const char *module,
                      const char *path, struct nzd_view bytes, bool late,
                      struct nzd_err *err);

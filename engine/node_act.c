@@ -131,7 +131,7 @@ int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err)
 /* --- code -------------------------------------------------------------- */
 
 static int send_code(struct nzd_node *node, const char *tag, const char *module,
-                     const char *path, struct nzd_view bytes, bool flag,
+                     const char *path, struct nzd_view bytes, const char *how,
                      struct nzd_err *err)
 {
     struct nzd_buf *request = nzd_node_begin_request(node);
@@ -141,7 +141,7 @@ static int send_code(struct nzd_node *node, const char *tag, const char *module,
     nzd_etf_atom(request, module);
     nzd_etf_binary(request, nzd_view_text(path));
     nzd_etf_binary(request, bytes);
-    nzd_etf_atom(request, flag ? "true" : "false");
+    nzd_etf_atom(request, how);
     int code = nzd_node_send(node, request, &number, err);
     if (code)
         return code;
@@ -151,17 +151,23 @@ static int send_code(struct nzd_node *node, const char *tag, const char *module,
 }
 
 int nzd_node_put_old(struct nzd_node *node, const char *module,
-                     const char *path, struct nzd_view bytes, bool prepare,
-                     struct nzd_err *err)
+                     const char *path, struct nzd_view bytes,
+                     enum nzd_node_prepare prepare, struct nzd_err *err)
 {
-    return send_code(node, "old", module, path, bytes, prepare, err);
+    static const char *const words[] = {
+        [NZD_PREPARE_AT_UNDO] = "false",
+        [NZD_PREPARE_NOW] = "true",
+        [NZD_PREPARE_LATER] = "later",
+    };
+    return send_code(node, "old", module, path, bytes, words[prepare], err);
 }
 
 int nzd_node_put_new(struct nzd_node *node, const char *module,
                      const char *path, struct nzd_view bytes, bool late,
                      struct nzd_err *err)
 {
-    return send_code(node, "new", module, path, bytes, late, err);
+    return send_code(node, "new", module, path, bytes, late ? "true" : "false",
+                     err);
 }
 
 static int refused_code(struct nzd_node *node, const struct nzd_term *answer,

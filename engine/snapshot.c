@@ -2,6 +2,7 @@
 #include "snapshot.h"
 
 #include "file_rows.h"
+#include "live_config.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -253,7 +254,8 @@ static int read_side(struct nzd_transaction *t, const struct nzd_module *module,
 }
 
 static int send_side(struct nzd_transaction *t, uint32_t index, bool old,
-                     bool prepare, struct nzd_buf *bytes, struct nzd_err *err)
+                     enum nzd_node_prepare prepare, struct nzd_buf *bytes,
+                     struct nzd_err *err)
 {
     const struct nzd_step *step = &t->q->plan.steps[index];
     const struct nzd_module *module = old ? step->old : step->new;
@@ -278,13 +280,39 @@ static bool is_sent(const struct nzd_step *step, bool old)
                : step->change != NZD_STEP_REMOVED;
 }
 
-int nzd_snapshot_send(struct nzd_transaction *t, struct nzd_err *err)
+static bool loads_library(const struct nzd_step *step)
 {
-    const struct nzd_plan *plan = &t->q->plan;
+    return step->after_others ||
+           (step->old && step->old->beam && step->old->beam->has_on_load) ||
+           (step->new && step->new->beam && step->new->beam->has_on_load);
+}
+
+/* Where only code changes, nobody is suspended and nothing but the load can
+ * fail in the switch, its undo waits for nobody. */
+static bool is_code_alone(const struct nzd_plan *plan)
+{
+    if (plan->verdict > NZD_LEVEL_HOT || nzd_live_config_is(plan))
+        return false;
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (loads_library(&plan->steps[i]))
+            return false;
+    return true;
+}
+
+static enum nzd_node_prepare when_prepared(const struct nzd_transaction *t)
+{
     uint64_t available =
         t->q->target.local ? nzd_host_memory_available() : UINT64_MAX;
     uint64_t both = (t->q->old_bytes + t->q->new_bytes) * PREPARED_PER_BYTE;
-    bool prepare = available == 0 || both < available / 4;
+    if (available != 0 && both >= available / 4)
+        return NZD_PREPARE_AT_UNDO;
+    return is_code_alone(&t->q->plan) ? NZD_PREPARE_LATER : NZD_PREPARE_NOW;
+}
+
+int nzd_snapshot_send(struct nzd_transaction *t, struct nzd_err *err)
+{
+    const struct nzd_plan *plan = &t->q->plan;
+    enum nzd_node_prepare prepare = when_prepared(t);
     struct nzd_buf bytes = {0};
     int code = 0;
     for (int side = 0; side < 2 && !code; side++)

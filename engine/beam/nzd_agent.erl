@@ -205,6 +205,8 @@ loop(State) ->
             loop(restart_alone(State));
         {said, _, _} = Said ->
             loop(State#state{watch = nzd_agent_probe:said(Said, State#state.watch)});
+        {prepared, Preparer, Entry} when Preparer =:= State#state.preparer ->
+            loop(State#state{old_prepared = [Entry | State#state.old_prepared]});
         {chores, Purger, Chores} when Purger =:= State#state.purger ->
             loop(nzd_agent_switch:did(Chores, State));
         _Stale ->
@@ -326,7 +328,7 @@ restart_alone(State) ->
 
 -spec reset(#state{}) -> #state{}.
 reset(State0) ->
-    State = unwatched(no_deadline(State0)),
+    State = nzd_agent_switch:stop_preparer(unwatched(no_deadline(State0))),
     State#state{
         phase = idle,
         begun = false,
@@ -335,6 +337,7 @@ reset(State0) ->
         late = [],
         old = #{},
         old_prepared = [],
+        unprepared = [],
         added = [],
         removed = [],
         lambdas = [],
@@ -492,7 +495,8 @@ takeover(From, {Token, Txn, Epoch}, State) ->
             {{error, fenced}, State}
     end.
 
-%% The code to go back to. `Prepare`: compile it now, so an undo need not.
+%% The code to go back to. `Prepare`: compile it now, so an undo need not; or
+%% `later`, while it is seen whether the new code stays.
 act({old, Module, File, Bin, Prepare}, State) ->
     Name = atom_to_list(Module),
     case beam_lib:version(Bin) of
@@ -551,7 +555,7 @@ act(switch, #state{phase = open} = State) ->
     %% Saved as switched before it is: an undo of nothing does nothing.
     Switching = save(nzd_agent_live:look(State#state{phase = switched})),
     case switch(Switching) of
-        {{ok, _, _} = Ok, Done} -> {Ok, save(Done)};
+        {{ok, _, _} = Ok, Done} -> {Ok, save(nzd_agent_switch:start_preparer(Done))};
         {Error, Undone} -> {Error, save(Undone)}
     end;
 act(watch, State) ->
@@ -664,13 +668,14 @@ remember_old(Module, Path, Bin, Prepare, State) ->
     Entry = {Path, Bin, code:module_md5(Bin), nzd_agent_text:attributes(Bin)},
     Old = (State#state.old)#{Module => Entry},
     Prepared =
-        case Prepare andalso code:prepare_loading([{Module, Path, Bin}]) of
+        case Prepare =:= true andalso code:prepare_loading([{Module, Path, Bin}]) of
             {ok, P} -> [{Module, P}];
             _ -> []
         end,
     {ok, State#state{
         old = Old,
-        old_prepared = Prepared ++ State#state.old_prepared
+        old_prepared = Prepared ++ State#state.old_prepared,
+        unprepared = [Module || Prepare =:= later] ++ State#state.unprepared
     }}.
 
 folders(Folders) ->

@@ -86,6 +86,9 @@
     old = #{} :: map(),
     %% [{Module, Prepared}] of the old code, made where memory allows.
     old_prepared = [] :: [tuple()],
+    %% Modules of it that are prepared behind the switch, and who does that.
+    unprepared = [] :: [module()],
+    preparer = none :: none | pid(),
     added = [] :: [module()],
     removed = [] :: [module()],
     %% [{Module, Md5, Lambdas}] of the old code, to see who holds closures.

@@ -11,13 +11,15 @@
     purged_within/2,
     replaced/3,
     runs/3,
+    start_preparer/1,
     start_purger/1,
+    stop_preparer/1,
     stop_purger/1,
     switch/1,
     undo/1
 ]).
 %% Spawned by name, so that no closure of ours outlives an agent.
--export([purge_init/1]).
+-export([prepare_init/2, purge_init/1]).
 
 %% Milliseconds for those that an agent has left, one behind the other: to be
 %% suspended, to have their callback mode, to go on.
@@ -342,8 +344,46 @@ turned(#state{migrate = {down, Limit, Modules}, vsns = Vsns} = State) ->
     ),
     State#state{migrate = {up, Limit, Modules}, vsns = maps:merge(Run, Vsns)}.
 
+%% Where nobody stands still until an undo is done, the old code is prepared
+%% behind the switch, not before it: hooks and trials run meanwhile, and most
+%% of the time nobody ever needs it.
+-spec start_preparer(#state{}) -> #state{}.
+start_preparer(#state{unprepared = []} = State) ->
+    State;
+start_preparer(#state{unprepared = Modules, old = Old} = State) ->
+    Code = [{M, Path, Bin} || M <- Modules, #{M := {Path, Bin, _, _}} <- [Old]],
+    Options = [link, {priority, low}],
+    State#state{unprepared = [], preparer = spawn_opt(?MODULE, prepare_init, [self(), Code], Options)}.
+
+-spec prepare_init(pid(), [tuple()]) -> ok.
+prepare_init(_Server, []) ->
+    ok;
+prepare_init(Server, [{M, _, _} = Code | Rest]) ->
+    _ = [Server ! {prepared, self(), {M, P}} || {ok, P} <- [code:prepare_loading([Code])]],
+    prepare_init(Server, Rest).
+
+%% What it has prepared until now is kept.
+-spec stop_preparer(#state{}) -> #state{}.
+stop_preparer(#state{preparer = none} = State) ->
+    State;
+stop_preparer(#state{preparer = Pid} = State) ->
+    Ref = monitor(process, Pid),
+    exit(Pid, kill),
+    receive
+        {'DOWN', Ref, process, Pid, _} -> last_prepared(Pid, State#state{preparer = none})
+    end.
+
+last_prepared(Pid, #state{old_prepared = Prepared} = State) ->
+    receive
+        {prepared, Pid, Entry} -> last_prepared(Pid, State#state{old_prepared = [Entry | Prepared]})
+    after 0 -> State
+    end.
+
 %% The code to go back to, prepared, and room for it.
-ready_back(#state{old = Old} = State) ->
+ready_back(State) ->
+    ready_back_with(stop_preparer(State)).
+
+ready_back_with(#state{old = Old} = State) ->
     Back = [
         {M, E}
      || {M, {_, _, Md5, Attrs} = E} <- maps:to_list(Old),
