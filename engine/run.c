@@ -82,15 +82,14 @@ static void warn_of_restart(struct nzd_output *output,
                     q->base.path[0] ? " in " : "", q->base.path);
 }
 
-static void show_committed(struct nzd_context *context,
-                           const struct nzd_transaction *t)
+/* A line of text is there as soon as it holds; the outcome of --json is the
+ * last event. */
+static void show_committed(struct nzd_transaction *t)
 {
-    struct nzd_output *output = &context->output;
+    struct nzd_output *output = &t->context->output;
     char took[32], pause[32];
-    if (output->json) {
-        show_outcome_json(context, t, 0);
+    if (output->json)
         return;
-    }
     nzd_format_duration(took, t->txn.took_us);
     nzd_format_duration(pause, t->txn.pause_us);
     nzd_output_line(output,
@@ -99,7 +98,18 @@ static void show_committed(struct nzd_context *context,
                     nzd_color(output, 'g'), t->txn.id, nzd_color(output, '0'),
                     t->txn.release, t->txn.to_version, t->txn.node, took,
                     pause);
-    warn_of_restart(output, t);
+    nzd_output_flush(output);
+}
+
+static void show_end(struct nzd_context *context, struct nzd_transaction *t)
+{
+    if (context->output.json) {
+        show_outcome_json(context, t, 0);
+        return;
+    }
+    if (t->way)
+        show_committed(t);
+    warn_of_restart(&context->output, t);
 }
 
 static void show_trial(struct nzd_context *context,
@@ -417,6 +427,7 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
         .source = run->source,
         .soak = {.us = nzd_soak_wanted(context, run->kind)},
         .trial_us = nzd_trial_wanted(context, run->kind),
+        .committed = show_committed,
     };
     struct nzd_trial_word word = {.id = 0};
     context->changed = !context->options.dry_run;
@@ -442,7 +453,7 @@ int nzd_run_command(struct nzd_context *context, const struct nzd_run *run)
     else if (!code && t.txn.state == NZD_STATE_TRIAL)
         show_trial(context, &t);
     else if (!code && !context->options.dry_run && !ended)
-        show_committed(context, &t);
+        show_end(context, &t);
     else if (code == NZD_EROLLEDBACK)
         status = show_rolled_back(context, &t, &err);
     else if (code)

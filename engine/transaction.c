@@ -702,7 +702,10 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
         code = after_armed(t, err);
     if (!code && t->trial_us && !t->way)
         code = nzd_trial_begun(t, err);
-    else if (!code && !t->way)
+    else if (!code && !t->way) {
+        if (t->committed)
+            t->committed(t);
         done(t);
+    }
     return code;
 }

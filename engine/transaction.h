@@ -40,6 +40,9 @@ struct nzd_transaction {
     uint64_t to_generation;
     uint64_t trial_us; /* 0: it is committed at once */
     struct nzd_soak soak;
+    /* Called as soon as it is durably committed in the running VM, before what
+     * follows that; may be NULL. */
+    void (*committed)(struct nzd_transaction *t);
     /* Owned by the caller; closed and opened again when a move fails. */
     struct nzd_journal *journal;
     struct nzd_journal_options journal_options;
