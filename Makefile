@@ -5,6 +5,7 @@
 # make check       the tests, optimised;  check-asan: under ASan and UBSan
 # make test-ROOM   one test program, say test-beam (SAN=1 for the ASan build)
 # make crash       the proofs of crash safety in full;  crash-boot: those of boots
+# make bench       nzd beside others, under requests, into tests/bench/results.*; RUNS=3
 # make bench-boot  how long nzd boot takes;  bench-migrate: processes that migrate
 # make static      build/static/nzd, one file;  make CROSS=aarch64-linux-gnu
 # make cross-test  nzd of other machines, under qemu-user
@@ -145,6 +146,21 @@ $(BUILD)/tests/bench/stamp: $(BUILD)/tests/bench/stamp.o
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libtests.a $(BUILD)/libnzd.a
 	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+BENCH_NODE := $(patsubst tests/%.erl,build/tests/%.beam,$(wildcard tests/bench/node/*.erl)) \
+              $(patsubst tests/%.c,build/tests/%.so,$(wildcard tests/bench/node/*.c))
+
+build/tests/bench/node/%.beam: tests/bench/node/%.erl
+	@mkdir -p $(@D)
+	erlc -Werror -o $(@D) $<
+
+build/tests/bench/node/%.so: tests/bench/node/%.c
+	@mkdir -p $(@D)
+	$(CC) $(COMPILE) -O2 $(CFLAGS) $(WARN) -fPIC -shared -o $@ $<
+
+# In the order of a user: what is missing, the runs, the table and the picture.
+bench: $(NZD) $(BUILD)/tests/bench/reload $(BUILD)/tests/bench/by_hand $(BENCH_NODE) $(CTL) fixtures
+	@tests/bench/run.sh $(BUILD) $(or $(RUNS),10)
+
 bench-%: $(NZD) $(BUILD)/tests/bench/% $(BUILD)/tests/bench/stamp $(CTL) fixtures
 	@NZD_BENCH_STAMP=$(BUILD)/tests/bench/stamp tests/run.sh -v $(BUILD) $(BUILD)/tests/bench/$*
 
@@ -267,7 +283,7 @@ deps:
 clean:
 	rm -rf build
 
-.PHONY: all static cross-test install deb tests points crash crash-boot check check-asan test fixtures demo format \
+.PHONY: all static cross-test install deb bench tests points crash crash-boot check check-asan test fixtures demo format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:
