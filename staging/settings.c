@@ -400,34 +400,6 @@ static void compare_priv(struct settings_compare *compare)
     compare->files = false;
 }
 
-/* --- protocols --- */
-
-static bool is_consolidated(const struct nzd_module *module)
-{
-    return (module->flags & NZD_MODULE_CONSOLIDATED) ||
-           strstr(module->path, "/consolidated/");
-}
-
-/* A protocol that changed because one side is consolidated and the other is
- * not: its implementations are found in another way, not merely changed. */
-static void compare_protocols(struct settings_compare *compare)
-{
-    static const char *const names[] = {"as compiled", "consolidated"};
-
-    for (uint32_t i = 0; i < compare->new->module_count; i++) {
-        const struct nzd_module *new = &compare->new->modules[i];
-        const struct nzd_module *old =
-            nzd_inventory_module(compare->old, new->name);
-
-        if (old && !nzd_module_same(old, new) &&
-            is_consolidated(old) != is_consolidated(new))
-            settings_say(compare, NZD_NEED_BASE, "protocol consolidation",
-                         names[is_consolidated(old)],
-                         names[is_consolidated(new)], new->name);
-    }
-    settings_end(compare, "protocol consolidation");
-}
-
 /* --- all of it --- */
 
 /* A file that the command line of the base names can be exchanged for another,
@@ -517,7 +489,7 @@ int nzd_settings_compare(const struct nzd_inventory *old,
         compare_sys_config(&compare);
         compare_texts(&compare);
         compare_priv(&compare);
-        compare_protocols(&compare);
+        settings_protocols(&compare);
     }
     nzd_arena_clear(&compare.scratch);
     return compare.code;
