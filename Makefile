@@ -194,7 +194,7 @@ SWEEPS  = $(filter-out %_store %_damage %_place,$(filter $(BUILD)/tests/test_cra
           $(BUILD)/tests/test_documents
 # What takes longest begins first, so that nothing is waited for at the end.
 LONGEST = $(filter $(patsubst %,$(BUILD)/tests/test_%,trial_restart trial_lost crash_restart \
-            crash_trial lost crash carried boot_device restarting restarting_files many),$(TESTS))
+            crash_trial lost crash carried boot_device restarting restarting_files many documents),$(TESTS))
 CHECKED = $(filter-out $(if $(SAN),$(SWEEPS)),$(LONGEST) \
             $(sort $(filter-out $(LONGEST),$(TESTS))))
 
