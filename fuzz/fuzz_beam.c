@@ -6,6 +6,7 @@
  */
 
 #include "../staging/beam.h"
+#include "../staging/beam_struct.h"
 #include "../staging/limits.h"
 
 #include <stdlib.h>
@@ -46,6 +47,19 @@ static void check_less(struct nzd_view view, const struct nzd_beam *all,
     require(nzd_digest_equal(&beam.md5, &all->md5));
     require(nzd_digest_equal(&beam.attrs, &all->attrs));
     require(beam.export_count == 0 && beam.lambda_count == 0);
+}
+
+static void check_struct(struct nzd_view view, struct nzd_arena *arena)
+{
+    struct nzd_beam_struct keys;
+
+    if (nzd_beam_struct_read(view, arena, &keys, NULL) != 0)
+        return;
+    require(keys.found || keys.count == 0);
+    for (uint32_t i = 0; i < keys.count; i++) {
+        check_name(keys.keys[i]);
+        require(nzd_beam_struct_has(&keys, keys.keys[i]));
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -51,7 +51,7 @@ user(P, Dictionary, Frames, At, Modules, Tree) ->
     Call = proplists:get_value('$initial_call', Dictionary, none),
     case runs(Call, P, Frames, Modules) of
         none ->
-            early(Call, Modules, named(P, Dictionary, Frames, Tree));
+            early(Call, Modules, named(P, Dictionary, Frames, At, Tree));
         agent ->
             none;
         {Kind, Mine} ->
@@ -98,7 +98,7 @@ runs({M, F, A}, P, Frames, Modules) ->
         special -> with_change(special, M, Modules);
         none -> none;
         _ when F =:= init, A =:= 1 -> with_change(server, M, Modules);
-        _ -> entered(M, P, Modules)
+        _ -> entered(M, F, P, Modules)
     end;
 runs(_Other, _P, _Frames, _Modules) ->
     none.
@@ -122,14 +122,21 @@ machine(M, Modules) ->
     end.
 
 %% By gen_server:enter_loop; or it has written an '$initial_call' of its own. An
-%% Agent does so, and bears its module's name: its code_change is not for us.
-entered(M, P, Modules) ->
+%% Agent does so, and bears the name of a fun of its module: its code_change is
+%% not for us, nor is that of what shows no more than a fun.
+entered(M, F, P, Modules) ->
     Slots = slots(P),
     Callbacks = [S || {S, true} <- maps:to_list(Modules), lists:member(atom_to_binary(S), Slots)],
     case {lists:member(<<"Elixir.Agent.Server">>, Slots), Callbacks} of
-        {true, _} -> agent;
-        {false, [Callback | _]} -> {server, [Callback]};
-        {false, []} -> with_change(server, M, Modules)
+        {true, _} ->
+            agent;
+        {false, [Callback | _]} ->
+            {server, [Callback]};
+        {false, []} ->
+            case atom_to_list(F) of
+                "-" ++ _ -> none;
+                _ -> with_change(server, M, Modules)
+            end
     end.
 
 %% Atoms that stand in slots of the stack.
@@ -141,14 +148,22 @@ slots(P) ->
             []
     end.
 
+%% OTP 26 and later keep it in a record, with its funs behind it.
 slots_of({backtrace, Text}) ->
-    Pattern = "^y\\([0-9]+\\) +'?([^'\\s]+)'?$",
+    Records = matches(Text, "^y\\([0-9]+\\) +\\{(?:callback_cache|server_data),(.*?),(?:fun |#Fun<)"),
+    matches(Text, "^y\\([0-9]+\\) +'?([^'\\s]+)'?$") ++
+        [
+            string:trim(Atom, both, "'")
+         || R <- Records, Atom <- binary:split(R, <<",">>, [global])
+        ];
+slots_of(undefined) ->
+    [].
+
+matches(Text, Pattern) ->
     case re:run(Text, Pattern, [multiline, global, {capture, [1], binary}]) of
         {match, Found} -> lists:append(Found);
         nomatch -> []
-    end;
-slots_of(undefined) ->
-    [].
+    end.
 
 %% What runs its loop: what the stack shows; of one that hibernates or is
 %% suspended, what its module looks like.
@@ -180,16 +195,34 @@ exports(M, Functions) ->
 %%% --- supervisors ------------------------------------------------------
 
 %% Its child specification names a module that its '$initial_call' does not.
-named(P, Dictionary, Frames, Tree) ->
+named(P, Dictionary, Frames, At, Tree) ->
     case Tree of
         #{P := Modules} ->
-            case [B || {B, _} <- Frames, lists:member(B, ?BEHAVIOURS)] of
-                [] -> none;
-                _ -> described(#user{pid = P, kind = server, modules = Modules}, Dictionary, Frames)
+            Shown = [B || {B, _} <- Frames, lists:member(B, ?BEHAVIOURS)],
+            Asleep = At =:= {erlang, hibernate, 3},
+            case kind_of_named(Shown, Asleep, Modules) of
+                none ->
+                    none;
+                Kind ->
+                    User = #user{pid = P, kind = Kind, modules = Modules, asleep = Asleep},
+                    described(User, Dictionary, Frames)
             end;
         _ ->
             none
     end.
+
+%% One that hibernates shows nothing, and asking it would be all that could tell:
+%% it is taken for what the module is that its supervisor names.
+kind_of_named([], false, _Modules) ->
+    none;
+kind_of_named([], true, [M | _]) ->
+    case looks_like(M) of
+        gen_server -> server;
+        gen_statem -> statem;
+        none -> none
+    end;
+kind_of_named(_Shown, _Asleep, _Modules) ->
+    server.
 
 %% #{Child => Modules} of children whose specification names one of the modules
 %% that have a code_change; what no supervisor tells in time is not there.
