@@ -179,6 +179,13 @@ int nzd_node_ask(struct nzd_node *node, const struct nzd_buf *request,
     return nzd_node_answer(node, number, timeout_us, answer, err);
 }
 
+/* One that was killed is there again, and has forgotten what it was told. */
+static bool is_of_another(const struct nzd_term *why)
+{
+    return nzd_term_is_atom(why, "ended") ||
+           nzd_term_is_tagged(why, "phase", 2);
+}
+
 int nzd_node_unexpected(const struct nzd_node *node, const char *what,
                         const struct nzd_term *answer, struct nzd_err *err)
 {
@@ -189,6 +196,11 @@ int nzd_node_unexpected(const struct nzd_node *node, const char *what,
         return nzd_err_set(err, NZD_EUNSETTLED,
                            "%s: another nzd speaks for %s now", what,
                            nzd_node_name(node));
+    if (nzd_term_is_tagged(answer, "error", 2) &&
+        is_of_another(nzd_term_at(answer, 1)))
+        return nzd_err_set(err, NZD_ENODE,
+                           "%s: the agent in %s was ended in the middle of it",
+                           what, nzd_node_name(node));
     nzd_term_print(answer, 300, &text);
     nzd_err_set(err, code, "%s: %s answered %s", what, nzd_node_name(node),
                 nzd_buf_string(&text));

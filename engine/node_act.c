@@ -482,6 +482,7 @@ static int failed_act(struct nzd_node *node, const char *what,
     if (nzd_term_is_tagged(reason, "live", 2))
         return said(nzd_term_at(reason, 1), err);
     if (!reason || nzd_term_is_atom(reason, "fenced") ||
+        nzd_term_is_atom(reason, "ended") ||
         nzd_term_is_tagged(reason, "phase", 2))
         return nzd_node_unexpected(node, what, answer, err);
     if (not_migrated(reason, arena, err))

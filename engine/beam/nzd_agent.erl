@@ -143,7 +143,11 @@ server_init(Guard, Saved) ->
     true = register(?SERVER, self()),
     Guard ! {self(), registered},
     process_flag(trap_exit, true),
+    %% A load that the one before has asked for may still be under way: it is
+    %% the code server's, who answers us behind it.
+    _ = code:get_path(),
     nzd_agent_rehearse:sweep(),
+    nzd_agent_probe:sweep(),
     case Saved of
         {new, Chores} ->
             Epoch = persistent_term:get(?EPOCH, 0),
@@ -159,7 +163,7 @@ server_init(Guard, Saved) ->
 tell_ended(#state{asked = none}) ->
     ok;
 tell_ended(#state{asked = {From, Ref}}) ->
-    reply(From, Ref, {error, {crash, <<"the agent was ended in the middle of it">>}}).
+    reply(From, Ref, {error, ended}).
 
 %% The guard must hold it before the act that needs it begins.
 save(#state{guard = Guard} = State) ->

@@ -9,7 +9,7 @@
 %% one message in all, the first thing that was reported.
 -module(nzd_agent_probe).
 
--export([start/0, stop/1, said/2, readings/1]).
+-export([start/0, stop/1, sweep/0, said/2, readings/1]).
 -export([log/2, ping/2]).
 -export_type([watch/0]).
 
@@ -39,6 +39,12 @@ stop(none) ->
 stop(_Watch) ->
     _ = logger:remove_handler(?HANDLER),
     none.
+
+%% Takes what an agent that was killed has left.
+-spec sweep() -> ok.
+sweep() ->
+    _ = logger:remove_handler(?HANDLER),
+    ok.
 
 %% The handler's one message.
 -spec said({said, atomics:atomics_ref(), binary()}, watch()) -> watch().
