@@ -13,8 +13,10 @@
 -define(RECALL_WAIT_MAX, 300000).
 %% Milliseconds in which nzd is to come before the agent restarts the VM alone.
 -define(ALONE, 5000).
-%% {?KEPT, _} in the dictionary of a process that is suspended: its state as it
-%% was before its code_change. A state is never copied, however large.
+%% {?KEPT, _} in the dictionary of a process that is suspended: {State, Code}, its
+%% state as it was before its code_change, and the code that it is of. A state is
+%% never copied, however large. Of a supervisor {?KEPT, ids}, too, the children of
+%% the code that goes.
 -define(KEPT, '$nzd_kept').
 
 %% Who runs a module that changes.
@@ -30,8 +32,12 @@
     parent = undefined :: undefined | pid(),
     %% Of a gen_statem: the callback modes that it may be in.
     modes = [] :: [term()],
-    %% Suspended by an agent that is gone, in the middle of a switch or an undo.
+    %% Suspended by an agent that is gone, in the middle of a switch or an undo,
+    %% and what it keeps is of other code than the one that runs.
     kept = false :: boolean(),
+    %% That code, where it is known: [{Module, {Md5, Attributes}}]; [] where none
+    %% but us has suspended it. What is of the code that runs was put back.
+    left = [] :: [{module(), term()}],
     %% It keeps its state.
     stashed = false :: boolean(),
     %% Somebody else has suspended it, and is to resume it.

@@ -108,8 +108,7 @@ refresh(#held{users = Users, hung = Hung} = Held, Limit) ->
     Stale = [
         {P, M}
      || {P, #user{kind = statem, modules = [M], modes = Modes}} <- maps:to_list(Users),
-        Modes =/= [mode(M)],
-        not lists:member(P, Hung)
+        Modes =/= [mode(M)]
     ],
     _ = [
         begin
@@ -121,7 +120,9 @@ refresh(#held{users = Users, hung = Hung} = Held, Limit) ->
      || {P, M} <- Stale
     ],
     Until = {all, nzd_agent_text:now_ms() + Limit},
-    Failed = changed(Tag, maps:from_keys(Stale, true), Until, Users, []),
+    %% One that hung may be back since; it is not waited for again.
+    Prompt = [Key || {P, _} = Key <- Stale, not lists:member(P, Hung)],
+    Failed = changed(Tag, maps:from_keys(Prompt, true), Until, Users, []),
     {Held#held{users = in_new_mode(Stale, Failed, Users)}, [
         failure({P, M, {callback_mode, Why}}, Users, Limit)
      || {P, M, Why} <- Failed

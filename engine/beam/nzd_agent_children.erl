@@ -10,10 +10,16 @@
 %% behind it, with the arguments of the supervisor, in a process of its own. A
 %% supervisor whose init/1 cannot be called there is left as it is, and named.
 %%
-%% All can be repeated, and the undo of it is the same the other way round.
+%% All can be repeated, and the undo of it is the same the other way round. An undo
+%% has the supervisors keep what the code that goes has named, until it is settled:
+%% who comes when that code is gone could not ask it any more.
 -module(nzd_agent_children).
 
--export([ids/2, settle/4]).
+-include("nzd_agent.hrl").
+
+-export([forget/1, ids/2, keep/1, kept/1, settle/4]).
+%% Run in the supervisors themselves.
+-export([forgotten/1]).
 %% Spawned by name, so that no closure of ours outlives an agent.
 -export([ids_init/1, settle_init/1]).
 
@@ -70,6 +76,41 @@ strategy(_) -> one_for_one.
 
 id(#{id := Id}) -> Id;
 id(Child) when is_tuple(Child) -> element(1, Child).
+
+%% They are suspended.
+-spec keep(map()) -> ok.
+keep(Children) ->
+    _ = [tell(P, kept_in(Ids)) || {P, Ids} <- maps:to_list(Children), is_list(Ids)],
+    ok.
+
+kept_in(Ids) ->
+    fun(State) ->
+        _ = put({?KEPT, ids}, Ids),
+        State
+    end.
+
+-spec kept([{pid(), module()}]) -> map().
+kept(Supervisors) ->
+    maps:from_list([
+        {P, Ids}
+     || {P, _} <- Supervisors,
+        {_, Dictionary} <- [process_info(P, dictionary)],
+        {{?KEPT, ids}, Ids} <- Dictionary
+    ]).
+
+%% It is settled, or was not begun.
+-spec forget(map()) -> ok.
+forget(Children) ->
+    _ = [tell(P, fun ?MODULE:forgotten/1) || {P, Ids} <- maps:to_list(Children), is_list(Ids)],
+    ok.
+
+-spec forgotten(term()) -> term().
+forgotten(State) ->
+    _ = erase({?KEPT, ids}),
+    State.
+
+tell(P, Fun) ->
+    P ! {system, {nzd_agent_who:nobody(), nzd}, {replace_state, Fun}}.
 
 %% Stops what is gone, the last one first, and then starts what is new. `first`:
 %% the first that does not start ends it; `all`: the others are started.

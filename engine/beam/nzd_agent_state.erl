@@ -5,7 +5,9 @@
 %%
 %% A state is kept by the process itself, in its dictionary: it is not copied,
 %% and it is there whoever of us dies. The mark also tells a process that an
-%% agent has suspended from one that somebody else has. The messages of one
+%% agent has suspended from one that somebody else has, and says of which code the
+%% state is: an agent that comes after one that is gone puts it back where that
+%% code runs, and knows by it whether it is to be converted. The messages of one
 %% process are read in the order they were sent, so one that is busy reads, when
 %% it comes to it, that it is suspended, and that it is resumed again.
 %%
@@ -21,10 +23,10 @@
 -include("nzd_agent.hrl").
 
 -export([users/1, specials/1, supervisors/1, newcomers/1]).
--export([suspend/2, suspend_kept/1, put_back/1, put_back_kept/1, resume/1]).
+-export([suspend/2, suspend_kept/1, put_back/1, put_back_kept/1, take_up/2, resume/1]).
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
--export([back/1, back_handler/1, drop/1, drop_handler/1]).
+-export([back/1, back_handler/1, raw/1, raw_handler/1, drop/1, drop_handler/1]).
 
 %% Milliseconds: a slice, the pause between two, and how long those are waited
 %% for who are in our hands.
@@ -82,7 +84,7 @@ attempt(Modules, Deadline, Limit) ->
         {ok, All} ->
             {ok, All#held{suspended_us = nzd_agent_text:since(All#held.begun)}};
         {late, Late, Some} ->
-            _ = resume(Some#held{hung = [P || #user{pid = P} <- Late]}),
+            _ = resume((runnable(Some))#held{hung = [P || #user{pid = P} <- Late]}),
             case nzd_agent_text:now_ms() < Deadline of
                 true ->
                     timer:sleep(?PAUSE),
@@ -91,6 +93,10 @@ attempt(Modules, Deadline, Limit) ->
                     {error, {suspend, [row(U) || U <- Late], Limit}}
             end
     end.
+
+%% What was left with a state of other code stays until that is settled.
+runnable(#held{users = Users} = Held) ->
+    Held#held{users = maps:filter(fun(_, #user{kept = Kept}) -> not Kept end, Users)}.
 
 %% Only those that an agent has left suspended.
 -spec suspend_kept(#{module() => boolean()}) -> #held{}.
@@ -156,15 +162,15 @@ told_modules(#user{modules = Modules}) -> Modules.
 
 keep(#user{kind = event} = User, Agent, Tag) ->
     fun({M, Id, State} = Handler) ->
-        Kept = stash({?KEPT, {M, Id}}, State),
-        kept(User, Agent, Tag, {kept, [M], Kept}),
-        Handler
+        {Left, Now} = stash({?KEPT, {M, Id}}, State, [M]),
+        kept(User, Agent, Tag, {kept, [M], Left}),
+        setelement(3, Handler, Now)
     end;
-keep(User, Agent, Tag) ->
+keep(#user{modules = Modules} = User, Agent, Tag) ->
     fun(State) ->
-        Kept = stash({?KEPT, state}, State),
-        kept(User, Agent, Tag, {kept, [], Kept}),
-        State
+        {Left, Now} = stash({?KEPT, state}, State, Modules),
+        kept(User, Agent, Tag, {kept, [], Left}),
+        Now
     end.
 
 %% In the process itself. Who comes to it when the agent is gone lets itself go;
@@ -180,23 +186,41 @@ kept(User, Agent, Tag, Word) ->
 is_stashed(#user{kind = Kind, stashed = Stashed}) ->
     Stashed orelse Kind =:= event.
 
-%% True: it was there already, from an agent that is gone.
-stash(Key, State) ->
+%% {Code, State}: what was there already, from an agent that is gone. Under the
+%% code that it is of it is what counts, whatever became of it since.
+stash(Key, State, Modules) ->
     case get(Key) of
         undefined ->
-            put(Key, {State}),
-            false;
-        {_} ->
-            true
+            put(Key, {State, code(Modules)}),
+            {[], State};
+        {Kept, Code} ->
+            case fits(Code) of
+                true -> {Code, Kept};
+                false -> {Code, State}
+            end
     end.
+
+code(Modules) ->
+    [{M, code_of(M)} || M <- Modules].
+
+code_of(M) ->
+    {nzd_agent_text:info(M, md5), nzd_agent_text:info(M, attributes)}.
+
+fits(Code) ->
+    lists:all(fun({M, Of}) -> code_of(M) =:= Of end, Code).
 
 suspended(_Tag, Waiting, _Deadline, Done) when map_size(Waiting) =:= 0 ->
     {Done, #{}};
 suspended(Tag, Waiting, Deadline, Done) ->
     receive
-        {{Tag, P}, {kept, Modules, Kept}} ->
-            #{P := #user{modules = Known} = User} = Waiting,
-            Told = User#user{modules = Known ++ Modules, kept = Kept, stashed = true},
+        {{Tag, P}, {kept, Modules, Left}} ->
+            #{P := #user{modules = Known, left = Before, kept = Kept} = User} = Waiting,
+            Told = User#user{
+                modules = Known ++ Modules,
+                left = Left ++ Before,
+                kept = Kept orelse not fits(Left),
+                stashed = true
+            },
             suspended(Tag, Waiting#{P := Told}, Deadline, Done);
         {{Tag, P}, ok} ->
             {User, Rest} = maps:take(P, Waiting),
@@ -269,8 +293,9 @@ known(#user{kind = event, modules = Mine} = User, _Runs, _P, Modules) ->
 known(User, _Runs, _P, _Modules) ->
     User.
 
-in_mode(#user{modules = Modules} = User) ->
-    User#user{modes = [nzd_agent_change:mode(M) || M <- Modules]}.
+%% Of one that was left it is not known which code has told it its mode.
+in_mode(#user{modules = Modules, left = Left} = User) ->
+    User#user{modes = [nzd_agent_change:mode(M) || M <- Modules, Left =:= []]}.
 
 %% What gen_statem:format_status/2 of stdlib puts there.
 callback([_, _, _, _, Misc]) ->
@@ -341,6 +366,21 @@ put_back_kept(#held{users = Users} = Held) ->
     back_with([U || #user{kept = true} = U <- maps:values(Users)]),
     Held.
 
+%% Those that an agent has left behind the load of an undo keep what is of the
+%% code that has gone. Where that was to convert them it has; where the one that
+%% runs is to, they are given it again. They alone are to change, with the version
+%% that is in #{Module => Attributes}; the others have what they had.
+-spec take_up(#held{}, up | down) -> {#held{}, #{module() => [tuple()]}}.
+take_up(#held{users = Users} = Held, Way) ->
+    Nobody = nzd_agent_who:nobody(),
+    Left = [U || #user{kept = true} = U <- maps:values(Users)],
+    _ = [tell(U, Nobody, fun ?MODULE:raw/1, fun ?MODULE:raw_handler/1) || U <- Left, Way =:= up],
+    Turned = maps:map(fun(_, #user{kept = Kept} = U) -> U#user{kept = not Kept} end, Users),
+    {Held#held{users = Turned}, maps:from_list([
+        {M, Attributes}
+     || #user{left = Code} <- Left, {M, {_, Attributes}} <- Code
+    ])}.
+
 back_with(Users) ->
     Nobody = nzd_agent_who:nobody(),
     _ = [tell(U, Nobody, fun ?MODULE:back/1, fun ?MODULE:back_handler/1) || U <- Users],
@@ -351,18 +391,38 @@ tell(#user{pid = P, kind = event}, Nobody, _Fun, Handler) ->
 tell(#user{pid = P}, Nobody, Fun, _Handler) ->
     P ! {system, {Nobody, nzd}, {replace_state, Fun}}.
 
+%% What is of other code was converted since.
 -spec back(term()) -> term().
 back(State) ->
-    case erase({?KEPT, state}) of
-        {Kept} -> Kept;
-        undefined -> State
-    end.
+    back({?KEPT, state}, State).
 
 -spec back_handler({module(), term(), term()}) -> {module(), term(), term()}.
 back_handler({M, Id, State}) ->
-    case erase({?KEPT, {M, Id}}) of
-        {Kept} -> {M, Id, Kept};
-        undefined -> {M, Id, State}
+    {M, Id, back({?KEPT, {M, Id}}, State)}.
+
+back(Key, State) ->
+    case erase(Key) of
+        {Kept, Code} ->
+            case fits(Code) of
+                true -> Kept;
+                false -> State
+            end;
+        undefined ->
+            State
+    end.
+
+-spec raw(term()) -> term().
+raw(State) ->
+    raw({?KEPT, state}, State).
+
+-spec raw_handler({module(), term(), term()}) -> {module(), term(), term()}.
+raw_handler({M, Id, State}) ->
+    {M, Id, raw({?KEPT, {M, Id}}, State)}.
+
+raw(Key, State) ->
+    case get(Key) of
+        {Kept, _} -> Kept;
+        undefined -> State
     end.
 
 -spec drop(term()) -> term().

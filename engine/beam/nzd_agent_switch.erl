@@ -288,23 +288,33 @@ undo(State) ->
 blocked({error, Why, State}) ->
     {{error, Why}, State}.
 
-%% An agent that is gone may have suspended some before it loaded anything.
+%% An agent that is gone may have suspended some before it loaded anything, or
+%% have ended in an undo behind its load: what it had still to do is done.
 undo_nothing(Begin, #state{migrate = {_, _, Modules}} = State) ->
     _ = [nzd_agent:wait(?LEFT, State) || map_size(Modules) > 0],
     Held = nzd_agent_state:suspend_kept(Modules),
-    Back = State#state{moved = nzd_agent_state:put_back(Held)},
-    {Besides, _} = besides(#{}, #{}, Back),
-    unless(Besides, undone(ok, Begin, Back)).
+    Children = nzd_agent_children:kept(nzd_agent_state:supervisors(Held)),
+    #state{migrate = {Way, _, _}, vsns = Vsns} = Turned = turned(State),
+    {Left, Attributes} = nzd_agent_state:take_up(Held, Way),
+    Gone = maps:map(fun(_, A) -> nzd_agent_text:vsn(A) end, Attributes),
+    {ok, Behind, Failed} = change_behind(Left, all, Turned#state{vsns = maps:merge(Vsns, Gone)}),
+    Now = maps:with(maps:keys(Children), children(Behind, State)),
+    Moved = (nzd_agent_state:resume(Behind))#{put_back => true},
+    {Besides, Rows} = besides(Children, Now, State),
+    Done = State#state{moved = Moved#{failed => Failed, children => Rows}},
+    unless(Besides, undone(ok, Begin, Done)).
 
 undo_held({error, _} = Error, _Begin, {ok, Prepared, _, State}) ->
     {Error, State#state{old_prepared = Prepared}};
 undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
     Turned = turned(State),
     Children = children(Held, State),
+    ok = nzd_agent_children:keep(Children),
     {ok, Before, Failed} = change_before(Held, all, Turned),
     case load_back({ok, Prepared, Late, State}) of
         {error, _, Blocked} = Error ->
             Moved = nzd_agent_state:put_back(Before),
+            ok = nzd_agent_children:forget(Children),
             blocked(setelement(3, Error, Blocked#state{moved = Moved}));
         {Answer, Back} ->
             Kept = nzd_agent_state:put_back_kept(Before),
@@ -323,6 +333,7 @@ undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
 besides(From, To, State) ->
     Before = nzd_agent_live:before_children(back, State),
     {_, Rows} = settle(From, To, all, State),
+    ok = nzd_agent_children:forget(From),
     case {Before, nzd_agent_live:behind_children(back, State)} of
         {ok, Behind} -> {Behind, Rows};
         {{error, _} = Error, _} -> {Error, Rows}
