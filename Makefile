@@ -179,7 +179,7 @@ $(BUILD)/record_writes.so: tests/tools/record_writes.c tests/recording.h
 
 # The proofs of crash safety in full; `make check` takes a sample of each.
 CRASH      = $(sort $(filter $(BUILD)/tests/test_crash%,$(TESTS)))
-CRASH_BOOT = $(filter %_restart $(BUILD)/tests/test_crash_boot% %_cut_boot,$(CRASH))
+CRASH_BOOT = $(filter %_restart %_erts $(BUILD)/tests/test_crash_boot% %_cut_boot,$(CRASH))
 
 crash: tests fixtures
 	@tests/crash.sh $(filter-out $(CRASH_BOOT),$(CRASH))

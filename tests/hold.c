@@ -12,8 +12,9 @@
 
 #define HELD_LIMIT_MS 20000
 
-struct harness_job *hold_at(struct sweep *sweep,
-                            const struct operation *operation, unsigned at)
+struct harness_job *hold_begin(struct sweep *sweep,
+                               const struct operation *operation, unsigned at,
+                               bool *held)
 {
     struct harness *harness = sweep->harness;
     const char *const environment[] = {
@@ -22,12 +23,24 @@ struct harness_job *hold_at(struct sweep *sweep,
     struct harness_job *job =
         harness_begin(harness, sweep_argv(sweep, operation), environment);
     double until = process_now_ms() + HELD_LIMIT_MS;
-    while (!process_is_stopped(harness_job_pid(job))) {
-        if (process_now_ms() > until || !process_alive(harness_job_pid(job)))
+    while (!(*held = process_is_stopped(harness_job_pid(job))) &&
+           process_alive(harness_job_pid(job))) {
+        if (process_now_ms() > until)
             harness_fail("%s does not come to point %u: %s", operation->name,
                          at, harness_job_err(harness, job));
         process_sleep_ms(1);
     }
+    return job;
+}
+
+struct harness_job *hold_at(struct sweep *sweep,
+                            const struct operation *operation, unsigned at)
+{
+    bool held;
+    struct harness_job *job = hold_begin(sweep, operation, at, &held);
+    if (!held)
+        harness_fail("%s does not come to point %u: %s", operation->name, at,
+                     harness_job_err(sweep->harness, job));
     return job;
 }
 

@@ -13,6 +13,10 @@
 /* Begins the operation; returns when it stands at point `at`. */
 struct harness_job *hold_at(struct sweep *sweep,
                             const struct operation *operation, unsigned at);
+/* Where it may come to its end before: whether it stands there. */
+struct harness_job *hold_begin(struct sweep *sweep,
+                               const struct operation *operation, unsigned at,
+                               bool *held);
 /* Lets it go on, and waits for its end. */
 struct harness_run hold_release(struct sweep *sweep, struct harness_job *job);
 /* The first of both alone; harness_end() waits for its end. */

@@ -402,7 +402,7 @@ void sweep_verify(struct sweep *sweep, const char *format, ...)
     expect_next_works(sweep, after, check(sweep, after));
 }
 
-static unsigned generation_in_force(struct sweep *sweep)
+unsigned sweep_generation(struct sweep *sweep)
 {
     struct harness_run shown =
         harness_nzd(sweep->harness, sweep->node, "journal", "show", NULL);
@@ -420,7 +420,7 @@ void sweep_verify_restarted(struct sweep *sweep, const char *format, ...)
     va_end(list);
     settle(sweep, after);
     const char *version = sweep_in_force(sweep);
-    unsigned generation = generation_in_force(sweep);
+    unsigned generation = sweep_generation(sweep);
     expect_exactly(sweep, BASE, after);
     expect_quiet(sweep, after);
     if (generation && strcmp(version, BASE) != 0) {

@@ -91,6 +91,8 @@ void sweep_prepare(struct sweep *sweep, const struct operation *operation);
 bool sweep_is_of_trial(const struct operation *operation);
 /* The version that the journal says is in force. */
 const char *sweep_in_force(struct sweep *sweep);
+/* Its generation, 0 of the base. */
+unsigned sweep_generation(struct sweep *sweep);
 /* Whether the node runs exactly this version; waits for it a while. */
 bool sweep_runs_exactly(struct sweep *sweep, const char *version);
 /* Whether 0.2.0 or a later one runs on trial: exactly it, but for the module

@@ -20,7 +20,7 @@ struct tally *tally_begin(const char *name)
     }
     if (row_count == ROWS_MAX)
         abort();
-    rows[row_count].name = name;
+    rows[row_count].name = strdup(name);
     return &rows[row_count++];
 }
 

@@ -16,7 +16,7 @@
  */
 
 struct tally {
-    const char *name; /* borrowed */
+    const char *name;
     unsigned points;
     unsigned runs;
     unsigned violations;

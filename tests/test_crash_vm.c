@@ -115,15 +115,6 @@ static void both_killed_in_failing_apply(void **state)
 
 /* --- restarted in place --- */
 
-static unsigned generation_in_force(struct sweep *sweep)
-{
-    struct harness_run shown =
-        harness_nzd(sweep->harness, sweep->node, "journal", "show", NULL);
-    assert_status(shown, 0);
-    const char *mark = strstr(shown.out, "\n*");
-    return mark ? (unsigned)strtoul(mark + 2, NULL, 10) : 0;
-}
-
 /* What a VM that is restarted in place boots was set behind the last commit:
  * the generation in force, or the one before; that is drift, and a rollback
  * to what is in force puts it right. */
@@ -140,8 +131,7 @@ static void verify_booted(struct sweep *sweep, const char *after)
         assert_status(run, 10);
         run = harness_nzd(
             sweep->harness, sweep->node, "rollback", "--to",
-            harness_text(sweep->harness, "%u", generation_in_force(sweep)),
-            NULL);
+            harness_text(sweep->harness, "%u", sweep_generation(sweep)), NULL);
         assert_status(run, 0);
         assert_eval(sweep->node, "counter_text:version()", runs);
         beam_node_stop(sweep->node);
