@@ -69,6 +69,11 @@ static const char *const *words(struct moves *moves, const char *command,
                         moves->config, more, NULL);
 }
 
+static const char *nzd_path(struct moves *moves)
+{
+    return words(moves, "status", NULL)[0];
+}
+
 static struct harness_run run(struct moves *moves, const char *command,
                               const char *more)
 {
@@ -235,6 +240,40 @@ static void over_two_transactions_at_once(void **state)
     handed(moves, 1, "[]");
 }
 
+/* The row is like any other to those who prove and carry the journal. */
+static void the_journal_holds_and_travels(void **state)
+{
+    struct moves *moves = *state;
+    const char *lines = harness_path(moves->harness, "lines");
+    const char *other = harness_path(moves->harness, "other");
+    struct harness_run done = run(moves, "apply", moves->bundle);
+    assert_status(done, 0);
+    done = harness_nzd(moves->harness, moves->node, "journal", "verify", NULL);
+    assert_status(done, 0);
+    done = harness_nzd(moves->harness, moves->node, "journal", "export", lines,
+                       NULL);
+    assert_status(done, 0);
+    const char *const argv[] = {nzd_path(moves), "journal", "import", lines,
+                                "--journal",     other,     NULL};
+    done = harness_run(moves->harness, argv, NULL);
+    assert_status(done, 0);
+    const char *const back[] = {nzd_path(moves),
+                                "rollback",
+                                "-q",
+                                "--config",
+                                moves->config,
+                                "--node",
+                                beam_node_name(moves->node),
+                                "--cookie-file",
+                                harness_path(moves->harness, ".erlang.cookie"),
+                                "--journal",
+                                other,
+                                NULL};
+    done = harness_run(moves->harness, back, NULL);
+    assert_status(done, 0);
+    handed(moves, 1, DOWN);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -245,6 +284,7 @@ int main(void)
         TEST(over_two_transactions_at_once),
         TEST(one_that_is_killed_is_settled_with_it),
         TEST(an_agent_that_has_forgotten_is_told),
+        TEST(the_journal_holds_and_travels),
     };
 
     return cmocka_run_group_tests_name("extras", tests, group_setup,
