@@ -106,6 +106,18 @@ static void the_manual_has_every_key(void **state)
                             "(\"\\([a-z_]*\\)\".*/\\2/p' engine/config.c"));
 }
 
+static void the_manual_has_every_limit(void **state)
+{
+    struct installed *place = *state;
+    is_told(text_of(place, "/usr/share/man/man5/nzd-bundle.5"),
+            (char *)printed(
+                place,
+                "sed -n 's/^#define NZD_LIMIT_[A-Z_]* *//p' staging/limits.h | "
+                "sed 's,^(\\([0-9]*\\)u.* << 20).*,Ta \\1 MiB,; "
+                "s,^(\\([0-9]*\\)u.* << 30).*,Ta \\1 GiB,; "
+                "s,^\\([0-9]*\\)u.*,Ta \\1,'"));
+}
+
 static void every_page_is_there(void **state)
 {
     struct installed *place = *state;
@@ -158,6 +170,7 @@ int main(void)
         cmocka_unit_test(it_runs_where_it_is_put),
         cmocka_unit_test(the_manual_has_every_command_and_option),
         cmocka_unit_test(the_manual_has_every_key),
+        cmocka_unit_test(the_manual_has_every_limit),
         cmocka_unit_test(every_page_is_there),
         cmocka_unit_test(it_is_hardened),
         cmocka_unit_test(bash_completes_it),
