@@ -91,6 +91,7 @@ static int lay_out(struct nzd_laying *all)
     nzd_overlay_remove(fresh);
     if (mkdir(fresh, 0755) != 0)
         return nzd_overlay_io(fresh, all->err);
+    code = nzd_overlay_hide(fresh, all->base->boot_file, all->err);
     nzd_point("an overlay without files");
     for (uint32_t i = 0; i < all->plan.place_count && !code; i++)
         code = nzd_overlay_lay_place(all, i);

@@ -49,6 +49,16 @@ static int read_own(struct configuring *c, enum nzd_overlay_text text,
     return 0;
 }
 
+/* Where the base has no such file, as its boot script. */
+static int write_text(struct configuring *c, const char *name,
+                      const struct nzd_buf *bytes)
+{
+    char path[PATH_MAX];
+    return nzd_overlay_write_like(
+        c->folder, name, nzd_buf_view(bytes),
+        in_base(c, name, path) ? path : c->all->base->boot_file, c->all->err);
+}
+
 static int lay_text(struct configuring *c, enum nzd_overlay_text text,
                     const char *name)
 {
@@ -57,8 +67,7 @@ static int lay_text(struct configuring *c, enum nzd_overlay_text text,
         return link_base(c, name);
     int code = read_own(c, text, "", &bytes);
     if (!code)
-        code = nzd_overlay_write(c->folder, name, nzd_buf_view(&bytes),
-                                 c->all->err);
+        code = write_text(c, name, &bytes);
     nzd_buf_clear(&bytes);
     return code;
 }
@@ -106,8 +115,7 @@ static int write_sys_config(struct configuring *c)
                                                &text, c->all->err)))
         nzd_err_prefix(c->all->err, "sys.config");
     if (!code)
-        code = nzd_overlay_write(c->folder, "sys.config", nzd_buf_view(&text),
-                                 c->all->err);
+        code = write_text(c, "sys.config", &text);
     nzd_buf_clear(&bytes);
     nzd_buf_clear(&text);
     return code;

@@ -44,6 +44,11 @@ int nzd_overlay_open(const char *path, struct nzd_err *err);
 /* A new link, but where there is something of the name. */
 int nzd_overlay_link(const char *target, int folder, const char *name,
                      struct nzd_err *err);
+/* The folder is then as private as what the absolute path `base` lies in. */
+int nzd_overlay_hide(const char *folder, const char *base, struct nzd_err *err);
+/* As nzd_overlay_write(), for those to read who may read `base`. */
+int nzd_overlay_write_like(int folder, const char *name, struct nzd_view bytes,
+                           const char *base, struct nzd_err *err);
 /* Links in the folder to all that lies in `base`, but what skip() says, "."
  * and "..". ENOENT and ENOTDIR of `base` itself: nothing does, with `lacks`
  * set, else they fail. */

@@ -217,6 +217,50 @@ static void a_runtime_folder_of_another(void **state)
     unsetenv("XDG_RUNTIME_DIR");
 }
 
+static mode_t mode_of(struct fixture *f, const char *name, uid_t owner,
+                      gid_t group)
+{
+    struct stat status;
+
+    assert_int_equal(stat(path_of(f, name), &status), 0);
+    assert_int_equal(status.st_uid, owner);
+    assert_int_equal(status.st_gid, group);
+    return status.st_mode & 07777;
+}
+
+/* A configuration with passwords in it, below a folder for one group. */
+static void what_the_base_hides(void **state)
+{
+    struct fixture *f = *state;
+    const struct nzd_view text = nzd_view_text("text");
+    int folder;
+
+    needs_root();
+    tree_run(&f->tree, "chmod 755 . && mkdir -p srv/app/r laid && "
+                       "chmod 755 srv srv/app srv/app/r laid && touch "
+                       "srv/app/r/open srv/app/r/secret && chmod 644 "
+                       "srv/app/r/open && chmod 640 srv/app/r/secret && "
+                       "chown 7:8 srv/app/r/secret");
+    folder = nzd_overlay_open(path_of(f, "laid"), &f->err);
+    assert_true(folder >= 0);
+    assert_int_equal(nzd_overlay_write_like(folder, "secret", text,
+                                            path_of(f, "srv/app/r/secret"),
+                                            &f->err),
+                     0);
+    assert_int_equal(mode_of(f, "laid/secret", 7, 8), 0640);
+    assert_int_equal(nzd_overlay_write_like(folder, "open", text,
+                                            path_of(f, "srv/app/r/open"),
+                                            &f->err),
+                     0);
+    assert_int_equal(mode_of(f, "laid/open", 0, 0), 0644);
+    close(folder);
+    tree_run(&f->tree, "chmod 750 srv/app && chown 7:8 srv/app");
+    assert_int_equal(nzd_overlay_hide(path_of(f, "laid"),
+                                      path_of(f, "srv/app/r/open"), &f->err),
+                     0);
+    assert_int_equal(mode_of(f, "laid", 7, 8), 0750);
+}
+
 /* --- the configuration --------------------------------------------------- */
 
 static void a_configuration_that_all_may_write(void **state)
@@ -261,6 +305,7 @@ int main(void)
         TEST(a_lock_that_is_a_link),
         TEST(folders_that_are_ours),
         TEST(a_runtime_folder_of_another),
+        TEST(what_the_base_hides),
         TEST(a_configuration_that_all_may_write),
         TEST(names_that_paint),
     };
