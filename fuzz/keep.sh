@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # keep.sh NAME...: takes over into fuzz/corpus/NAME what build/corpus/NAME
-# reaches beyond it: the smallest set of inputs of at most KEEP_BYTES (4096)
-# each, until the folder holds KEEP_ALL (24576) bytes. What lies there already
+# reaches beyond it: the smallest set of inputs of at most KEEP_BYTES (2048)
+# each, until the folder holds KEEP_ALL (10240) bytes. What lies there already
 # stays.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -15,7 +15,7 @@ for name in "$@"; do
     new=build/corpus/.new
     rm -rf "$small" "$new"
     mkdir -p "$small" "$new"
-    find "build/corpus/$name" -type f -size "-${KEEP_BYTES:-4096}c" \
+    find "build/corpus/$name" -type f -size "-${KEEP_BYTES:-2048}c" \
         -exec cp {} "$small/" \;
     cp -r "$kept/." "$new/"
     "build/libfuzzer/fuzz/fuzz_$name" -set_cover_merge=1 -use_value_profile=0 \
@@ -27,7 +27,7 @@ for name in "$@"; do
     find "$new" -type f -printf '%s %f\n' | sort -n | while read -r size file; do
         [ ! -e "$kept/$file" ] || continue
         all=$(find "$kept" -type f -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }')
-        [ $((all + size)) -le "${KEEP_ALL:-24576}" ] || break
+        [ $((all + size)) -le "${KEEP_ALL:-10240}" ] || break
         cp "$new/$file" "$kept/$file"
     done
     echo "$name: $(find "$kept" -type f | wc -l) inputs"
