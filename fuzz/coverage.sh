@@ -16,17 +16,20 @@ for name in "$@"; do
     LLVM_PROFILE_FILE="$out/raw/$name" "$program" 1 "${MUTATIONS:-0}" \
         "fuzz/corpus/$name" "build/corpus/$name" >"$out/$name.log" 2>&1 ||
         echo "$name: failed, see $out/$name.log" >&2
-    objects="$objects -object $program"
+    objects="$objects${objects:+ -object} $program"
 done
 llvm-profdata merge -sparse "$out/raw"/* -o "$out/profile"
 
 files=$(sed -e '/^#/d' -e 's/ .*//' fuzz/parsers)
 # shellcheck disable=SC2086
 llvm-cov export -format=lcov -instr-profile="$out/profile" \
-    $objects $files >"$out/lcov" 2>/dev/null
+    $objects $files >"$out/lcov" 2>"$out/lcov.log" || {
+    cat "$out/lcov.log" >&2
+    exit 1
+}
 # shellcheck disable=SC2086
 llvm-cov show -instr-profile="$out/profile" $objects $files \
-    >"$out/lines" 2>/dev/null
+    >"$out/lines" 2>>"$out/lcov.log"
 
 awk -v root="$PWD/" '
 function tell() {

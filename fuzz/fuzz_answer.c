@@ -390,6 +390,17 @@ static int ask_acts(struct asked *a)
     return rc ? rc : nzd_node_act(a->node, "keep", a->err);
 }
 
+static int ask_places(struct asked *a)
+{
+    static struct nzd_overlay_folder folder = {"/base", "/instead"};
+    struct nzd_overlay overlay = {.folders = &folder, .folder_count = 1};
+    int rc = nzd_node_put_paths(a->node, &overlay, "/boot", a->err);
+
+    if (!rc)
+        rc = nzd_node_lay(a->node, &overlay, a->err);
+    return rc ? rc : nzd_node_try_boot(a->node, 1000, "/boot", true, a->err);
+}
+
 static int ask_apps(struct asked *a)
 {
     struct nzd_buf left = {0};
@@ -426,7 +437,7 @@ static int (*const questions[])(struct asked *) = {
     ask_beams,    ask_objects, ask_callers,   ask_occupants, ask_rehearse,
     ask_readings, ask_md5s,    ask_begin,     ask_takeover,  ask_code,
     ask_switch,   ask_undo,    ask_moved,     ask_ended,     ask_validate,
-    ask_acts,     ask_apps,    ask_call,      ask_push,
+    ask_acts,     ask_apps,    ask_call,      ask_push,      ask_places,
 };
 #define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 

@@ -65,6 +65,7 @@ static void put_files(const struct fuzz_parts *parts)
     put_file("releases/0.1.0/start.boot", fuzz_part(parts, "boot"));
     put_file("releases/0.1.0/vm.args", fuzz_part(parts, "vm.args"));
     put_file("releases/0.1.0/sys.config", fuzz_part(parts, "sys.config"));
+    put_file("releases/0.1.0/elixir", fuzz_part(parts, "script"));
     put_file("erts-13/bin/beam.smp", "x");
     put_file("erts-13/bin/erlexec", "x");
 }

@@ -6,6 +6,7 @@
  * read has the size that was said.
  */
 
+#include "../staging/layout.h"
 #include "../staging/limits.h"
 #include "../staging/source.h"
 #include "support.h"
@@ -23,6 +24,20 @@ static void check_path(const char *path)
     fuzz_require(strncmp(path, "../", 3) != 0 && !strstr(path, "/../"));
     for (; *path; path++)
         fuzz_require((unsigned char)*path >= 0x20 && *path != 0x7f);
+}
+
+/* What a path means is a part of it. */
+static void check_layout(const char *path)
+{
+    struct nzd_layout layout;
+
+    nzd_layout_of(path, &layout);
+    fuzz_require(layout.prefix <= strlen(path));
+    if (layout.kind != NZD_LAYOUT_OTHER && layout.rest)
+        fuzz_require(layout.rest >= path && layout.rest <= path + strlen(path));
+    if (layout.kind == NZD_LAYOUT_MODULE)
+        fuzz_require(layout.app.size > 0 && nzd_layout_enters(path));
+    (void)nzd_layout_links(path);
 }
 
 static void check_new(struct nzd_arena *arena, const char **seen,
@@ -66,6 +81,7 @@ static void read_all(struct nzd_source *source)
         if (rc != 1)
             break;
         check_path(entry.path);
+        check_layout(entry.path);
         check_new(&arena, seen, &count, entry.path);
         rc = take(source, number, &entry, &content, &err);
         if (rc < 0)

@@ -128,6 +128,36 @@ static void check_broken(struct nzd_arena *arena, struct nzd_view text)
     nzd_buf_clear(&safe);
 }
 
+/* No text holds a mark of ours; each number has a form that fits. */
+static void check_forms(struct nzd_view text)
+{
+    static void (*const forms[])(char *, uint64_t) = {
+        nzd_format_duration, nzd_format_took,    nzd_format_bytes,
+        nzd_format_time,     nzd_format_rfc3339, nzd_format_clock,
+    };
+    struct nzd_reader reader;
+    uint64_t number;
+    char out[40];
+
+    nzd_reader_init(&reader, text);
+    number = nzd_read_u64(&reader);
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        memset(out, 1, sizeof(out));
+        forms[i](out, number);
+        fuzz_require(memchr(out, 0, i < 3 ? 32 : sizeof(out)) && out[0]);
+    }
+}
+
+static void check_marks(struct nzd_arena *arena, struct nzd_view text)
+{
+    const char *copy =
+        nzd_arena_text(arena, (const char *)text.data, text.size);
+
+    fuzz_require(copy && nzd_line_mark('g')[0]);
+    for (; *copy; copy++)
+        fuzz_require(nzd_line_mark_at(copy, NULL) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct nzd_view text = nzd_view_of(data, size);
@@ -138,6 +168,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_json(&arena, text);
     check_base64(text);
     check_broken(&arena, text);
+    check_forms(text);
+    check_marks(&arena, text);
     nzd_arena_clear(&arena);
     return 0;
 }

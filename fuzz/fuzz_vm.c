@@ -9,7 +9,11 @@
 #include "../engine/discover_internal.h"
 #include "support.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void check_vm(struct nzd_view cmdline)
 {
@@ -52,6 +56,48 @@ static void check_cookie(struct nzd_view content)
                      !strpbrk(target.cookie, "\n\r"));
 }
 
+static void put_file(const char *name, struct nzd_view content)
+{
+    char path[96];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", fuzz_folder(), name);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    fuzz_require(fd >= 0 && nzd_write_all(fd, content.data, content.size) == 0);
+    close(fd);
+}
+
+static const char *proc(void)
+{
+    static bool made;
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/7", fuzz_folder());
+    if (!made)
+        fuzz_require(mkdir(path, 0700) == 0);
+    made = true;
+    return fuzz_folder();
+}
+
+/* The same as a process of this host; its root is not there. */
+static void look_from_outside(struct nzd_view cmdline, struct nzd_view environ)
+{
+    struct nzd_target target = {0};
+    struct nzd_vm_list list;
+    struct nzd_err err = NZD_ERR_INIT;
+    char warning[256] = "";
+
+    (void)proc();
+    put_file("7/cmdline", cmdline);
+    put_file("7/environ", environ);
+    if (nzd_vm_scan(proc(), &list, &err) == 0)
+        fuzz_require(list.count <= NZD_VM_MAX);
+    nzd_err_clear(&err);
+    if (nzd_cookie_of_vm(proc(), 7, &target, warning, sizeof(warning), &err) ==
+        0)
+        fuzz_require(strlen(target.cookie) <= NZD_COOKIE_MAX);
+}
+
 /* Lines as /proc has words: ended by NUL. */
 static struct nzd_view words_of(struct nzd_view text)
 {
@@ -65,6 +111,7 @@ static struct nzd_view words_of(struct nzd_view text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct nzd_view cmdline = nzd_view_text(""), environ = cmdline;
     struct fuzz_parts parts;
 
     fuzz_split(nzd_view_of(data, size), &parts);
@@ -74,10 +121,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (strcmp(part->name, "cookie") == 0)
             check_cookie(part->content);
         else if (strcmp(part->name, "environ") == 0)
-            check_environment(words_of(part->content));
+            check_environment(environ = words_of(part->content));
         else
-            check_vm(words_of(part->content));
+            check_vm(cmdline = words_of(part->content));
     }
+    look_from_outside(cmdline, environ);
     fuzz_parts_clear(&parts);
     return 0;
 }

@@ -50,6 +50,8 @@ static void feed(struct nzd_wire *wire, int peer, struct nzd_view all,
         while (read(peer, answers, sizeof(answers)) > 0)
             ;
     }
+    if (!wire->dead)
+        (void)nzd_wire_send(wire, nzd_view_text("control"), all, 0, NULL);
     (void)shutdown(peer, SHUT_WR);
     take_all(wire, all);
     fuzz_require(wire->dead);
