@@ -80,7 +80,8 @@ static const char *proc(void)
 }
 
 /* The same as a process of this host; its root is not there. */
-static void look_from_outside(struct nzd_view cmdline, struct nzd_view environ)
+static void look_from_outside(struct nzd_view cmdline,
+                              struct nzd_view variables)
 {
     struct nzd_target target = {0};
     struct nzd_vm_list list;
@@ -89,7 +90,7 @@ static void look_from_outside(struct nzd_view cmdline, struct nzd_view environ)
 
     (void)proc();
     put_file("7/cmdline", cmdline);
-    put_file("7/environ", environ);
+    put_file("7/environ", variables);
     if (nzd_vm_scan(proc(), &list, &err) == 0)
         fuzz_require(list.count <= NZD_VM_MAX);
     nzd_err_clear(&err);
@@ -111,7 +112,7 @@ static struct nzd_view words_of(struct nzd_view text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct nzd_view cmdline = nzd_view_text(""), environ = cmdline;
+    struct nzd_view cmdline = nzd_view_text(""), variables = cmdline;
     struct fuzz_parts parts;
 
     fuzz_split(nzd_view_of(data, size), &parts);
@@ -121,11 +122,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (strcmp(part->name, "cookie") == 0)
             check_cookie(part->content);
         else if (strcmp(part->name, "environ") == 0)
-            check_environment(environ = words_of(part->content));
+            check_environment(variables = words_of(part->content));
         else
             check_vm(cmdline = words_of(part->content));
     }
-    look_from_outside(cmdline, environ);
+    look_from_outside(cmdline, variables);
     fuzz_parts_clear(&parts);
     return 0;
 }
