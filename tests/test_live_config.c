@@ -358,7 +358,8 @@ static void everybody_is_killed(void **state)
 {
     struct live *live = *state;
     beam_node_eval(live->scene->node,
-                   "application:set_env(counter, limit, {[], <<1:3>>})");
+                   "application:set_env(counter, limit, {[], <<1:3>>, fun() -> "
+                   "whole end})");
     struct before before = look(live);
     struct harness_job *job = begin_until_post(live, live->conf);
     beam_node_eval(live->scene->node,
@@ -366,6 +367,10 @@ static void everybody_is_killed(void **state)
     beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 5000);
     kill_nzd(live, job);
     recovers(live, &before);
+    assert_eval(live->scene->node,
+                "begin {ok, {_, _, F}} = application:get_env(counter, limit), "
+                "F() end",
+                "whole");
     beam_node_eval(live->scene->node,
                    "application:set_env(counter, limit, 100)");
 }
