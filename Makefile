@@ -53,7 +53,7 @@ AR      := $(CROSS)-ar
 endif
 EI       = $(call once,EI,$(shell echo $(SYSROOT)/usr/lib/erlang/lib/erl_interface-*))
 export PKG_CONFIG_SYSROOT_DIR := $(SYSROOT)
-export PKG_CONFIG_LIBDIR := $(SYSROOT)/usr/lib/$(CROSS)/pkgconfig:$(SYSROOT)/usr/lib/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
+export PKG_CONFIG_LIBDIR := $(SYSROOT)/usr/lib/$(CROSS:i686-%=i386-%)/pkgconfig:$(SYSROOT)/usr/lib/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
 FIRST   := $(if $(filter file,$(origin SYSROOT)),$(SYSROOT)/.packages)
 
 $(CURDIR)/build/sysroot/%/.packages: tests/cross/sysroot.sh
@@ -112,7 +112,7 @@ $(BUILD)/engine/version.o: COMPILE += -DNZD_LIBRARIES='"$(VERSIONS)"' \
 $(BUILD)/agent.o: $(BUILD)/agent.c engine/agent.h engine/link.h
 	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
 
-$(BUILD)/agent.c: engine/beam/embed.sh $(AGENT)
+$(BUILD)/agent.c: engine/beam/embed.sh engine/beam/compile.escript $(AGENT)
 	engine/beam/embed.sh engine/beam $(BUILD)/agent $@
 
 # Tests.
@@ -136,8 +136,10 @@ $(BUILD)/tests/cross/%: $(BUILD)/tests/cross/%.o $(BUILD)/libtests.a $(BUILD)/li
 
 # nzd of other machines, under qemu-user; `make test` runs a little of it.
 cross-test:
+	@tests/cross/run.sh i686-linux-gnu all
 	@tests/cross/run.sh arm-linux-gnueabihf all
 	@tests/cross/run.sh aarch64-linux-gnu all
+	@tests/cross/musl.sh
 
 # How long things take; not part of the tests.
 $(BUILD)/tests/bench/stamp: $(BUILD)/tests/bench/stamp.o

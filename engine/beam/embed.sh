@@ -22,7 +22,7 @@ for source in "$sources"/nzd_agent*.[eh]rl; do
     sed -E "s/\\bnzd_agent(_[a-z]+)?\\b/nzd_agent_$digest\\1/g" "$source" \
         >"$folder/$name"
 done
-erlc +deterministic +no_debug_info +r24 -Werror -o "$folder" "$folder"/*.erl
+escript "$sources/compile.escript" "$folder"/*.erl
 
 {
     echo '#include "agent.h"'
