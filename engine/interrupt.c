@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../journal/ppoll.h"
+
 #include "interrupt.h"
 
 #include <errno.h>
