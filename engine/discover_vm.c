@@ -122,6 +122,14 @@ static void walk(struct flags *flags, struct nzd_view left)
         take(flags, flag, first, count);
 }
 
+/* What no VM can run under names none: NAME@HOST has both, and one @. */
+static bool is_full(const char *name)
+{
+    const char *at = strchr(name, '@');
+
+    return at > name && at[1] && !strchr(at + 1, '@');
+}
+
 /* Erlang's own order: -sname before -name. */
 static void name_node(const struct flags *flags)
 {
@@ -137,6 +145,8 @@ static void name_node(const struct flags *flags)
         nzd_host_long_name(host);
     else
         nzd_host_short_name(host);
+    if (strchr(name, '@') && !is_full(name))
+        return;
     if (strchr(name, '@'))
         keep(out->node, sizeof(out->node), name);
     else if (snprintf(out->node, sizeof(out->node), "%s@%s", name, host) >=

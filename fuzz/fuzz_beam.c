@@ -79,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t i = 0; i < beam.lambda_count; i++)
             check_name(beam.lambdas[i].name);
         check_less(view, &beam, &arena);
+        check_struct(view, &arena);
     } else {
         require(rc == NZD_EBUNDLE && err.message[0]);
     }

@@ -23,7 +23,8 @@ static void check_vm(struct nzd_view cmdline)
     if (!nzd_vm_parse(cmdline, &vm))
         return;
     at = strchr(vm.node, '@');
-    fuzz_require(!vm.node[0] || (at && at > vm.node));
+    fuzz_require(!vm.node[0] ||
+                 (at && at > vm.node && at[1] && !strchr(at + 1, '@')));
     fuzz_require(strlen(vm.cookie) <= NZD_COOKIE_MAX);
     fuzz_require(memchr(vm.home, 0, sizeof(vm.home)) &&
                  memchr(vm.boot, 0, sizeof(vm.boot)));

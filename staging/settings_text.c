@@ -64,10 +64,11 @@ static bool is_plain(struct nzd_view text, enum settings_style style)
 {
     struct quoting quoting = {style, 0};
     const char *at = (const char *)text.data;
-    const char *end = at + text.size;
+    const char *end;
 
     if (text.size == 0)
         return true;
+    end = at + text.size;
     if (style == SETTINGS_SHELL && memmem(at, text.size, "<<", 2))
         return false;
     while (at < end) {
@@ -109,7 +110,7 @@ static bool split(struct settings_compare *compare,
     bool plain = is_plain(text, style);
     struct quoting quoting = {style, 0};
     const char *at = (const char *)text.data;
-    const char *end = at + text.size;
+    const char *end = text.size ? at + text.size : at;
 
     out->items =
         nzd_arena_alloc(&compare->scratch, LINES_MAX * sizeof(*out->items));

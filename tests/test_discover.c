@@ -170,6 +170,10 @@ static void reads_arguments(void **state)
     /* Behind -extra stands what the VM does not read. */
     parse(VM("-extra", "-sname", "no@h"), &vm);
     assert_string_equal(vm.node, "");
+    parse(VM("-name", "@h"), &vm);
+    assert_string_equal(vm.node, "");
+    parse(VM("-name", "a@h@h"), &vm);
+    assert_string_equal(vm.node, "");
     parse(VM("-sname", "undefined"), &vm);
     assert_string_equal(vm.node, "");
     parse(VM("-sname"), &vm);
