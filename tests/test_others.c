@@ -277,7 +277,7 @@ static void a_configuration_that_all_may_write(void **state)
     assert_contains(run.err, "chmod o-w");
     run = harness_nzd(f->harness, NULL, "check", "--config", path, NULL);
     assert_status(run, 2);
-    assert_matches(run.out, "^configuration  fail  .*: everybody may");
+    assert_matches(run.out, "^configuration  fail  .*: everybody");
 }
 
 /* --- what is printed ----------------------------------------------------- */
