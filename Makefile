@@ -148,6 +148,8 @@ $(BUILD)/tests/bench/stamp: $(BUILD)/tests/bench/stamp.o
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libtests.a $(BUILD)/libnzd.a
 	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+$(BUILD)/tests/bench/reload: $(BUILD)/tests/bench/calls.o $(BUILD)/tests/bench/vary.o
+
 BENCH_NODE := $(patsubst tests/%.erl,build/tests/%.beam,$(wildcard tests/bench/node/*.erl)) \
               $(patsubst tests/%.c,build/tests/%.so,$(wildcard tests/bench/node/*.c))
 

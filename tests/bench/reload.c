@@ -11,11 +11,12 @@
  * synced. `make bench`.
  */
 #include "../beam_node.h"
+#include "calls.h"
+#include "vary.h"
 
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,7 @@ struct bench {
     const char *trace; /* of strace; NULL: it does not run */
     unsigned count;    /* of modules that change */
     unsigned txn;      /* the last one of the journal */
+    unsigned applied;  /* how often */
     FILE *raw;
 };
 
@@ -73,42 +75,14 @@ static const char *changed(struct bench *bench)
                         bench->count);
 }
 
-/* --- other bytes each time ----------------------------------------------- */
-
-static uint32_t number_at(const unsigned char *at)
+/* Else the journal would hold all of it from the apply before. */
+static void vary(struct bench *bench)
 {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
-           (uint32_t)at[2] << 8 | at[3];
-}
-
-/* A byte of the version, which is the end of the chunk with the attributes:
- * 16 bytes and the ends of two lists. */
-static void vary_file(const char *path, unsigned char salt)
-{
-    unsigned char head[12];
-    FILE *file = fopen(path, "r+");
-    if (!file || fread(head, 1, 12, file) != 12)
-        harness_fail("%s cannot be read", path);
-    while (fread(head, 1, 8, file) == 8) {
-        uint32_t size = number_at(head + 4);
-        if (!memcmp(head, "Attr", 4)) {
-            fseek(file, (long)size - 3, SEEK_CUR);
-            fputc(salt, file);
-            fclose(file);
-            return;
-        }
-        fseek(file, (long)((size + 3) & ~3u), SEEK_CUR);
-    }
-    harness_fail("%s has no attributes", path);
-}
-
-/* Else the journal would hold all of it from the run before. */
-static void vary(struct bench *bench, unsigned round)
-{
+    bench->applied++;
     for (unsigned i = 1; i <= bench->count; i++)
-        vary_file(harness_text(bench->harness, "%s/many_%03u.beam",
-                               target_ebin(bench), i),
-                  (unsigned char)(round + 1));
+        bench_vary_beam(harness_text(bench->harness, "%s/many_%03u.beam",
+                                     target_ebin(bench), i),
+                        bench->applied);
 }
 
 /* --- the ways ------------------------------------------------------------ */
@@ -118,9 +92,7 @@ typedef struct done way_fn(struct bench *bench);
 static const char *const *under_strace(struct bench *bench,
                                        const char *const *argv)
 {
-    static const char calls[] =
-        "trace=openat,write,writev,pwrite64,pwritev,fsync,fdatasync,msync,"
-        "sync,syncfs,sync_file_range";
+    static const char calls[] = BENCH_CALLS;
     const char *const strace[] = {"strace", "-f", "-y",         "-e",
                                   calls,    "-o", bench->trace, NULL};
     return bench->trace ? harness_concat(bench->harness, strace, argv) : argv;
@@ -281,6 +253,8 @@ static void start(struct bench *bench)
 static void make_ready(struct bench *bench, const struct way *way)
 {
     struct beam_node *node = bench->node;
+    if (is_nzd(way))
+        vary(bench);
     if (!beam_node_alive(node))
         beam_node_start_again(node);
     beam_node_eval(node,
@@ -404,41 +378,6 @@ static void run_once(struct bench *bench, const struct way *way, unsigned round)
 
 /* --- what reaches the disk ----------------------------------------------- */
 
-/* Of files only: "write(3</path>, ..." has the descriptor's path behind it. */
-static bool is_of_file(const char *line)
-{
-    const char *path = strchr(line, '<');
-    return path && path[1] == '/' && strncmp(path, "</dev/", 6) != 0 &&
-           strncmp(path, "</proc/", 7) != 0 && !strstr(path, ".log>");
-}
-
-static void count_calls(struct bench *bench, unsigned *syncs,
-                        unsigned long *bytes)
-{
-    char *text = (char *)harness_read_file(bench->harness, bench->trace);
-    bool dsync[1024] = {false};
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        const char *result = strrchr(line, '=');
-        const char *call = strchr(line, ' ');
-        long value = result ? strtol(result + 1, NULL, 10) : -1;
-        if (!call || value < 0)
-            continue;
-        call += strspn(call, " ");
-        const char *paren = strchr(call, '(');
-        long fd = paren ? strtol(paren + 1, NULL, 10) : -1;
-        if (!strncmp(call, "openat(", 7) && value < 1024) {
-            dsync[value] = strstr(line, "O_DSYNC") || strstr(line, "O_SYNC");
-        } else if (strstr(call, "sync") == call || !strncmp(call, "fsync", 5) ||
-                   !strncmp(call, "fdatasync", 9) ||
-                   !strncmp(call, "msync", 5)) {
-            (*syncs)++;
-        } else if (is_of_file(line)) {
-            *bytes += (unsigned long)value;
-            *syncs += fd >= 0 && fd < 1024 && dsync[fd];
-        }
-    }
-}
-
 /* What the node itself does is seen from its side. */
 static struct done traced_in_node(struct bench *bench, const struct way *way)
 {
@@ -449,6 +388,9 @@ static struct done traced_in_node(struct bench *bench, const struct way *way)
                                 NULL});
     struct harness_job *job = harness_begin(bench->harness, strace, NULL);
     process_sleep_ms(500);
+    if (!process_alive(harness_job_pid(job)))
+        harness_fail("strace cannot look at the node: as root, or with "
+                     "kernel.yama.ptrace_scope=0");
     struct done done = way->act(bench);
     kill(harness_job_pid(job), SIGINT);
     harness_end(bench->harness, job, 10000);
@@ -464,7 +406,8 @@ static void trace_once(struct bench *bench, const struct way *way)
     bench->trace = harness_path(bench->harness, "trace");
     harness_remove(bench->harness, bench->trace);
     struct done done = outside ? way->act(bench) : traced_in_node(bench, way);
-    count_calls(bench, &syncs, &bytes);
+    bench_calls_count(harness_read_file(bench->harness, bench->trace), &syncs,
+                      &bytes);
     bench->trace = NULL;
     if (is_nzd(way))
         done.moves = moves_of(bench);
@@ -518,7 +461,6 @@ static void bench_reload(void **state)
     warm_up(&bench);
     for (size_t i = 0; i < COUNTS; i++) {
         bench.count = counts[i];
-        vary(&bench, 255);
         for (size_t j = 1; j < WAYS; j++)
             if (is_wanted(&ways[j]))
                 trace_once(&bench, &ways[j]);
@@ -526,7 +468,6 @@ static void bench_reload(void **state)
     for (unsigned round = 0; round < strtoul(runs, NULL, 10); round++)
         for (size_t i = 0; i < COUNTS; i++) {
             bench.count = counts[i];
-            vary(&bench, round);
             for (size_t j = 0; j < WAYS; j++)
                 if (is_wanted(&ways[(j + round) % WAYS]))
                     run_once(&bench, &ways[(j + round) % WAYS], round);
