@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "transaction.h"
+#include "transaction_internal.h"
 
-#include "../journal/attempts.h"
 #include "check.h"
 #include "code_path.h"
-#include "erts_try.h"
-#include "extras.h"
 #include "hook.h"
 #include "interrupt.h"
 #include "live_config.h"
@@ -18,12 +15,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Room for the commit, an undo and a reboot record: a few records and events
- * of at most some KiB, and one live row for each module row. */
-#define RESERVE_BASE    (128u << 10)
-#define RESERVE_PER_ROW 512u
-#define RESERVE_MOVES   5u /* each writes the record with its hooks */
 
 static struct nzd_output *output_of(struct nzd_transaction *t)
 {
@@ -67,213 +58,15 @@ int nzd_transaction_move(struct nzd_transaction *t, enum nzd_state state,
     return 0;
 }
 
-/* --- the record -------------------------------------------------------------
- */
-
-static char *copy(const char *text)
-{
-    return strdup(text ? text : "");
-}
-
-/* Words that recovery needs: how it is restarted, what may be killed. */
-static char *option_words(const struct nzd_transaction *t)
-{
-    const struct nzd_options *options = &t->context->options;
-    struct nzd_buf words = {0};
-    const char *states = nzd_migrate_word(
-        !t->way && nzd_migrate_is_down(&t->q->plan, &t->txn, t->journal));
-    nzd_buf_text(&words, nzd_restarting_word(t->way));
-    nzd_live_config_put_words(&t->q->plan, &words);
-    if (states)
-        nzd_buf_printf(&words, "%s%s", words.size ? " " : "", states);
-    for (unsigned i = 0; i < options->kill_count; i++)
-        nzd_buf_printf(&words, "%skill=%s", words.size ? " " : "",
-                       options->kill[i]);
-    char *text = copy(nzd_buf_string(&words));
-    nzd_buf_clear(&words);
-    return text;
-}
-
-static char *operator_name(void)
-{
-    struct nzd_buf text = {0};
-    const char *user = getenv("SUDO_USER");
-    if (!user)
-        user = getenv("USER");
-    if (!user)
-        user = getenv("LOGNAME");
-    nzd_buf_printf(&text, "%s%s", user ? user : "root",
-                   getenv("SSH_CONNECTION") ? " from ssh" : "");
-    char *name = copy(nzd_buf_string(&text));
-    nzd_buf_clear(&text);
-    return name;
-}
-
-/* What another nzd may have to run: behind a restart, or a trial. */
-static int keep_hooks(struct nzd_transaction *t, struct nzd_err *err)
-{
-    const struct nzd_view hooks = t->q->new.hooks;
-    if (!hooks.size || (!t->way && !t->trial_us))
-        return 0;
-    t->txn.hooks = strndup((const char *)hooks.data, hooks.size);
-    return t->txn.hooks ? 0 : nzd_err_memory(err);
-}
-
-/* Which process the VM is, where that can be told from here. */
-static void describe_vm(struct nzd_transaction *t)
-{
-    struct nzd_vm *vm = &t->txn.vm;
-    const struct nzd_target *target = &t->q->target;
-    struct nzd_err ignored = NZD_ERR_INIT;
-    if (!target->local || target->pid <= 0 ||
-        (uint64_t)target->pid != t->q->hello.os_pid)
-        return;
-    if (nzd_host_process_start(target->pid, &vm->start_time, &ignored) ||
-        nzd_host_boot_id(vm->boot_id, &ignored))
-        vm->boot_id[0] = '\0';
-    else
-        vm->pid = (uint64_t)target->pid;
-}
-
-static int describe(struct nzd_transaction *t, struct nzd_err *err)
-{
-    struct nzd_txn *txn = &t->txn, in_force;
-    const struct nzd_question *q = t->q;
-    txn->kind = t->kind;
-    txn->verdict = q->plan.verdict;
-    txn->max = t->context->options.has_max ? t->context->options.max
-                                           : t->context->config.max;
-    txn->base = q->base.identity;
-    txn->bundle = q->bundle;
-    txn->bundle_bytes = q->bundle_bytes;
-    txn->changed = q->plan.changed;
-    txn->added = q->plan.added;
-    txn->removed = q->plan.removed;
-    txn->opened_us = nzd_wall_us();
-    txn->to_generation = t->to_generation;
-    txn->release = copy(q->plan.release);
-    txn->from_version = copy(q->plan.from_version);
-    txn->to_version = copy(q->plan.to_version);
-    txn->base_version = copy(q->base.version);
-    txn->base_path = copy(q->base.path);
-    txn->node = copy(nzd_node_name(q->node));
-    txn->source = copy(t->source);
-    txn->operator_name = operator_name();
-    describe_vm(t);
-    if (keep_hooks(t, err))
-        return err->code;
-    int code = nzd_journal_in_force(t->journal, &txn->base, &in_force, NULL);
-    if (code == 0) {
-        txn->from_generation =
-            nzd_question_runs(q, t->journal, &in_force) ? in_force.id : 0;
-        nzd_txn_clear(&in_force);
-    }
-    if (code && code != NZD_ENOTFOUND)
-        return nzd_journal_in_force(t->journal, &txn->base, &in_force, err);
-    txn->options = option_words(t);
-    /* A word that is cut could name somebody else. */
-    if (txn->options && strlen(txn->options) > NZD_RECORD_TEXT_MAX)
-        return nzd_err_set(err, NZD_EUSAGE,
-                           "all --kill together take more than %d bytes",
-                           NZD_RECORD_TEXT_MAX);
-    return 0;
-}
-
-/* --- before armed
- * -------------------------------------------------------------- */
-
-static int interrupted(struct nzd_err *err)
+int nzd_transaction_interrupted(struct nzd_err *err)
 {
     if (!nzd_interrupt_pending())
         return 0;
     return nzd_err_set(err, NZD_EREFUSED, "interrupted by a signal");
 }
 
-static int open_in_agent(struct nzd_transaction *t, uint8_t token[16],
-                         struct nzd_err *err)
-{
-    const struct nzd_options *options = &t->context->options;
-    struct nzd_recall recall;
-    struct nzd_node_begin begin = {
-        .uuid = nzd_journal_uuid(t->journal),
-        .adopt = options->adopt,
-        .kill = options->kill,
-        .kill_count = options->kill_count,
-        .recall = &recall,
-    };
-    nzd_recall_make(t->context, &t->q->target,
-                    nzd_journal_directory(t->journal), &recall);
-    return nzd_node_begin(t->q->node, &begin, token, err);
-}
-
-/* The agent opens the transaction under the number it will get, and a new
- * epoch; the token of the VM comes back. */
-static int begin(struct nzd_transaction *t, struct nzd_err *err)
-{
-    struct nzd_journal_stat stat;
-    struct nzd_fence fence = {0};
-    uint64_t epoch = 0;
-    int code = nzd_journal_stat(t->journal, &stat, err);
-    if (!code)
-        code = nzd_journal_epoch(t->journal, &epoch, err);
-    if (code)
-        return code;
-    if (t->q->hello.epoch > epoch)
-        epoch = t->q->hello.epoch;
-    fence.txn = t->txn.id = stat.last + 1;
-    fence.epoch = t->txn.epoch = epoch + 1;
-    nzd_node_set_fence(t->q->node, &fence);
-    code = open_in_agent(t, fence.token, err);
-    if (code)
-        return code;
-    nzd_node_set_fence(t->q->node, &fence);
-    memcpy(t->txn.vm.token, fence.token, 16);
-    t->begun = true;
-    return 0;
-}
-
-/* The node compiles while the snapshot is written. */
-static int prepare_code(struct nzd_transaction *t, struct nzd_err *err)
-{
-    int code = nzd_snapshot_send(t, err);
-    if (!code)
-        code = nzd_snapshot_store(t, err);
-    if (!code)
-        code = nzd_node_collect(t->q->node, err);
-    struct nzd_node_way way =
-        nzd_migrate_way(&t->txn, t->context->options.timeout_us);
-    way.extras = &t->q->extras;
-    return code ? code : nzd_node_put_sets(t->q->node, &t->q->plan, &way, err);
-}
-
-static int prepare(struct nzd_transaction *t, struct nzd_err *err)
-{
-    const struct nzd_plan *plan = &t->q->plan;
-    uint64_t begin_us = nzd_clock_us();
-    int code = nzd_snapshot_rows(t, err);
-    if (!code)
-        code = nzd_live_config_prepare(t, err);
-    if (!code)
-        code = nzd_extras_add_row(t, err);
-    if (!code)
-        code = t->way ? nzd_snapshot_store(t, err) : prepare_code(t, err);
-    if (!code)
-        code = nzd_erts_try(t, err);
-    if (code)
-        return code;
-    uint64_t took = nzd_clock_us() - begin_us;
-    nzd_timeline_add(&t->timeline, NZD_EVENT_PREPARE, "prepare", took,
-                     "%" PRIu32 " new, %" PRIu32 " old",
-                     plan->changed + plan->added,
-                     plan->changed + plan->removed);
-    nzd_output_step(output_of(t), "prepare", took, NULL,
-                    "%" PRIu32 " new, %" PRIu32 " old",
-                    plan->changed + plan->added, plan->changed + plan->removed);
-    return 0;
-}
-
-static int run_hooks(struct nzd_transaction *t, enum nzd_hook_phase phase,
-                     const char *outcome, struct nzd_err *err)
+int nzd_transaction_hooks(struct nzd_transaction *t, enum nzd_hook_phase phase,
+                          const char *outcome, struct nzd_err *err)
 {
     struct nzd_node *node = t->q->node;
     bool alive = node && !nzd_link_is_dead(nzd_node_link(node));
@@ -289,92 +82,11 @@ static int run_hooks(struct nzd_transaction *t, enum nzd_hook_phase phase,
     return nzd_hooks_run(&run, phase, err);
 }
 
-static int arm(struct nzd_transaction *t, struct nzd_err *err)
-{
-    char bytes[32];
-    uint64_t begin_us = nzd_clock_us();
-    uint64_t reserve = RESERVE_BASE + (uint64_t)t->row_count * RESERVE_PER_ROW;
-    if (t->txn.hooks)
-        reserve += RESERVE_MOVES * strlen(t->txn.hooks);
-    uint64_t expected = t->txn.id;
-    nzd_format_bytes(bytes, t->txn.written);
-    nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "ARMED", 0,
-                     "%s written, synced", bytes);
-    t->txn.armed_us = nzd_wall_us();
-    /* Else a full disk keeps the next boot from counting it. */
-    int code =
-        t->q->target.local
-            ? nzd_attempts_reserve(nzd_journal_directory(t->journal), err)
-            : 0;
-    if (!code)
-        code = nzd_transaction_move(t, NZD_STATE_ARMED, reserve, err);
-    if (code)
-        return code;
-    if (t->txn.id != expected)
-        return nzd_err_set(err, NZD_EINTERNAL,
-                           "the journal gave number %" PRIu64
-                           ", the agent has %" PRIu64,
-                           t->txn.id, expected);
-    nzd_output_step(output_of(t), "armed", nzd_clock_us() - begin_us,
-                    json_pack("{s:I}", "txn", (json_int_t)t->txn.id),
-                    "transaction %" PRIu64, t->txn.id);
-    return 0;
-}
-
-static void finish_record(struct nzd_transaction *t, int outcome)
+void nzd_transaction_finish(struct nzd_transaction *t, int outcome)
 {
     t->txn.ended_us = nzd_wall_us();
     t->txn.took_us = nzd_clock_us() - t->timeline.opened_us;
     t->txn.outcome = outcome;
-}
-
-/* Nothing is loaded: the agent forgets, and the number that the hooks may
- * have seen is recorded as aborted. */
-static int abort_before_armed(struct nzd_transaction *t, int code,
-                              struct nzd_err *err)
-{
-    struct nzd_err ignored = NZD_ERR_INIT;
-    /* Of a node that is lost nobody can say what it runs. */
-    if (code == NZD_ENODE)
-        nzd_err_untouched(err, "no code was loaded");
-    else
-        nzd_err_untouched(err, "no code was loaded; %s runs what it ran",
-                          nzd_node_name(t->q->node));
-    if (!t->begun)
-        return code;
-    nzd_interrupt_clear();
-    if (!nzd_link_is_dead(nzd_node_link(t->q->node)))
-        nzd_node_act(t->q->node, "forget", &ignored);
-    if (code != NZD_EJOURNAL && !nzd_journal_is_broken(t->journal)) {
-        finish_record(t, nzd_err_exit(code));
-        t->txn.why = copy(err->message);
-        nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "ABORTED", 0, "%s",
-                         err->message);
-        nzd_err_clear(&ignored);
-        if (nzd_transaction_move(t, NZD_STATE_ABORTED, 0, &ignored))
-            nzd_output_warn(output_of(t), "not recorded: %s", ignored.message);
-    }
-    return code;
-}
-
-static int up_to_armed(struct nzd_transaction *t, struct nzd_err *err)
-{
-    int code = begin(t, err);
-    if (!code)
-        code = prepare(t, err);
-    if (!code)
-        code = run_hooks(t, NZD_HOOK_PRE, NULL, err);
-    if (code == NZD_EROLLEDBACK)
-        err->code = code = NZD_EREFUSED;
-    if (!code)
-        code = nzd_soak_before(t, err);
-    if (!code)
-        code = interrupted(err);
-    if (!code)
-        code = arm(t, err);
-    if (code == NZD_ELOST || code == NZD_ETIMEOUT)
-        err->code = code = NZD_ENODE;
-    return code ? abort_before_armed(t, code, err) : 0;
 }
 
 /* --- after armed
@@ -453,9 +165,9 @@ int nzd_transaction_validate(struct nzd_transaction *t, struct nzd_err *err)
 {
     int code = check_alive(t, err);
     if (!code)
-        code = run_hooks(t, NZD_HOOK_POST, NULL, err);
+        code = nzd_transaction_hooks(t, NZD_HOOK_POST, NULL, err);
     if (!code)
-        code = interrupted(err);
+        code = nzd_transaction_interrupted(err);
     if (!code)
         code = check_alive(t, err);
     return code;
@@ -527,7 +239,7 @@ int nzd_transaction_conclude(struct nzd_transaction *t, enum nzd_state state,
 
 static int commit(struct nzd_transaction *t, struct nzd_err *err)
 {
-    finish_record(t, 0);
+    nzd_transaction_finish(t, 0);
     nzd_timeline_add(&t->timeline, NZD_EVENT_MOVE, "COMMITTED", 0, "%s", "");
     return nzd_transaction_conclude(t, NZD_STATE_COMMITTED, err);
 }
@@ -565,7 +277,7 @@ static int undo(struct nzd_transaction *t, struct nzd_err *err)
         return code;
     t->restarted = settle.restarted;
     struct nzd_err ignored = NZD_ERR_INIT;
-    run_hooks(t, NZD_HOOK_OUTCOME, "rolled_back", &ignored);
+    nzd_transaction_hooks(t, NZD_HOOK_OUTCOME, "rolled_back", &ignored);
     forget(t);
     nzd_err_set(err, NZD_EROLLEDBACK, "%s", why.message);
     return NZD_EROLLEDBACK;
@@ -631,7 +343,7 @@ static void done(struct nzd_transaction *t)
     nzd_interrupt_clear();
     t->in_place = nzd_code_path_put(t->context, t->journal, t->q, &t->txn);
     nzd_interrupt_install();
-    run_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
+    nzd_transaction_hooks(t, NZD_HOOK_OUTCOME, "committed", &err);
     nzd_err_clear(&err);
     /* A signal may end the hooks, not the word that the agent waits for. */
     nzd_interrupt_clear();
@@ -685,7 +397,7 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
 {
     int code = nzd_transaction_check(t, err);
     if (!code)
-        code = describe(t, err);
+        code = nzd_transaction_describe(t, err);
     if (code) {
         nzd_err_untouched(err, "nothing was touched");
         return code;
@@ -697,7 +409,7 @@ int nzd_transaction_run(struct nzd_transaction *t, struct nzd_err *err)
         announce_holders(t);
         announce_ends(t);
     }
-    code = up_to_armed(t, err);
+    code = nzd_transaction_arm(t, err);
     if (!code)
         code = after_armed(t, err);
     if (!code && t->trial_us && !t->way)
