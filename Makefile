@@ -9,6 +9,7 @@
 # make bench-boot  how long nzd boot takes;  bench-migrate: processes that migrate
 # make static      build/static/nzd, one file;  make CROSS=aarch64-linux-gnu
 # make cross-test  nzd of other machines, under qemu-user
+# make deb         build/deb/nzd_VERSION_ARCHITECTURE.deb;  make reproducible
 # make install     below PREFIX (/usr/local), DESTDIR before it
 # make format lint layers fixtures deps demo clean;  fuzz-...: see fuzz/fuzz.mk
 
@@ -39,6 +40,8 @@ ERL_EI_INCLUDE_DIR ?= $(EI)/include
 ERL_EI_LIBDIR      ?= $(EI)/lib
 COMPILE   = $(DEFINES) -I$(ERL_EI_INCLUDE_DIR) -I$(EI)/../../usr/include $(PC_CFLAGS) $(CPPFLAGS) -std=gnu11
 CFLAGS   ?= -g
+# The same bytes wherever it is built.
+ANYWHERE := -ffile-prefix-map=$(CURDIR)=.
 LIBS      = $(PC_LIBS) $(ERL_EI_LIBDIR)/libei.a -lpthread
 # What libarchive reads tarballs with, where it is an archive itself.
 STATIC_LIBS ?= -llzma -lbz2 -lz -lzstd
@@ -61,7 +64,7 @@ $(CURDIR)/build/sysroot/%/.packages: tests/cross/sysroot.sh
 	@touch $@
 endif
 
-SOURCES  := $(wildcard journal/*.c staging/*.c engine/*.c)
+SOURCES  := $(sort $(wildcard journal/*.c staging/*.c engine/*.c))
 MAIN     := $(wildcard engine/main.c)
 AGENT    := $(wildcard engine/beam/nzd_agent*.[eh]rl)
 OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SOURCES))) \
@@ -98,7 +101,7 @@ $(BUILD)/libtests.a: $(SUPPORT:%.c=$(BUILD)/%.o)
 
 $(BUILD)/%.o: %.c | $(FIRST)
 	@mkdir -p $(@D)
-	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
+	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(ANYWHERE) $(WARN) -MMD -MP -c -o $@ $<
 
 # What `nzd --version` tells it is made of.
 modules = $(shell for p in $(1); do echo "$$p $$(pkg-config --modversion $$p 2>/dev/null || echo unknown)"; done)
@@ -110,7 +113,7 @@ $(BUILD)/engine/version.o: COMPILE += -DNZD_LIBRARIES='"$(VERSIONS)"' \
 
 # The agent goes into the node under names that hold its digest.
 $(BUILD)/agent.o: $(BUILD)/agent.c engine/agent.h engine/link.h
-	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) -Iengine -c -o $@ $<
+	$(CC) $(COMPILE) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(ANYWHERE) $(WARN) -Iengine -c -o $@ $<
 
 $(BUILD)/agent.c: engine/beam/embed.sh engine/beam/compile.escript $(AGENT)
 	engine/beam/embed.sh engine/beam $(BUILD)/agent $@
@@ -281,13 +284,17 @@ install: all
 deb: all
 	@engine/debian/build.sh $(BUILD) $(BUILD)/deb
 
+# Two builds at two places, byte by byte.
+reproducible:
+	@tests/reproducible.sh all
+
 deps:
 	@tests/tools/deps.sh
 
 clean:
 	rm -rf build
 
-.PHONY: all static cross-test install deb bench tests points crash crash-boot check check-asan test fixtures demo format \
+.PHONY: all static cross-test reproducible install deb bench tests points crash crash-boot check check-asan test fixtures demo format \
         format-check lint layers deps clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -76,6 +76,9 @@ step format make -s format-check
 step lint make -s -k -j"$jobs" lint
 step layers make -s layers
 step static tests/cross/static.sh
+step package tests/package.sh
+grep -h '^package: ' "$logs/package.log"
+step reproducible tests/reproducible.sh
 step cross tests/cross/run.sh arm-linux-gnueabihf
 grep -h '^cross: .* skipped' "$logs/cross.log"
 step fuzz-replay make -s -j"$jobs" fuzz-replay
