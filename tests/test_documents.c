@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "beam_node.h"
 #include "document.h"
 #include "likeness.h"
+#include "stage.h"
+#include "wording.h"
 
 #include "../journal/bytes.h"
 
@@ -38,229 +39,25 @@
  * folder.
  */
 
-struct stage {
-    struct harness *harness;
-    struct beam_node *node;
-    const char *host;   /* how the documents call the node */
-    const char *config; /* as the document has it */
-    unsigned run, parsed;
-};
-
-static struct stage stage;
+static struct harness *harness;
+static unsigned run_count, parsed_count;
 static bool tell; /* what is printed, instead of comparing it */
 
-#define TEXT(...) harness_text(stage.harness, __VA_ARGS__)
-#define PATH(...) harness_path(stage.harness, __VA_ARGS__)
+#define TEXT(...) harness_text(harness, __VA_ARGS__)
+#define PATH(...) harness_path(harness, __VA_ARGS__)
 
 static bool begins(const char *text, const char *with)
 {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* --- names of the document and of the test --- */
-
-static const char *replaced(const char *text, const char *what,
-                            const char *instead)
-{
-    struct nzd_buf buf = {0};
-    for (const char *at; (at = strstr(text, what)); text = at + strlen(what)) {
-        nzd_buf_bytes(&buf, text, (size_t)(at - text));
-        nzd_buf_text(&buf, instead);
-    }
-    nzd_buf_text(&buf, text);
-    const char *done = TEXT("%s", nzd_buf_string(&buf));
-    nzd_buf_clear(&buf);
-    return done;
-}
-
-static const struct {
-    const char *shown, *real;
-} places[] = {{"/srv/", "srv/"},
-              {"/etc/nzd.conf", "nzd.conf"},
-              {"/root/.erlang.cookie", ".erlang.cookie"},
-              {"/run/nzd", "run/nzd"}, /* of who is not root */
-              {"/var/lib/nzd", "state"}};
-
-#define PLACES (sizeof places / sizeof *places)
-
-static const char *to_real(const char *text)
-{
-    for (size_t i = 0; i < PLACES; i++)
-        text = replaced(text, places[i].shown, PATH("%s", places[i].real));
-    return stage.node ? replaced(text, stage.host, beam_node_name(stage.node))
-                      : text;
-}
-
-static const char *to_shown(const char *text)
-{
-    for (size_t i = 0; i < PLACES; i++)
-        text = replaced(text, PATH("%s", places[i].real), places[i].shown);
-    return stage.node ? replaced(text, beam_node_name(stage.node), stage.host)
-                      : text;
-}
-
-/* --- the stage --- */
-
-static void write_config(void)
-{
-    const char *text = to_real(stage.config);
-    if (!strstr(text, "cookie_file"))
-        text = TEXT("cookie_file = \"%s\"\n%s",
-                    harness_cookie_file(stage.harness), text);
-    if (stage.node && !strstr(text, "node "))
-        text = TEXT("node = \"%s\"\n%s", beam_node_name(stage.node), text);
-    if (!strstr(text, "journal "))
-        text = TEXT("journal = \"%s\"\n%s", PATH("state/journal"), text);
-    harness_write_file(PATH("nzd.conf"), text);
-}
-
-/* A program nzd that finds the configuration without being told. */
-static void write_nzd(void)
-{
-    const char *real = harness_argv(stage.harness, NULL, NULL)[0];
-    mkdir(PATH("bin"), 0700);
-    harness_write_file(PATH("bin/nzd"),
-                       TEXT("#!/bin/sh\n"
-                            "case $1 in -*|'') exec %s \"$@\" ;; esac\n"
-                            "command=$1\n"
-                            "shift\n"
-                            "exec %s $command --config %s \"$@\"\n",
-                            real, real, PATH("nzd.conf")));
-    chmod(PATH("bin/nzd"), 0700);
-}
-
-static struct harness_run shell(const char *command)
-{
-    const char *const argv[] = {
-        "sh", "-c",
-        TEXT("unset SSH_CONNECTION SSH_CLIENT SUDO_USER COLUMNS; "
-             "PATH=%s:$PATH; cd %s && { %s\n} 2>&1",
-             PATH("bin"), PATH("work"), command),
-        NULL};
-    return harness_run(stage.harness, argv, NULL);
-}
-
-static void link_bundles(void)
-{
-    const char *folder = harness_fixture(stage.harness, ".");
-    struct harness_run run;
-    mkdir(PATH("work"), 0700);
-    run = shell(TEXT("ln -s %s/*.tar.gz .", folder));
-    assert_status(run, 0);
-}
-
-static void end_node(void)
-{
-    if (stage.node && beam_node_alive(stage.node))
-        beam_node_kill(stage.node);
-    stage.node = NULL;
-}
-
-/* "counter-0.1.0", "greeter-0.1.0 boot" */
-static void start_node(const char *words)
-{
-    char release[64], name[64], how[8] = "";
-    const char *version;
-    end_node();
-    if (sscanf(words, "%63s %7s", release, how) < 1)
-        harness_fail("node %s: which release?", words);
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(release, "-"), release);
-    version = release + strlen(name);
-    harness_remove(stage.harness, PATH("state"));
-    harness_remove(stage.harness, PATH("srv/%s", name));
-    mkdir(PATH("srv"), 0700);
-    mkdir(PATH("state"), 0700);
-    harness_copy(stage.harness, harness_fixture(stage.harness, release),
-                 PATH("srv/%s", name));
-    stage.config = "";
-    write_config();
-    const char *const prefix[] = {harness_argv(stage.harness, NULL, NULL)[0],
-                                  "boot",
-                                  "--config",
-                                  PATH("nzd.conf"),
-                                  "--",
-                                  NULL};
-    stage.node = beam_node_start(
-        stage.harness, &(struct beam_node_options){
-                           .release = PATH("srv/%s", name),
-                           .version = *version ? version + 1 : NULL,
-                           .name = name,
-                           .prefix = strcmp(how, "boot") == 0 ? prefix : NULL});
-    stage.host = TEXT("%s@web1", name);
-    write_config();
-}
-
-/* --- which commands there are --- */
-
-/* NULL: there is no such command. */
-static const char *help_of(const char *command)
-{
-    static struct {
-        char command[32];
-        const char *text;
-    } known[16];
-    size_t i = 0;
-    struct harness_run run;
-    while (i < 15 && known[i].text && strcmp(known[i].command, command) != 0)
-        i++;
-    if (known[i].text && strcmp(known[i].command, command) == 0)
-        return known[i].text;
-    run = shell(TEXT("nzd %s --help", command));
-    if (run.status != 0)
-        return NULL;
-    snprintf(known[i].command, sizeof known[i].command, "%s", command);
-    known[i].text = run.out;
-    return run.out;
-}
-
-static bool has_word(const char *text, const char *word)
-{
-    size_t size = strlen(word);
-    for (const char *at = text; (at = strstr(at, word)); at++)
-        if ((at == text || !(isalnum(at[-1]) || at[-1] == '-')) &&
-            !(isalnum(at[size]) || at[size] == '-'))
-            return true;
-    return false;
-}
-
-/* Why "nzd apply --soak 30s" cannot be said; NULL: it can. */
-static const char *no_command(const char *text)
-{
-    static const char *const with_words[] = {"journal", "health"};
-    char command[32] = "", word[64];
-    const char *help;
-    int size = 0;
-    if (sscanf(text, "nzd %31[a-z] %n", command, &size) != 1)
-        return begins(text, "nzd --version") || begins(text, "nzd --help") ||
-                       begins(text, "nzd COMMAND")
-                   ? NULL
-                   : "no command";
-    help = has_word(help_of(""), command) ? help_of(command) : NULL;
-    if (!help)
-        return TEXT("there is no command %s", command);
-    text += size ? (size_t)size : strlen(text);
-    for (size_t i = 0; i < 2; i++)
-        if (strcmp(command, with_words[i]) == 0 && islower(*text) &&
-            sscanf(text, "%63[a-z]", word) == 1 && !has_word(help, word))
-            return TEXT("nzd %s has no %s", command, word);
-    for (; sscanf(text, " %63[^] |,;=)]%n", word, &size) == 1; text += size) {
-        if (strcmp(word, "--") == 0 || strchr("&|;>)#\"", *word))
-            return NULL;
-        if (*word == '-' && isalpha(word[word[1] == '-' ? 2 : 1]) &&
-            !has_word(help, word))
-            return TEXT("nzd %s has no %s", command, word);
-        text += strspn(text + size, "] =)");
-    }
-    return NULL;
-}
-
 static void check_command(const struct document *document, unsigned line,
                           const char *text)
 {
-    const char *why = no_command(text);
+    const char *why = wording_fault(harness, text);
     if (why)
         harness_fail("%s:%u: %s: \"%s\"", document->path, line, why, text);
-    stage.parsed++;
+    parsed_count++;
 }
 
 static void check_line(const struct document *document, unsigned line,
@@ -285,19 +82,6 @@ static void check_commands(const struct document *document, unsigned line,
     }
 }
 
-/* Options that a sentence names alone are some command's. */
-static bool is_option(const char *text)
-{
-    static const char *all;
-    char word[64];
-    if (!all)
-        all = TEXT("%s%s%s%s%s%s", help_of("apply"), help_of("rollback"),
-                   help_of("recover"), help_of("status"), help_of("journal"),
-                   help_of(""));
-    return sscanf(text, "%63[a-z-]", word) == 1 &&
-           (has_word(all, word) || strcmp(word, "--version") == 0);
-}
-
 /* --- displays --- */
 
 static const struct document_mark *mark_of(const struct document_display *of,
@@ -316,14 +100,13 @@ static void prepare(const struct document *document,
          mark = mark->next) {
         struct harness_run run;
         if (begins(mark->text, "node ")) {
-            start_node(mark->text + 5);
+            stage_node(mark->text + 5);
         } else if (strcmp(mark->text, "again") == 0) {
-            beam_node_kill(stage.node);
-            beam_node_start_again(stage.node);
+            stage_again();
         } else if (begins(mark->text, "eval ")) {
-            beam_node_eval(stage.node, "%s", to_real(mark->text + 5));
+            stage_eval(mark->text + 5);
         } else if (begins(mark->text, "first ")) {
-            run = shell(to_real(mark->text + 6));
+            run = stage_run(mark->text + 6);
             if (run.status != 0)
                 harness_fail("%s:%u: %s: exit %d\n%s", document->path,
                              display->line, mark->text, run.status, run.out);
@@ -341,17 +124,16 @@ static void prepare(const struct document *document,
 static void run_one(const struct document *document, unsigned line,
                     const char *command, const char *shown)
 {
-    struct harness_run run = shell(to_real(command));
+    struct harness_run run = stage_run(command);
     if (tell) {
-        printf("%s:%u: $ %s\n%s", document->path, line, command,
-               to_shown(run.out));
+        printf("%s:%u: $ %s\n%s", document->path, line, command, run.out);
         return;
     }
-    const char *why = likeness_differs(stage.harness, shown, to_shown(run.out));
-    stage.run++;
+    const char *why = likeness_differs(harness, shown, run.out);
+    run_count++;
     if (why)
         harness_fail("%s:%u: $ %s\n  %s\nall of it:\n%s", document->path, line,
-                     command, why, to_shown(run.out));
+                     command, why, run.out);
     if (run.status != 0)
         harness_fail("%s:%u: $ %s\n  exit %d, which is not shown",
                      document->path, line, command, run.status);
@@ -388,12 +170,11 @@ static void read_config(const struct document *document,
                         const struct document_display *display)
 {
     struct harness_run run;
-    stage.config = display->text;
-    write_config();
-    run = shell("nzd journal show");
+    stage_configure(display->text);
+    run = stage_run("nzd journal show");
     if (run.status == 2)
         harness_fail("%s:%u: %s", document->path, display->line, run.out);
-    stage.run++;
+    run_count++;
 }
 
 /* Lines that hold more than a comment. */
@@ -414,11 +195,11 @@ static void compare_file(const struct document *document,
                          const struct document_display *display,
                          const char *path)
 {
-    const char *file = without_comments(harness_read_file(stage.harness, path));
+    const char *file = without_comments(harness_read_file(harness, path));
     if (strcmp(without_comments(display->text), file) != 0)
         harness_fail("%s:%u: %s is otherwise:\n%s", document->path,
                      display->line, path, file);
-    stage.run++;
+    run_count++;
 }
 
 static void do_display(const struct document *document,
@@ -444,7 +225,7 @@ static void do_display(const struct document *document,
 
 static void play(const char *path)
 {
-    struct document *document = document_read(stage.harness, path);
+    struct document *document = document_read(harness, path);
     for (struct document_display *display = document->displays; display;
          display = display->next)
         do_display(document, display);
@@ -452,11 +233,11 @@ static void play(const char *path)
          phrase = phrase->next) {
         if (begins(phrase->text, "nzd "))
             check_command(document, phrase->line, phrase->text);
-        else if (!is_option(phrase->text))
+        else if (!wording_is_option(harness, phrase->text))
             harness_fail("%s:%u: no command has %s", path, phrase->line,
                          phrase->text);
     }
-    end_node();
+    stage_end();
 }
 
 /* "nzd-boot 8", "CONTRIBUTING.md" */
@@ -488,7 +269,7 @@ static void all_pages(void (*visit)(const char *path))
 
 static void follow(const char *path)
 {
-    struct document *document = document_read(stage.harness, path);
+    struct document *document = document_read(harness, path);
     for (struct document_reference *reference = document->references; reference;
          reference = reference->next)
         check_reference(path, reference->line, reference->text);
@@ -504,9 +285,9 @@ static void what_they_show_is_so(void **state)
 {
     (void)state;
     all_pages(play);
-    print_message("%u displays and commands run, %u looked up\n", stage.run,
-                  stage.parsed);
-    assert_true(stage.run >= 20);
+    print_message("%u displays and commands run, %u looked up\n", run_count,
+                  parsed_count);
+    assert_true(run_count >= 20);
 }
 
 /* --- a page that is wrong is found --- */
@@ -545,7 +326,7 @@ static void a_wrong_page_is_found(void **state)
         const char *const argv[] = {"/proc/self/exe", PATH("wrong.md"), NULL};
         struct harness_run run;
         harness_write_file(argv[1], wrong[i].page);
-        run = harness_run(stage.harness, argv, NULL);
+        run = harness_run(harness, argv, NULL);
         assert_status(run, 1);
         assert_contains(run.err, wrong[i].why);
     }
@@ -554,20 +335,15 @@ static void a_wrong_page_is_found(void **state)
 static int open_stage(void **state)
 {
     (void)state;
-    stage.harness = harness_open();
-    stage.host = "counter@web1";
-    stage.config = "";
-    mkdir(PATH("run"), 0700);
-    setenv("XDG_RUNTIME_DIR", PATH("run"), 1);
-    write_nzd();
-    link_bundles();
+    harness = harness_open();
+    stage_open(harness);
     return 0;
 }
 
 static int close_stage(void **state)
 {
     (void)state;
-    harness_close(stage.harness);
+    harness_close(harness);
     return 0;
 }
 
