@@ -69,7 +69,7 @@ static bool kill_vm(const struct nzd_vm *vm)
     return killed;
 }
 
-/* Written before it is done. */
+/* Written before it is done: whoever finds it cannot know whether it was. */
 static int write_down(struct nzd_context *context,
                       const struct nzd_target *target, uint64_t id,
                       const char *why, struct nzd_err *err)
@@ -89,7 +89,7 @@ static int write_down(struct nzd_context *context,
     if (!code && txn.id != id)
         code = nzd_err_set(err, NZD_EBUSY, "another transaction is open");
     if (!code) {
-        nzd_timeline_add(&timeline, NZD_EVENT_KILL, "ended", 0, "%s", why);
+        nzd_timeline_add(&timeline, NZD_EVENT_KILL, "end", 0, "%s", why);
         bool booted = nzd_restarting_is(&txn);
         nzd_timeline_add(&timeline, NZD_EVENT_MOVE,
                          booted ? "REBOOT PENDING" : "UNDOING", 0, "%s", "");
@@ -116,7 +116,7 @@ static bool end(struct nzd_hung *hung, struct nzd_context *context,
     struct nzd_err err = NZD_ERR_INIT;
     nzd_format_duration(silent, nzd_clock_us() - hung->silent_us);
     snprintf(why, sizeof why,
-             "the VM, pid %" PRIu64 ", said nothing for %s and was ended",
+             "the VM, pid %" PRIu64 ", said nothing for %s and was to be ended",
              txn->vm.pid, silent);
     if (write_down(context, target, txn->id, why, &err))
         return false;

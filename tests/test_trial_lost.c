@@ -428,7 +428,8 @@ static void a_vm_that_hangs_is_ended(void **state)
     assert_true(beam_node_wait_end(scene->node, 60000));
     beam_node_start_again(scene->node);
     run = scene_nzd(scene, "journal", "show", "1");
-    assert_matches(run.out, "  ended +the VM, pid [0-9]+, said nothing for ");
+    assert_matches(run.out, "  end +the VM, pid [0-9]+, said nothing for ");
+    assert_matches(run.out, "  why +the VM, .* and was to be ended$");
     trial_check_undone(scene, 1, "the VM, pid ");
 }
 
