@@ -362,7 +362,9 @@ void sides_strike(struct sides *sides, const struct sides_turn *turn,
 {
     unsigned who = 0, at = 1;
     const char *list, *name;
-    sweep_begin(sides->sweep, function);
+    sweep_begin(sides->sweep,
+                harness_text(sides->sweep->harness, "%s killed behind %s",
+                             victim, function));
     count_inside(sides, turn, &list);
     while (strcmp(inside[who], victim) != 0)
         who++;
@@ -441,6 +443,39 @@ static void kill_vms(struct sides *sides, const struct sides_turn *turn,
         kill_vm(sides, turn, at, turns++ % 2);
 }
 
+/* --- the network --------------------------------------------------------- */
+
+/* Silence alone does not tell a node whose last words are stuck that the link
+ * is lost; it is cut again then, by a reset, where the kernel can. */
+static void cut_at(struct sides *sides, const struct sides_turn *turn,
+                   unsigned at, enum network_cut how)
+{
+    struct sweep *sweep = sides->sweep;
+    const char *after = story(sides, turn, "network cut", at);
+    struct sides_turn own = *turn;
+    bool held;
+    sides_limit(&own, "--timeout=2s");
+    prepare(sides, turn);
+    struct harness_job *job = hold_begin(sweep, &own.operation, at, &held);
+    if (held)
+        network_cut(sides->network, how);
+    hold_continue(job);
+    struct harness_run run = harness_end(sweep->harness, job, sides->limit_ms);
+    expect_end(sides, turn, run, false, after);
+    network_heal(sides->network);
+    network_reset(sides->network);
+    sides_check(sides, turn, after);
+}
+
+static void cut_all(struct sides *sides, const struct sides_turn *turn,
+                    unsigned sample)
+{
+    unsigned next = 0, at;
+    unsigned points = count(sides, turn);
+    while ((at = sweep_next(sides->sweep, points, sample, &next)))
+        cut_at(sides, turn, at, at % 3);
+}
+
 /* --- rows ---------------------------------------------------------------- */
 
 static const struct {
@@ -452,6 +487,7 @@ static const struct {
     [SIDES_AGENT] = {"agent killed", kill_agents, 1},
     [SIDES_INSIDE] = {"within the agent", strike_all, 3},
     [SIDES_VM] = {"VM killed", kill_vms, 1},
+    [SIDES_LINK] = {"network cut", cut_all, 1},
 };
 
 void sides_sweep(struct sides *sides, enum sides_kind kind,

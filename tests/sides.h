@@ -11,6 +11,7 @@
  */
 
 #include "hold.h"
+#include "network.h"
 
 enum sides_side { SIDES_OLD, SIDES_NEW };
 
@@ -34,7 +35,8 @@ struct sides {
     bool
         supervised; /* somebody starts a VM that has ended again, by nzd boot */
     int limit_ms;   /* for nzd to come to its end */
-    unsigned last;  /* the transaction before the one that is interrupted */
+    struct network *network; /* to a node of another host, or NULL */
+    unsigned last; /* the transaction before the one that is interrupted */
 };
 
 /* Adds this word, or puts it in the place of the same option: how long somebody
@@ -54,6 +56,7 @@ enum sides_kind {
     SIDES_AGENT,  /* at points of nzd what of it runs in the node; the link */
     SIDES_INSIDE, /* the same behind each function that the agent calls */
     SIDES_VM,     /* the VM, with nzd or without */
+    SIDES_LINK,   /* the network, until both ends have given the other up */
     SIDES_KINDS
 };
 

@@ -49,13 +49,12 @@ static void begin(struct sides *sides)
         beam ? beam : "build/tests/beam", WORKERS);
 }
 
-static int setup(void **state)
+static void open_on(struct sides *sides, struct sweep *sweep,
+                    struct beam_node_options options)
 {
     static const char *const arguments[] = {"-mode", "embedded", NULL};
-    struct beam_node_options options = {.name = "moves",
-                                        .arguments = arguments};
-    struct sweep *sweep = sweep_open_bare();
-    struct sides *sides = harness_alloc(sweep->harness, sizeof *sides);
+    options.name = "moves";
+    options.arguments = arguments;
     harness_write_file(sweep->config, "hook \"well\" {\n"
                                       "  phase = post\n"
                                       "  call = \"persistent_term:get\"\n"
@@ -75,7 +74,40 @@ static int setup(void **state)
         .limit_ms = LIMIT_MS,
     };
     begin(sides);
+}
+
+static int setup(void **state)
+{
+    struct sweep *sweep = sweep_open_bare();
+    struct sides *sides = harness_alloc(sweep->harness, sizeof *sides);
+    open_on(sides, sweep, (struct beam_node_options){0});
     *state = sides;
+    return 0;
+}
+
+static const char *why_not;
+
+static int setup_far(void **state)
+{
+    if (why_not)
+        return 0;
+    struct sweep *sweep = sweep_open_bare();
+    struct sides *sides = harness_alloc(sweep->harness, sizeof *sides);
+    struct network *network = network_open(sweep->harness);
+    open_on(sides, sweep,
+            (struct beam_node_options){.address = NETWORK_ADDRESS,
+                                       .net_ticktime = 4,
+                                       .prefix = network_prefix(network)});
+    sides->network = network;
+    *state = sides;
+    return 0;
+}
+
+static int teardown_far(void **state)
+{
+    struct sides *sides = *state;
+    if (!why_not)
+        harness_close(sides->sweep->harness);
     return 0;
 }
 
@@ -187,6 +219,18 @@ static void the_vm_is_killed(void **state)
     sweep(state, SIDES_VM);
 }
 
+/* Most of it is waiting: a sample takes it now and then. */
+static void the_network_is_cut(void **state)
+{
+    struct sides *sides = *state;
+    if (why_not) {
+        print_message("no network of its own: %s\n", why_not);
+        skip();
+    }
+    if (sides->sweep->full || sweep_choose(sides->sweep, 3) == 0)
+        sweep(state, SIDES_LINK);
+}
+
 /* Faults that the sweep has found. */
 static void cases(void **state)
 {
@@ -208,10 +252,14 @@ int main(void)
         on_moves(within_the_agent),
         on_moves(the_vm_is_killed),
         on_moves(cases),
+        cmocka_unit_test_setup_teardown(the_network_is_cut, setup_far,
+                                        teardown_far),
     };
     cmocka_set_test_filter(getenv("NZD_CRASH_TESTS"));
     int status = lanes_run(TURNS);
     if (status >= 0)
         return status;
+    if (network_enter(&why_not))
+        why_not = NULL;
     return tally_report(cmocka_run_group_tests(tests, NULL, NULL));
 }
