@@ -59,6 +59,8 @@ APT::Architecture "$arch";
 APT::Architectures { "$arch"; };
 Acquire::Languages "none";
 APT::Sandbox::User "";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
 Dir::State "$state";
 Dir::State::status "$state/status";
 Dir::Cache "$state/cache";
