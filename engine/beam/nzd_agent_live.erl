@@ -188,7 +188,8 @@ switched({Error, Blocked}, #{again := Again}) ->
     _ = nzd_agent_apps:start([], Again),
     {Error, Blocked}.
 
-%% It may take so long, at most.
+%% It may take so long, at most, all of it: nzd adds up what it is told, and waits
+%% for an agent that is gone as long.
 wait(#state{live = #{env := Changes, start := Start, stop := Stop, again := Again}} = State) ->
     Apps = length(lists:usort([A || {A, _, _, _, _} <- Changes])),
     nzd_agent:wait(5000 + ?TELL * Apps + ?EACH * length(Start) + ?EACH * length(Stop ++ Again), State).
@@ -202,12 +203,10 @@ undone(Why, State) ->
 -spec before_children(forward | back, #state{}) -> ok | {error, binary()}.
 before_children(_, #state{live = none}) ->
     ok;
-before_children(forward, #state{live = #{start := Start, again := Again}} = State) ->
-    wait(State),
+before_children(forward, #state{live = #{start := Start, again := Again}}) ->
     nzd_agent_apps:start(Start, Again);
-before_children(back, #state{live = #{env := Changes, path := Path} = Live} = State) ->
+before_children(back, #state{live = #{env := Changes, path := Path} = Live}) ->
     #{had := Had, stop := Stop, again := Again} = Live,
-    wait(State),
     Back = nzd_agent_env:changed(nzd_agent_env:reversed(Changes)),
     first([
         fun() -> nzd_agent_env:put(Back) end,
@@ -221,15 +220,13 @@ before_children(back, #state{live = #{env := Changes, path := Path} = Live} = St
 -spec behind_children(forward | back, #state{}) -> ok | {error, binary()}.
 behind_children(_, #state{live = none}) ->
     ok;
-behind_children(forward, #state{live = #{env := Changes, stop := Stop, stay := Stay} = Live} = State) ->
-    wait(State),
+behind_children(forward, #state{live = #{env := Changes, stop := Stop, stay := Stay} = Live}) ->
     first([
         fun() -> nzd_agent_apps:stop(names(Stop)) end,
         fun() -> nzd_agent_apps:unload(names(Stop) -- Stay) end,
         fun() -> tell(really(Changes), Live) end
     ]);
-behind_children(back, #state{live = #{start := Start, had := Had}} = State) ->
-    wait(State),
+behind_children(back, #state{live = #{start := Start, had := Had}}) ->
     first([
         fun() -> nzd_agent_apps:stop(lists:reverse([App || {{application, App, _}, Type} <- Start, Type =/= none])) end,
         fun() -> nzd_agent_apps:unload(lists:reverse(names(Start) -- names(Had))) end
