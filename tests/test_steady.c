@@ -18,9 +18,9 @@
  * By itself the first takes a few rounds; NZD_CRASH=full (`make crash`) takes
  * them all.
  */
-#define ROUNDS      6 /* of an upgrade and a downgrade each */
+#define ROUNDS      3 /* of an upgrade and a downgrade each */
 #define ROUNDS_FULL 50
-#define CLIENTS     2 /* of each of five servers */
+#define CLIENTS     1 /* of each of five servers */
 #define WARMING     1 /* rounds before anything is counted */
 /* However many rounds: what is first seen in one of them. */
 #define ATOMS 20
@@ -234,6 +234,9 @@ static void fail_in_the_middle(struct steady *steady, bool up, int count)
 {
     const char *before = beam_node_eval(steady->node, STATES);
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        /* What does not hang on their number is seen with fewer of them. */
+        if (count > 1000 && i != (up ? 0 : 2))
+            continue;
         /* A process that hangs is waited for as long as all the others. */
         const char *limit = count > 1000 ? "--timeout=3s" : "--timeout=800ms";
         beam_node_eval(steady->node,
