@@ -282,7 +282,7 @@ install: all
 
 # build/deb/nzd_VERSION_ARCHITECTURE.deb
 deb: all
-	@engine/debian/build.sh $(BUILD) $(BUILD)/deb
+	@+engine/debian/build.sh $(BUILD) $(BUILD)/deb
 
 # Two builds at two places, byte by byte.
 reproducible:
