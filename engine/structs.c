@@ -55,7 +55,7 @@ static int compare(struct nzd_question *q, const struct nzd_step *step,
                    struct nzd_buf *bytes, struct nzd_struct_change *out,
                    struct nzd_err *err)
 {
-    struct pair pair;
+    struct pair pair = {.old = {.found = false}};
     memset(out, 0, sizeof *out);
     out->module = step->name;
     int code = read_side(q, step->old, bytes, &pair.old, err);

@@ -278,42 +278,57 @@ static void compare_type(struct settings_compare *compare,
             new->name, old->start, new->start, "boot script: start type");
 }
 
-/* One of both is NULL where its script does not name the application. */
-static void compare_app(struct settings_compare *compare,
-                        const struct nzd_script_app *old,
-                        const struct nzd_script_app *new)
+static void compare_added(struct settings_compare *compare,
+                          const struct nzd_script_app *new)
 {
-    const struct nzd_script_app *app = new ? new : old;
-    enum nzd_script_does was = nzd_script_does(old), is = nzd_script_does(new);
-    enum nzd_need need = settings_env_need(compare, app->name);
+    settings_say(compare, need_of_added(compare, new), new->name, "",
+                 describe(compare, new), SOURCE);
+    say_added_files(compare, new->name);
+}
 
-    if (!old)
-        need = need_of_added(compare, new);
-    if (old && new &&was == is) {
-        if (was == NZD_SCRIPT_STARTS)
-            compare_type(compare, old, new);
-        return;
-    }
-    /* What stops takes its processes along: that is the operator's word. */
+/* What stops takes its processes along: that is the operator's word. `is` says
+ * what the new script does with it, `now` in words. */
+static void compare_less(struct settings_compare *compare,
+                         const struct nzd_script_app *old,
+                         enum nzd_script_does is, const char *now)
+{
+    enum nzd_script_does was = nzd_script_does(old);
+
     if (is < was && was == NZD_SCRIPT_STARTS)
         compare->level = NZD_LEVEL_RESTART_APP;
-    settings_say(compare, need, app->name, old ? describe(compare, old) : "",
-                 new ? describe(compare, new) : "", SOURCE);
+    settings_say(compare, settings_env_need(compare, old->name), old->name,
+                 describe(compare, old), now, SOURCE);
     compare->level = NZD_LEVEL_NOTHING;
-    if (!old)
-        say_added_files(compare, app->name);
+}
+
+static void compare_both(struct settings_compare *compare,
+                         const struct nzd_script_app *old,
+                         const struct nzd_script_app *new)
+{
+    enum nzd_script_does is = nzd_script_does(new);
+
+    if (nzd_script_does(old) != is)
+        compare_less(compare, old, is, describe(compare, new));
+    else if (is == NZD_SCRIPT_STARTS)
+        compare_type(compare, old, new);
 }
 
 static void compare_apps(struct settings_compare *compare,
                          const struct nzd_script *old,
                          const struct nzd_script *new)
 {
-    for (uint32_t i = 0; i < new->app_count; i++)
-        compare_app(compare, nzd_script_app(old, new->apps[i].name),
-                    &new->apps[i]);
+    for (uint32_t i = 0; i < new->app_count; i++) {
+        const struct nzd_script_app *was =
+            nzd_script_app(old, new->apps[i].name);
+
+        if (was)
+            compare_both(compare, was, &new->apps[i]);
+        else
+            compare_added(compare, &new->apps[i]);
+    }
     for (uint32_t i = 0; i < old->app_count; i++)
         if (!nzd_script_app(new, old->apps[i].name))
-            compare_app(compare, &old->apps[i], NULL);
+            compare_less(compare, &old->apps[i], nzd_script_does(NULL), "");
     settings_end(compare, "applications");
     for (uint32_t i = 0; i < new->app_count; i++) {
         const struct nzd_script_app *left =
