@@ -20,7 +20,7 @@
 #define NEXT_CALLS 40u
 
 #define LEFT                                                                   \
-    "{[M || {M, _} <- code:all_loaded(), lists:prefix(\"nzd_shadow\", "        \
+    "{[M || M <- erlang:loaded(), lists:prefix(\"nzd_shadow\", "               \
     "atom_to_list(M))], whereis(nzd_rehearsal), [H || H <- "                   \
     "logger:get_handler_ids(), lists:prefix(\"nzd_agent\", "                   \
     "atom_to_list(H))], [M || {M, _} <- code:all_loaded(), "                   \
@@ -332,7 +332,12 @@ static void strike(struct sides *sides, const struct sides_turn *turn,
     prepare(sides, turn);
     beam_node_eval(sweep->node, "nzd_test_reaper:start(%s, %u, %u)",
                    inside[who], at, again);
-    struct harness_run run = sweep_run(sweep, &turn->operation, 0, NULL);
+    /* It may wait for as long as all applications may take to start. */
+    struct harness_run run =
+        harness_end(sweep->harness,
+                    harness_begin(sweep->harness,
+                                  sweep_argv(sweep, &turn->operation), NULL),
+                    sides->limit_ms);
     beam_node_eval(sweep->node, "nzd_test_reaper:stop()");
     claims(sides, turn, run,
            harness_text(sweep->harness, "%s behind %s (%u) of %s, again at %u",

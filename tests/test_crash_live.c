@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define LIMIT_MS 60000
+#define LIMIT_MS 150000
 #define PATIENT  "--wait=20s", "--max", "restart-app"
 
 #define STARTED(app)                                                           \

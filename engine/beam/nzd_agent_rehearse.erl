@@ -63,6 +63,8 @@ sweep() ->
     end.
 
 purge() ->
+    %% What a killed player has asked the code server to load is loaded then.
+    _ = code:get_path(),
     lists:foreach(
         fun(M) ->
             _ = code:purge(M),

@@ -92,7 +92,9 @@ value(_, _) -> 0.
 -spec tells() -> old | new | {term(), term()}.
 tells() ->
     {Clients, Alive} = persistent_term:get(?MODULE),
-    Told = lists:append([paused(Kind, C) || {Kind, C} <- Clients]),
+    _ = [C ! {pause, self()} || {_, C} <- Clients],
+    Until = erlang:monotonic_time(millisecond) + ?BACK,
+    Told = lists:append([paused(Kind, C, Until) || {Kind, C} <- Clients]),
     Dead = [D || {Name, P} = D <- Alive, not is_there(Name, P)],
     Tells =
         case {[T || {_, _, What} = T <- Told, not is_integer(What)], Dead} of
@@ -102,11 +104,11 @@ tells() ->
     _ = [C ! go || {_, C} <- Clients],
     Tells.
 
-paused(Kind, C) ->
-    C ! {pause, self()},
+paused(Kind, C, Until) ->
     receive
         {paused, C, Told} -> [{Kind, P, N} || {P, N} <- Told]
-    after ?BACK -> [{Kind, C, {hangs, process_info(C, current_stacktrace)}}]
+    after max(0, Until - erlang:monotonic_time(millisecond)) ->
+        [{Kind, C, {hangs, process_info(C, current_stacktrace)}}]
     end.
 
 is_there(pool, P) -> is_process_alive(P);
