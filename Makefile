@@ -182,7 +182,7 @@ points:
 # It stands for both open and open64.
 $(BUILD)/record_writes.so: tests/tools/record_writes.c tests/recording.h
 	@mkdir -p $(@D)
-	$(CC) $(COMPILE) -U_FILE_OFFSET_BITS -U_TIME_BITS $(OPTIMISE) $(CFLAGS) $(WARN) -fPIC -shared -o $@ $< -ldl
+	$(CC) $(COMPILE) $(OPTIMISE) $(CFLAGS) $(WARN) -fPIC -shared -o $@ $< -ldl
 
 # The proofs of crash safety in full; `make check` takes a sample of each.
 CRASH      = $(sort $(filter $(BUILD)/tests/test_crash%,$(TESTS)))

@@ -269,13 +269,13 @@ static void sees_another_erts(void **state)
 
 static void sees_keys_of_an_application(void **state)
 {
+    static const char started[] = "counter.app|{counter,[]}|{counter_app,[]}|"
+                                  "mod, which only a start takes in";
     static const char *const lines[] = {
         "counter.app||crypto|applications",
         "counter.app|counter_srv||registered",
         "counter.app|{limit,100}|{limit,120}|env: limit",
-        "counter.app||{rate,5}|env: rate",
-        "counter.app|{counter,[]}|{counter_app,[]}|"
-        "mod, which only a start takes in"};
+        "counter.app||{rate,5}|env: rate", started};
     struct fixture *fixture = *state;
 
     set_spec(&fixture->old, ", {registered, [counter_srv]},"

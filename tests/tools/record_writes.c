@@ -8,6 +8,11 @@
  * sync_file_range(2) and msync(2) are left out: the first promises nothing, and
  * of what is mapped nothing is held to be on disk.
  */
+
+/* With wide offsets open(2) is open64(2) in the headers already. */
+#undef _FILE_OFFSET_BITS
+#undef _TIME_BITS
+
 #include "../recording.h"
 
 #include <dlfcn.h>
