@@ -131,14 +131,17 @@ static int next_message(struct nzd_node *node, uint64_t deadline,
     }
 }
 
-/* {wait, Ms}: it is at work on processes, and takes so much longer at most. */
+/* {wait, Ms}: it is at work, and its next word comes within that. What it was
+ * given before counts, where that is longer; told for each part of the work, the
+ * sum of them is not waited for when it was killed in the first. */
 static bool is_begun(const struct nzd_term *answer, uint64_t *deadline)
 {
     int64_t ms = 0;
     if (!nzd_term_is_tagged(answer, "wait", 2) ||
         !nzd_term_integer(nzd_term_at(answer, 1), &ms) || ms < 0)
         return false;
-    *deadline += (uint64_t)ms * 1000;
+    uint64_t until = nzd_clock_deadline((uint64_t)ms * 1000);
+    *deadline = until > *deadline ? until : *deadline;
     nzd_point("while processes are suspended");
     return true;
 }

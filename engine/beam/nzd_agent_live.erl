@@ -188,8 +188,7 @@ switched({Error, Blocked}, #{again := Again}) ->
     _ = nzd_agent_apps:start([], Again),
     {Error, Blocked}.
 
-%% It may take so long, at most, all of it: nzd adds up what it is told, and waits
-%% for an agent that is gone as long.
+%% Each part of it may take so long, at most.
 wait(#state{live = #{env := Changes, start := Start, stop := Stop, again := Again}} = State) ->
     Apps = length(lists:usort([A || {A, _, _, _, _} <- Changes])),
     nzd_agent:wait(5000 + ?TELL * Apps + ?EACH * length(Start) + ?EACH * length(Stop ++ Again), State).
@@ -203,9 +202,11 @@ undone(Why, State) ->
 -spec before_children(forward | back, #state{}) -> ok | {error, binary()}.
 before_children(_, #state{live = none}) ->
     ok;
-before_children(forward, #state{live = #{start := Start, again := Again}}) ->
+before_children(forward, #state{live = #{start := Start, again := Again}} = State) ->
+    wait(State),
     nzd_agent_apps:start(Start, Again);
-before_children(back, #state{live = #{env := Changes, path := Path} = Live}) ->
+before_children(back, #state{live = #{env := Changes, path := Path} = Live} = State) ->
+    wait(State),
     #{had := Had, stop := Stop, again := Again} = Live,
     Back = nzd_agent_env:changed(nzd_agent_env:reversed(Changes)),
     first([
@@ -220,13 +221,15 @@ before_children(back, #state{live = #{env := Changes, path := Path} = Live}) ->
 -spec behind_children(forward | back, #state{}) -> ok | {error, binary()}.
 behind_children(_, #state{live = none}) ->
     ok;
-behind_children(forward, #state{live = #{env := Changes, stop := Stop, stay := Stay} = Live}) ->
+behind_children(forward, #state{live = #{env := Changes, stop := Stop, stay := Stay} = Live} = State) ->
+    wait(State),
     first([
         fun() -> nzd_agent_apps:stop(names(Stop)) end,
         fun() -> nzd_agent_apps:unload(names(Stop) -- Stay) end,
         fun() -> tell(really(Changes), Live) end
     ]);
-behind_children(back, #state{live = #{start := Start, had := Had}}) ->
+behind_children(back, #state{live = #{start := Start, had := Had}} = State) ->
+    wait(State),
     first([
         fun() -> nzd_agent_apps:stop(lists:reverse([App || {{application, App, _}, Type} <- Start, Type =/= none])) end,
         fun() -> nzd_agent_apps:unload(lists:reverse(names(Start) -- names(Had))) end

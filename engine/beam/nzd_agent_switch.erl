@@ -36,8 +36,9 @@ switch(#state{new = New, late = Late} = State) ->
 suspend(#state{migrate = {_, _, Modules}}) when map_size(Modules) =:= 0 ->
     nzd_agent_state:suspend(Modules, 1);
 suspend(#state{migrate = {_, Limit, Modules}} = State) ->
-    %% To suspend, to ask for the children, to change before and behind the load.
-    nzd_agent:wait(4 * Limit, State),
+    %% To suspend, to ask for the children twice, to change before and behind the
+    %% load and again where a callback mode is another.
+    nzd_agent:wait(6 * Limit, State),
     nzd_agent_state:suspend(Modules, Limit).
 
 suspended({error, _} = Error, State) ->
