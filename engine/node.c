@@ -132,8 +132,8 @@ static int next_message(struct nzd_node *node, uint64_t deadline,
 }
 
 /* {wait, Ms}: it is at work, and its next word comes within that. What it was
- * given before counts, where that is longer; told for each part of the work, the
- * sum of them is not waited for when it was killed in the first. */
+ * given before counts, where that is longer; told for each part of the work,
+ * the sum of them is not waited for when it was killed in the first. */
 static bool is_begun(const struct nzd_term *answer, uint64_t *deadline)
 {
     int64_t ms = 0;
