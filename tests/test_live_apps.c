@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "scene.h"
+#include "trial.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -251,6 +251,31 @@ static void everybody_is_killed(void **state)
     scene_settled(scene);
 }
 
+/* The agent tries it again and again, and is there for who comes meanwhile. */
+static void a_trial_ends_and_one_does_not_start(void **state)
+{
+    (void)state;
+    const char *before = look(EVERYTHING);
+    struct harness_run run =
+        scene_nzd(scene, "apply", "--retry", "--max", "restart-app",
+                  "--confirm", "2s", harness_fixture(scene->harness, "apps/2"));
+    assert_status(run, 0);
+    trial_kill_keeper(scene);
+    look("persistent_term:put({says, la_gone, one}, broken)");
+    const char *agent = look("whereis(nzd)");
+    beam_node_wait_for(scene->node,
+                       "length([x || {start, la_gone, one} <- " LOG "]) > 3",
+                       "true", 10000);
+    assert_string_equal(look("whereis(nzd)"), agent);
+    look("persistent_term:erase({says, la_gone, one})");
+    beam_node_wait_for(scene->node, TYPES, types_1, 20000);
+    run = scene_nzd(scene, "recover", "--wait", "30s");
+    assert_status(run, 0);
+    assert_string_equal(look("whereis(nzd)"), agent);
+    assert_string_equal(look(EVERYTHING), before);
+    scene_settled(scene);
+}
+
 /* --- what only a start takes in ------------------------------------------ */
 
 static void one_starts_anew(void **state)
@@ -296,11 +321,17 @@ int main(void)
 {
 #define apps(test) cmocka_unit_test_setup(test, fresh)
     const struct CMUnitTest tests[] = {
-        apps(the_plan_names_them), apps(there_and_back),
-        apps(one_does_not_start),  apps(a_child_does_not_start),
-        apps(a_hook_says_no),      apps(everybody_is_killed),
-        apps(one_starts_anew),     apps(it_does_not_start_anew),
-        apps(its_hook_says_no),    apps(a_boot_has_it_too),
+        apps(the_plan_names_them),
+        apps(there_and_back),
+        apps(one_does_not_start),
+        apps(a_child_does_not_start),
+        apps(a_hook_says_no),
+        apps(everybody_is_killed),
+        apps(a_trial_ends_and_one_does_not_start),
+        apps(one_starts_anew),
+        apps(it_does_not_start_anew),
+        apps(its_hook_says_no),
+        apps(a_boot_has_it_too),
     };
     return cmocka_run_group_tests_name("live_apps", tests, setup, teardown);
 }

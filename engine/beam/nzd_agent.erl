@@ -315,8 +315,9 @@ expire(#state{phase = trial} = State) ->
         {{ok, _, _}, Undone} ->
             spoken_for(save((no_deadline(Undone))#state{phase = expired}));
         {_, Blocked} ->
+            %% An undo that is half done calls it switched; it stays over.
             Timer = erlang:start_timer(1000, self(), deadline),
-            Blocked#state{timer = Timer}
+            Blocked#state{phase = trial, timer = Timer}
     end.
 
 spoken_for(#state{client = none} = State) -> orphaned(State);
