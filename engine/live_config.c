@@ -196,6 +196,13 @@ static bool does_more(const struct nzd_script_app *app,
     return nzd_script_does(app) > nzd_script_does(other);
 }
 
+/* Without keys it is not to be loaded. */
+static bool begins(const struct nzd_script_app *app,
+                   const struct nzd_script_app *other)
+{
+    return app->spec && does_more(app, other);
+}
+
 static bool is_typed(const struct nzd_script_app *app,
                      const struct nzd_script_app *other)
 {
@@ -233,7 +240,7 @@ static int find_exchanged(const struct nzd_question *q, struct nzd_arena *arena,
     if (!code)
         code = nzd_script_read(q->new.boot_script, arena, new, err);
     if (!code)
-        code = find(new, old, does_more, arena, &out->more, err);
+        code = find(new, old, begins, arena, &out->more, err);
     if (!code)
         code = find(old, new, does_more, arena, &out->less, err);
     if (!code)

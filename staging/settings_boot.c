@@ -290,15 +290,24 @@ static void compare_added(struct settings_compare *compare,
  * what the new script does with it, `now` in words. */
 static void compare_less(struct settings_compare *compare,
                          const struct nzd_script_app *old,
-                         enum nzd_script_does is, const char *now)
+                         enum nzd_script_does is, const char *now,
+                         enum nzd_need need)
 {
     enum nzd_script_does was = nzd_script_does(old);
 
     if (is < was && was == NZD_SCRIPT_STARTS)
         compare->level = NZD_LEVEL_RESTART_APP;
-    settings_say(compare, settings_env_need(compare, old->name), old->name,
-                 describe(compare, old), now, SOURCE);
+    settings_say(compare, need, old->name, describe(compare, old), now, SOURCE);
     compare->level = NZD_LEVEL_NOTHING;
+}
+
+/* One that the new script starts and does not load has no keys there. */
+static enum nzd_need need_of_both(const struct settings_compare *compare,
+                                  const struct nzd_script_app *new)
+{
+    return nzd_script_does(new) == NZD_SCRIPT_STARTS && !new->spec
+               ? NZD_NEED_RESTART
+               : settings_env_need(compare, new->name);
 }
 
 static void compare_both(struct settings_compare *compare,
@@ -308,7 +317,8 @@ static void compare_both(struct settings_compare *compare,
     enum nzd_script_does is = nzd_script_does(new);
 
     if (nzd_script_does(old) != is)
-        compare_less(compare, old, is, describe(compare, new));
+        compare_less(compare, old, is, describe(compare, new),
+                     need_of_both(compare, new));
     else if (is == NZD_SCRIPT_STARTS)
         compare_type(compare, old, new);
 }
@@ -328,7 +338,8 @@ static void compare_apps(struct settings_compare *compare,
     }
     for (uint32_t i = 0; i < old->app_count; i++)
         if (!nzd_script_app(new, old->apps[i].name))
-            compare_less(compare, &old->apps[i], nzd_script_does(NULL), "");
+            compare_less(compare, &old->apps[i], nzd_script_does(NULL), "",
+                         settings_env_need(compare, old->apps[i].name));
     settings_end(compare, "applications");
     for (uint32_t i = 0; i < new->app_count; i++) {
         const struct nzd_script_app *left =

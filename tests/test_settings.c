@@ -753,6 +753,12 @@ static void applications_are_started_in_another_way(void **state)
     set_boot(&fixture->new, "0.2.0", "", STARTS LIBRARY BEGINS("temporary"));
     expect_level(fixture, NZD_LEVEL_HOT);
     expect_line(fixture, "extra|transient|temporary|boot script: start type");
+    /* Whose keys the script does not say. */
+    set_boot(&fixture->new, "0.2.0", "", STARTS AT_HAND BEGINS("permanent"));
+    for (size_t i = 0; i < 2; i++) {
+        set_boot(&fixture->old, "0.1.0", "", ways[i]);
+        expect_level(fixture, NZD_LEVEL_RESTART_VM);
+    }
 }
 
 static void expect_again(struct fixture *fixture, const char *keys)
