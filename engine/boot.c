@@ -357,6 +357,7 @@ static int choose(struct deciding *d)
         sweep_left(d);
     if (code || !d->in_force.id)
         return code;
+    nzd_overlay_set_aside(d->journal);
     code = nzd_overlay_root(d->journal, d->out->root, d->err);
     if (!code)
         code = read_attempts(d);

@@ -20,6 +20,8 @@
 
 /* nzd/overlay/UUID, and the folder that they are in. */
 #define ABOVE_OVERLAY 4
+/* Folders of others that are kept, in RAM. */
+#define ASIDE_AT_MOST 4
 
 const char *nzd_overlay_place(void)
 {
@@ -29,7 +31,7 @@ const char *nzd_overlay_place(void)
     return runtime;
 }
 
-int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
+static int name_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
                      struct nzd_err *err)
 {
     char uuid[9];
@@ -42,8 +44,40 @@ int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
         snprintf(root, NZD_OVERLAY_PATH, "%s/nzd/overlay/%s/", runtime, uuid);
     if (size < 0 || size >= NZD_OVERLAY_PATH - 40)
         return nzd_err_set(err, NZD_ENOTFOUND, "%s is too long", runtime);
-    int code = nzd_overlay_parents(root, err);
+    return 0;
+}
+
+int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
+                     struct nzd_err *err)
+{
+    int code = name_root(journal, root, err);
+    if (!code)
+        code = nzd_overlay_parents(root, err);
     return code ? code : nzd_overlay_own(root, ABOVE_OVERLAY, err);
+}
+
+/* Renamed and not removed: who owns it could put links in the way. */
+void nzd_overlay_set_aside(struct nzd_journal *journal)
+{
+    char root[NZD_OVERLAY_PATH], above[NZD_OVERLAY_PATH];
+    char aside[NZD_OVERLAY_PATH + 16];
+    struct nzd_err ignored = NZD_ERR_INIT;
+    struct stat status;
+    if (name_root(journal, root, &ignored))
+        return;
+    root[strlen(root) - 1] = '\0';
+    memcpy(above, root, sizeof above);
+    strrchr(above, '/')[1] = '\0';
+    if (lstat(root, &status) != 0 || !S_ISDIR(status.st_mode) ||
+        nzd_overlay_own(above, ABOVE_OVERLAY - 1, &ignored) ||
+        !nzd_overlay_own(root, 1, &ignored))
+        return;
+    for (unsigned n = 1; n <= ASIDE_AT_MOST; n++) {
+        snprintf(aside, sizeof aside, "%s.aside-%u", root, n);
+        if (syscall(SYS_renameat2, AT_FDCWD, root, AT_FDCWD, aside,
+                    RENAME_NOREPLACE) == 0)
+            return;
+    }
 }
 
 /* --- all of it ----------------------------------------------------------- */

@@ -120,6 +120,11 @@ const char *nzd_overlay_place(void);
 int nzd_overlay_root(struct nzd_journal *journal, char root[NZD_OVERLAY_PATH],
                      struct nzd_err *err);
 
+/* For a VM that is to start: that folder goes beside its place, unread, where
+ * it is not this user's, so that it is made anew. Only below folders that are
+ * ours. Never fails: what stays is refused by nzd_overlay_root(). */
+void nzd_overlay_set_aside(struct nzd_journal *journal);
+
 /* This process becomes a VM that boots the generation; 0: none. */
 int nzd_overlay_set_booted(const char *root, uint64_t generation,
                            struct nzd_err *err);
