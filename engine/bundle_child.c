@@ -24,6 +24,10 @@ struct nzd_bundle_child {
     struct nzd_err failure; /* of its making */
 };
 
+/* From the end of what it says to its own. */
+#define GRACE_US 2000000u
+#define LOOK_US  5000u
+
 /* Bytes of one file, as they lie in the spool. */
 struct piece {
     uint64_t sent; /* where the child counts it to begin */
@@ -67,6 +71,23 @@ static void end(struct nzd_bundle_child *child)
     if (child->pid > 0)
         kill(child->pid, SIGKILL);
     (void)reap(child);
+}
+
+/* Who closes its end of the pipe need not end. */
+static bool ends_soon(const struct nzd_bundle_child *child)
+{
+    uint64_t deadline = nzd_clock_deadline(GRACE_US);
+    siginfo_t info;
+
+    do {
+        info.si_pid = 0;
+        if (waitid(P_PID, (id_t)child->pid, &info,
+                   WEXITED | WNOHANG | WNOWAIT) != 0 ||
+            info.si_pid)
+            return true;
+        (void)nzd_interrupt_poll(NULL, 0, LOOK_US);
+    } while (!nzd_interrupt_pending() && nzd_clock_left(deadline));
+    return false;
 }
 
 static int fork_body(struct nzd_bundle_child *child, struct body *body)
@@ -440,7 +461,8 @@ int nzd_bundle_child_read(struct nzd_bundle_child *child,
     a->out = a->listing.out = out;
     code = converse(a);
     if (code == CHILD_GONE)
-        code = died(child, reap(child), err);
+        code = ends_soon(child) ? died(child, reap(child), err)
+                                : hearing_unsound(&a->h, "it says no more");
     end(child);
     if (code)
         nzd_inventory_clear(out);

@@ -17,6 +17,11 @@ static int late(struct hearing *h)
                        (unsigned)(bundle_child_limit_us / 1000000));
 }
 
+static bool is_late(const struct hearing *h)
+{
+    return nzd_interrupt_pending() || nzd_clock_left(h->deadline) == 0;
+}
+
 static int wait_for(struct hearing *h, int fd, short events)
 {
     struct pollfd wait = {.fd = fd, .events = events};
@@ -95,7 +100,8 @@ int hearing_unsound(struct hearing *h, const char *what)
 
 static int fill(struct hearing *h)
 {
-    int code = 0;
+    /* There may always be more, and then nothing is waited for. */
+    int code = is_late(h) ? late(h) : 0;
 
     while (code == 0) {
         ssize_t got = read(h->answer, h->input, sizeof(h->input));

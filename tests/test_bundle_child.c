@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -95,9 +96,18 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* So late that the answer is never waited for. */
+static void takes_its_time(void *context, unsigned per_mille)
+{
+    (void)context;
+    (void)per_mille;
+    usleep(50);
+}
+
 static int read_path(struct fixture *f, const char *path)
 {
-    struct nzd_release_options options = {.spool = f->spool};
+    struct nzd_release_options options = {.spool = f->spool,
+                                          .progress = takes_its_time};
     struct nzd_bundle_child *child = nzd_bundle_child_start(path);
     int code;
 
@@ -400,6 +410,42 @@ static void hangs(int answer)
         sched_yield();
 }
 
+/* Gone by what its parent hears, and yet there. */
+static void goes_silent(int answer)
+{
+    static int word;
+
+    *shared = getpid();
+    (void)close(answer);
+    for (;;)
+        (void)syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0);
+}
+
+/* What it says is sound, and never ends: there is always more to be heard. */
+static void says_much(int answer)
+{
+    static uint8_t frames[13108 * 5 * 9];
+
+    *shared = getpid();
+    for (size_t i = 0; i < sizeof(frames); i += 9) {
+        frames[i] = CHILD_PROGRESS;
+        frames[i + 4] = 4;
+    }
+    while (nzd_write_all(answer, frames, sizeof(frames)) == 0)
+        continue;
+    _exit(0);
+}
+
+static void assert_ended(struct fixture *f, const char *why)
+{
+    *shared = 0;
+    assert_int_equal(read_bundle(f, "r.tar.gz"), NZD_EBUNDLE);
+    if (!strstr(f->err.message, why))
+        fail_msg("%s", f->err.message);
+    assert_true(*shared > 0);
+    assert_int_not_equal(kill(*shared, 0), 0);
+}
+
 static void ends_of_it(void **state)
 {
     struct fixture *f = *state;
@@ -413,11 +459,13 @@ static void ends_of_it(void **state)
     bundle_child_taken_over = says_nothing;
     assert_int_equal(read_bundle(f, "r.tar.gz"), NZD_EBUNDLE);
     assert_non_null(strstr(f->err.message, "without an answer (status 0)"));
-    bundle_child_taken_over = hangs;
     bundle_child_limit_us = 100000;
-    assert_int_equal(read_bundle(f, "r.tar.gz"), NZD_EBUNDLE);
-    assert_non_null(strstr(f->err.message, "not read within"));
-    assert_int_not_equal(kill(*shared, 0), 0);
+    bundle_child_taken_over = hangs;
+    assert_ended(f, "not read within");
+    bundle_child_taken_over = says_much;
+    assert_ended(f, "not read within");
+    bundle_child_taken_over = goes_silent;
+    assert_ended(f, "says no more");
 }
 
 static void dies_with_its_parent(void **state)
