@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -203,6 +204,37 @@ static void files_that_only_root_may_read(void **state)
                       "tar -cf s.tar -C s . && chmod 600 s.tar");
     assert_sound(f, "s");
     assert_sound(f, "s.tar");
+}
+
+/* As containers take it from their root. */
+static void drop_read_search(void)
+{
+    struct __user_cap_header_struct header = {.version =
+                                                  _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+    (void)syscall(SYS_capget, &header, data);
+    data[0].effective &= ~(1u << CAP_DAC_READ_SEARCH);
+    data[0].permitted &= ~(1u << CAP_DAC_READ_SEARCH);
+    data[0].inheritable &= ~(1u << CAP_DAC_READ_SEARCH);
+    (void)syscall(SYS_capset, &header, data);
+}
+
+static void root_of_a_container(void **state)
+{
+    struct fixture *f = *state;
+    int status = 0;
+    pid_t pid;
+
+    open_spool(f);
+    tree_run(&bundle, "rm -rf s && cp -r r s && chmod -R go-rwx s");
+    pid = fork();
+    if (pid == 0) {
+        drop_read_search();
+        _exit(read_bundle(f, "s") == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 static void what_holds_it(void **state)
@@ -697,6 +729,7 @@ int main(void)
         TEST(sound_bundles),
         TEST(folders_that_it_links_to),
         TEST(files_that_only_root_may_read),
+        TEST(root_of_a_container),
         TEST(what_holds_it),
         TEST(what_it_may_not),
         TEST(ends_of_it),
