@@ -239,6 +239,8 @@ static void cases(void **state)
     sides_strike(sides, &turn, "agent", ":no_deadline/1");
     turn = a_hook_says_no(sides);
     sides_strike(sides, &turn, "agent", "switch:load_back/1");
+    turn = a_change_fails(sides);
+    sides_strike(sides, &turn, "agent", "change:refresh/2");
     turn = a_soak(sides);
     sides_strike(sides, &turn, "agent", "probe:start/0");
 }

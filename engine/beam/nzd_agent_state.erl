@@ -391,7 +391,8 @@ tell(#user{pid = P, kind = event}, Nobody, _Fun, Handler) ->
 tell(#user{pid = P}, Nobody, Fun, _Handler) ->
     P ! {system, {Nobody, nzd}, {replace_state, Fun}}.
 
-%% What is of other code was converted since.
+%% What is of other code was converted since. The mark stays until it goes on:
+%% without it whoever comes next would leave it suspended.
 -spec back(term()) -> term().
 back(State) ->
     back({?KEPT, state}, State).
@@ -401,7 +402,7 @@ back_handler({M, Id, State}) ->
     {M, Id, back({?KEPT, {M, Id}}, State)}.
 
 back(Key, State) ->
-    case erase(Key) of
+    case get(Key) of
         {Kept, Code} ->
             case fits(Code) of
                 true -> Kept;
