@@ -119,6 +119,17 @@ static bool limit_all(const struct nzd_confine *confine, uint64_t now)
            limit(RLIMIT_CORE, 0, 0) && limit(RLIMIT_NPROC, 0, 0);
 }
 
+/* Where memory ends we end, and not the node beside us: proc(5). */
+static void go_first(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)!write(fd, "1000", 4);
+    close(fd);
+}
+
 /* --- all of it ----------------------------------------------------------- */
 
 unsigned nzd_confine_self(const struct nzd_confine *confine)
@@ -126,6 +137,7 @@ unsigned nzd_confine_self(const struct nzd_confine *confine)
     unsigned confined = 0;
     uint64_t now = taken(); /* as long as files can be opened */
 
+    go_first();
     if (!CONFINE_SANITIZED)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     bool rights = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;

@@ -500,6 +500,21 @@ static void ends_of_it(void **state)
     assert_ended(f, "says no more");
 }
 
+/* 1000: it ends before the node does, where memory ends. */
+static int oom_score(pid_t pid)
+{
+    char text[64];
+    FILE *file;
+
+    snprintf(text, sizeof(text), "/proc/%d/oom_score_adj", (int)pid);
+    file = fopen(text, "r");
+    if (!file || !fgets(text, sizeof(text), file))
+        *text = 0;
+    if (file)
+        fclose(file);
+    return atoi(text);
+}
+
 static void dies_with_its_parent(void **state)
 {
     pid_t parent;
@@ -515,8 +530,10 @@ static void dies_with_its_parent(void **state)
     for (int i = 0; i < 2000 && !*shared; i++)
         usleep(1000);
     assert_true(*shared > 0);
+    int score = oom_score(*shared);
     kill(parent, SIGKILL);
     waitpid(parent, NULL, 0);
+    assert_int_equal(score, 1000);
     for (int i = 0; i < 2000 && process_alive(*shared); i++)
         usleep(1000);
     assert_false(process_alive(*shared));
