@@ -38,7 +38,7 @@ libfuzzer()
 # AFL++ keeps files for itself; what it found is copied from there.
 afl()
 {
-    work=build/afl/work/$1
+    work=build/afl/state/$1
     dict=fuzz/dict/$1.dict
     rm -rf "$work"
     mkdir -p "$work"
