@@ -24,6 +24,7 @@ export SOURCE_DATE_EPOCH
 root=$output/root
 doc=$root/usr/share/doc/nzd
 rm -rf "$root" "$output/debian"
+rm -f "$output"/nzd_*.deb
 make -s install DESTDIR="$root" PREFIX=/usr ZSH=share/zsh/vendor-completions
 strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/bin/nzd"
 
