@@ -169,6 +169,18 @@ int nzd_journal_collect_look(struct nzd_journal *journal,
     return rc;
 }
 
+/* Two moves that free nothing would be synced for nothing, at each opening of
+ * a journal whose half is in force. What is damaged is left to the collection,
+ * which leaves it alone. */
+static bool has_loose(struct nzd_journal *journal)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    struct nzd_collection found;
+
+    return nzd_journal_collect_look(journal, &found, &ignored) != NZD_OK ||
+           found.dropped > 0 || found.loose_blobs > 0;
+}
+
 /* What cannot be tidied can still be read, and may be written. */
 static int tidy(struct nzd_journal *journal,
                 const struct nzd_store_options *options, struct nzd_err *err)
@@ -180,7 +192,7 @@ static int tidy(struct nzd_journal *journal,
     if (journal->lock < 0)
         return NZD_OK;
     rc = nzd_store_room(journal->store, &room, err);
-    if (rc || room.used_bytes <= room.max_bytes / 2)
+    if (rc || room.used_bytes <= room.max_bytes / 2 || !has_loose(journal))
         return rc;
     (void)nzd_journal_collect(journal, NULL, &ignored);
     if (!nzd_journal_is_broken(journal))

@@ -115,9 +115,10 @@ struct nzd_collection {
  * Drops transactions past `keep` and collects blobs, now and durably; a commit
  * does the same. Blobs that were put for a transaction that is not armed yet
  * have no root: not to be called in between. Opening to write does it where
- * half of max_bytes is in use, because what interrupted snapshots leave must
- * not fill the journal for good; not where `no_tidy` is set. With `out` (may
- * be NULL) damage that it meets is NZD_EJOURNAL and nothing is written.
+ * half of max_bytes is in use and some of it is loose, because what interrupted
+ * snapshots leave must not fill the journal for good; not where `no_tidy` is
+ * set. With `out` (may be NULL) damage that it meets is NZD_EJOURNAL and
+ * nothing is written.
  */
 int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
                         struct nzd_err *err);

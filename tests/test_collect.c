@@ -144,18 +144,60 @@ static void test_reasons(void **state)
     assert_int_equal(found.kept, 2);
 }
 
+/* More than half of LITTLE, packed. */
+#define LITTLE (256u << 10)
+
+static void write_code(struct nzd_buf *code)
+{
+    for (unsigned i = 0; i < 40000; i++)
+        nzd_buf_printf(code, "%08x", i * 2654435761u);
+}
+
+/* Of data.mdb: each transaction that writes changes one of its first pages. */
+static void read_head(const struct ledger *ledger, char head[8192])
+{
+    char path[160];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", ledger->directory);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(head, 1, 8192, file), 8192);
+    (void)fclose(file);
+}
+
+static void test_opening_writes_nothing_for_nothing(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_buf code = {0};
+    char before[8192];
+    char after[8192];
+
+    write_code(&code);
+    ledger_apply_one(ledger, "large", "old", nzd_buf_string(&code));
+    nzd_buf_clear(&code);
+    ledger_close(ledger);
+    ledger->options.max_bytes = LITTLE;
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    assert_int_equal(look(ledger).loose_blobs, 0);
+    ledger_close(ledger);
+    read_head(ledger, before);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+    read_head(ledger, after);
+    assert_memory_equal(after, before, sizeof(before));
+}
+
 static void test_opening_leaves_it_alone(void **state)
 {
     struct ledger *ledger = *state;
     struct nzd_buf code = {0};
     struct nzd_collection found;
 
-    for (unsigned i = 0; i < 40000; i++)
-        nzd_buf_printf(&code, "%08x", i * 2654435761u);
+    write_code(&code);
     ledger_put(ledger, nzd_buf_string(&code));
     nzd_buf_clear(&code);
     ledger_close(ledger);
-    ledger->options.max_bytes = 256 << 10;
+    ledger->options.max_bytes = LITTLE;
     ledger->options.no_tidy = true;
     ledger_open(ledger, NZD_JOURNAL_WRITE);
     found = look(ledger);
@@ -174,6 +216,7 @@ int main(void)
         CASE(test_nothing_to_drop),
         CASE(test_look_and_collect_agree),
         CASE(test_reasons),
+        CASE(test_opening_writes_nothing_for_nothing),
         CASE(test_opening_leaves_it_alone),
     };
 
