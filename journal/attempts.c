@@ -60,8 +60,7 @@ static void decode(const uint8_t *bytes, struct slot *out)
     attempts->last_healthy = nzd_read_u64(&reader);
     attempts->tries = nzd_read_u32(&reader);
     attempts->healthy = nzd_read_u8(&reader) != 0;
-    if (!nzd_reader_done(&reader) || base.size != NZD_DIGEST_SIZE ||
-        out->sequence == UINT64_MAX) /* nothing could follow it */
+    if (!nzd_reader_done(&reader) || base.size != NZD_DIGEST_SIZE)
         memset(out, 0, sizeof(*out));
     else
         memcpy(attempts->base.bytes, base.data, NZD_DIGEST_SIZE);
@@ -104,6 +103,22 @@ static int read_slots(int fd, struct slot slots[2])
     return 0;
 }
 
+/* The slot that counts. Sequences go round, past 0, as a damaged one may be
+ * the last of them. */
+static int newest(const struct slot slots[2])
+{
+    uint64_t ahead = slots[1].sequence - slots[0].sequence;
+
+    if (slots[0].sequence == 0 || slots[1].sequence == 0)
+        return slots[1].sequence != 0;
+    return ahead != 0 && ahead <= INT64_MAX;
+}
+
+static uint64_t after(uint64_t sequence)
+{
+    return sequence == UINT64_MAX ? 1 : sequence + 1;
+}
+
 uint32_t nzd_attempts_limit(bool healthy, uint32_t tries)
 {
     return healthy ? tries * HEALTHY_TRIES : tries;
@@ -124,7 +139,7 @@ int nzd_attempts_read(const char *directory, struct nzd_attempts *out,
     if (read_slots(fd, slots) != 0)
         rc = failed(directory, "read", err);
     else
-        *out = slots[slots[1].sequence > slots[0].sequence].attempts;
+        *out = slots[newest(slots)].attempts;
     close(fd);
     return rc;
 }
@@ -159,10 +174,10 @@ static int write_slot(int fd, const struct nzd_attempts *attempts,
     struct slot next = {.attempts = *attempts};
     struct nzd_buf bytes = {0};
     int rc = make_room(fd) || read_slots(fd, slots) ? -1 : 0;
-    int at = rc ? 0 : slots[1].sequence < slots[0].sequence;
+    int at = rc ? 0 : !newest(slots);
 
     if (rc == 0) {
-        next.sequence = slots[!at].sequence + 1;
+        next.sequence = after(slots[!at].sequence);
         rc = encode(&next, &bytes, err);
     }
     nzd_point("before the count of boots");

@@ -10,7 +10,7 @@
  * On disk: two slots of NZD_ATTEMPTS_SLOT bytes, each a value (value.h) of a
  * sequence, the base, the generation, the last healthy one, the tries, and
  * whether it was ever healthy. The one that holds with the higher sequence
- * counts; the other one is written next.
+ * counts; the other one is written next. The sequence goes round, past 0.
  */
 
 #include "digest.h"
