@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 report=$(mktemp) || exit 1
 trap 'rm -f "$report"' EXIT
-export NZD_CRASH=full NZD_CRASH_REPORT=$report TEST_TIMEOUT=${TEST_TIMEOUT:-3600}
+export NZD_CRASH=full NZD_CRASH_REPORT=$report TEST_TIMEOUT=${TEST_TIMEOUT:-14400}
 export TEST_JOBS=${TEST_JOBS:-4}
 
 begin=$SECONDS
