@@ -23,8 +23,9 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(FUZZ_DRIVER) $(BUILD)/libfuzz.a $
 	$(CC) $(OPTIMISE) $(FUZZ_LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # What harnesses share.
-$(BUILD)/libfuzz.a: $(patsubst %.c,$(BUILD)/%.o,$(filter-out fuzz/fuzz_% fuzz/replay.c,$(wildcard fuzz/*.c)))
-	@rm -f $@.new && ar rcs $@.new $^ && mv $@.new $@
+FUZZ_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out fuzz/fuzz_% fuzz/replay.c,$(wildcard fuzz/*.c)))
+$(BUILD)/libfuzz.list: export SAYS = $(FUZZ_SHARED)
+$(BUILD)/libfuzz.a: $(FUZZ_SHARED)
 
 fuzzers: $(FUZZERS)
 

@@ -32,7 +32,7 @@ static const char *printed(struct installed *place, const char *script)
 static const char *text_of(struct installed *place, const char *path)
 {
     return harness_read_file(place->harness,
-                             harness_path(place->harness, "root%s", path));
+                             harness_path(place->harness, "a root%s", path));
 }
 
 static int install(void **state)
@@ -40,9 +40,9 @@ static int install(void **state)
     struct harness *harness = harness_open();
     struct installed *place = harness_alloc(harness, sizeof *place);
     place->harness = harness;
-    place->root = harness_path(harness, "root");
-    printed(place, "env -u MAKEFLAGS -u MAKELEVEL -u SAN make -s install "
-                   "DESTDIR=$0 PREFIX=/usr");
+    place->root = harness_path(harness, "a root");
+    printed(place, "env -u MAKEFLAGS -u MAKELEVEL -u SAN make -s -o all "
+                   "install DESTDIR=\"$0\" PREFIX=/usr");
     *state = place;
     return 0;
 }
@@ -70,10 +70,11 @@ static void is_told(const char *manual, char *words)
 static void it_runs_where_it_is_put(void **state)
 {
     struct installed *place = *state;
-    assert_matches(printed(place, "$0/usr/bin/nzd --version"),
+    assert_matches(printed(place, "\"$0\"/usr/bin/nzd --version"),
                    "^nzd [0-9]+\\.");
-    assert_contains(printed(place, "cd $0/usr/share && find . -type f | sort"),
-                    "./man/man1/nzd.1\n");
+    assert_contains(
+        printed(place, "cd \"$0\"/usr/share && find . -type f | sort"),
+        "./man/man1/nzd.1\n");
 }
 
 static void the_manual_has_every_command_and_option(void **state)
@@ -81,15 +82,15 @@ static void the_manual_has_every_command_and_option(void **state)
     struct installed *place = *state;
     const char *manual = text_of(place, "/usr/share/man/man1/nzd.1");
     is_told(manual,
-            (char *)printed(place, "$0/usr/bin/nzd --help | sed -n "
+            (char *)printed(place, "\"$0\"/usr/bin/nzd --help | sed -n "
                                    "'s/^  \\([a-z][a-z]*\\) .*/.It Cm \\1/p'"));
     is_told(
         manual,
         (char *)printed(
             place,
-            "for c in $($0/usr/bin/nzd --help | "
+            "for c in $(\"$0\"/usr/bin/nzd --help | "
             "sed -n 's/^  \\([a-z][a-z]*\\) .*/\\1/p'); do "
-            "$0/usr/bin/nzd $c --help; done | "
+            "\"$0\"/usr/bin/nzd $c --help; done | "
             "sed -n 's/^  \\(-[a-z], \\)\\{0,1\\}-\\(-[a-z-]*\\).*/\\2/p' | "
             "sort -u | sed '/^-version/d; s/^/Fl /; s/Fl -\\(help\\|quiet\\|"
             "verbose\\)/, -\\1/'"));
@@ -121,7 +122,7 @@ static void the_manual_has_every_limit(void **state)
 static void every_page_is_there(void **state)
 {
     struct installed *place = *state;
-    is_told((char *)printed(place, "find $0/usr/share/man -type f"),
+    is_told((char *)printed(place, "find \"$0\"/usr/share/man -type f"),
             (char *)printed(place, "ls */*.[1-9] | "
                                    "sed 's,.*/\\(.*\\)\\.\\(.\\)$,"
                                    "/man\\2/\\1.\\2,'"));
@@ -131,7 +132,7 @@ static void it_is_hardened(void **state)
 {
     struct installed *place = *state;
     const char *about =
-        printed(place, "readelf -hldW --dyn-syms $0/usr/bin/nzd");
+        printed(place, "readelf -hldW --dyn-syms \"$0\"/usr/bin/nzd");
     assert_contains(about, "DYN (Position-Independent Executable file)");
     assert_contains(about, "GNU_RELRO");
     assert_contains(about, "BIND_NOW");
@@ -144,10 +145,10 @@ static const char *completed(struct installed *place, const char *line)
     return printed(
         place,
         harness_text(place->harness,
-                     "PATH=$0/usr/bin:$PATH bash -c '"
-                     ". $0/share/bash-completion/completions/nzd; "
+                     "PATH=\"$0\"/usr/bin:$PATH bash -c '"
+                     ". \"$0\"/share/bash-completion/completions/nzd; "
                      "COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "
-                     "_nzd; printf \"%%s\\n\" \"${COMPREPLY[@]}\"' $0/usr",
+                     "_nzd; printf \"%%s\\n\" \"${COMPREPLY[@]}\"' \"$0\"/usr",
                      line));
 }
 
