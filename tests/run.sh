@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh [-v] BUILD PROGRAM...: runs cmocka programs, three at a time (they wait
-# more than they work), each with a time limit. Quiet while all is well; a failed
-# program's output is shown whole. Outputs stay in build/test-logs. The last line
-# is "N passed, N failed". NZD_TEST_WITH is put before each program, NZD_TESTED
-# is another nzd to test.
+# run.sh [-v] BUILD PROGRAM...: runs cmocka programs, each with a time limit, one
+# more at a time than there are cores (they wait more than they work), four at
+# most, or TEST_JOBS. Quiet while all is well; a failed program's output is shown
+# whole. Outputs stay in build/test-logs, and in `times` there how long each
+# program took, the longest first. The last line is "N passed, N failed".
+# NZD_TEST_WITH is put before each program, NZD_TESTED is another nzd to test.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -102,7 +103,8 @@ run_one()
     name=$(basename "$1")
     log=$logs/$name.log
     # shellcheck disable=SC2086
-    timeout -k 5 "${TEST_TIMEOUT:-300}" ${NZD_TEST_WITH-} "$1" >"$log" 2>&1 </dev/null
+    { time timeout -k 5 "${TEST_TIMEOUT:-300}" ${NZD_TEST_WITH-} "$1" >"$log" 2>&1 </dev/null; } \
+        2>"$logs/$name.took"
     status=$?
     [ $status = 124 ] && echo "run.sh: no end after ${TEST_TIMEOUT:-300} s" >>"$log"
     result=$(count "$log" $status)
@@ -118,10 +120,13 @@ run_one()
     fi
 }
 
-rm -f "$logs"/*.result
+rm -f "$logs"/*.result "$logs"/*.took
+TIMEFORMAT='%R s, %U s of user, %S s of system'
+jobs=$(($(nproc 2>/dev/null || echo 2) + 1))
+[ "$jobs" -le 4 ] || jobs=4
 running=0
 for program in "$@"; do
-    if [ $running -ge "${TEST_JOBS:-3}" ]; then
+    if [ $running -ge "${TEST_JOBS:-$jobs}" ]; then
         wait -n
         running=$((running - 1))
     fi
@@ -129,6 +134,8 @@ for program in "$@"; do
     running=$((running + 1))
 done
 wait
+(cd "$logs" && tail -q -n 1 -- *.took | paste - <(ls -- *.took) |
+    awk -F'\t' '{ sub(/\.took$/, "", $2); print $1 "  " $2 }' | sort -rn >'times')
 
 cat "$logs"/*.result 2>/dev/null | awk '
 { passed += $1; failed += $2; skipped += $3 }

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 
 command -v musl-gcc >/dev/null || {
     echo 'musl: skipped: there is no musl-gcc (musl-tools)'
-    exit 0
+    exit 77
 }
 headers=build/musl/include
 rm -rf "$headers"

@@ -5,7 +5,7 @@
 # qemu-user, for i686 by this machine itself: programs of the tests that need no
 # node, a journal that goes there and back, and real nodes of this machine over
 # loopback. Without `all` a few of each. Where compiler, emulator or libraries
-# are not to be had it says so, and exits 0.
+# are not to be had it says so, and exits 77.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -16,7 +16,7 @@ build=build/$triple
 skip()
 {
     echo "cross: $triple: skipped: $1"
-    exit 0
+    exit 77
 }
 
 sysroot=$PWD/build/sysroot/$triple
@@ -35,7 +35,7 @@ else
         $sysroot/lib/$libraries:$sysroot/usr/lib/$libraries"
 fi
 
-tests/tools/deps.sh cross "$triple" || true
+tests/tools/deps.sh cross "$triple"
 command -v "$triple-gcc" >/dev/null || skip "there is no $triple-gcc"
 command -v "$emulator" >/dev/null || skip "there is no $emulator"
 status=0
@@ -60,7 +60,7 @@ fi
 programs=$(for name in $units; do echo "$build/tests/test_$name"; done)
 
 # shellcheck disable=SC2086
-make -s -j2 CROSS="$triple" all static $programs
+${NZD_MAKE:-make} -s -j2 CROSS="$triple" all static $programs
 
 # Each nzd runs by itself and says what it is; the static one needs no other file.
 said=$($emulator "$build/static/nzd" --version)
@@ -97,7 +97,7 @@ for name in $nodes; do
     hosts="$hosts build/tests/test_$name"
 done
 # shellcheck disable=SC2086
-make -s -j2 all fixtures build/tests/cross/words $hosts
+${NZD_MAKE:-make} -s -j2 all fixtures build/tests/cross/words $hosts
 # shellcheck disable=SC2086
 tests/run.sh "$build/nodes" $hosts
 if [ $bits = 32 ]; then

@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-make -s -j2 static build/tests/cross/smoke fixtures
+${NZD_MAKE:-make} -s -j2 static build/tests/cross/smoke fixtures
 if readelf -lW build/static/nzd | grep -E 'INTERP|NEEDED'; then
     echo 'static: it asks for a loader' >&2
     exit 1
