@@ -2,6 +2,7 @@
 #include "hook.h"
 #include "run.h"
 #include "settle.h"
+#include "settle_agent.h"
 #include "trial.h"
 
 #include <inttypes.h>

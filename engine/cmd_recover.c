@@ -3,6 +3,7 @@
 #include "before_start.h"
 #include "run.h"
 #include "settle.h"
+#include "settle_agent.h"
 #include "trial.h"
 
 #include <inttypes.h>

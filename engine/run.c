@@ -7,6 +7,7 @@
 #include "plan_view.h"
 #include "rehearse.h"
 #include "settle.h"
+#include "settle_agent.h"
 #include "snapshot.h"
 #include "structs.h"
 #include "trial.h"
