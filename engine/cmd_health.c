@@ -2,6 +2,7 @@
 #include "../journal/attempts.h"
 #include "health_vm.h"
 #include "run.h"
+#include "units.h"
 
 #include <inttypes.h>
 #include <string.h>

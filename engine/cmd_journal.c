@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "cmd_journal.h"
+#include "units.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -82,11 +82,4 @@ void nzd_config_clear(struct nzd_config *config);
 int nzd_config_add_bundle_hooks(struct nzd_config *config, struct nzd_view text,
                                 struct nzd_err *err);
 
-/* "5s", "200ms", "10m", "2h", "1d" into microseconds; "64M", "512K", "1G",
- * "100B" into bytes (powers of 1024). A bare number but 0 fails. */
-bool nzd_parse_duration(const char *text, uint64_t *out_us);
-bool nzd_parse_size(const char *text, uint64_t *out);
-/* Decimal digits and nothing else. */
-bool nzd_parse_count(const char *text, uint64_t *out);
-
 #endif

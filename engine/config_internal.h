@@ -2,7 +2,8 @@
 #ifndef NZD_ENGINE_CONFIG_INTERNAL_H
 #define NZD_ENGINE_CONFIG_INTERNAL_H
 
-/* Shared by config.c and config_hook.c only, the two that see confuse.h. */
+/* Shared by config.c (what is done with it), config_keys.c (what may be said)
+ * and config_hook.c only, those that see confuse.h. */
 
 #include "config.h"
 
@@ -30,6 +31,11 @@ int nzd_config_fail(const struct nzd_config_source *source, int line,
 
 /* Duration of a hook or setting: a unit, above 0, at most a year. */
 bool nzd_config_duration(const char *text, uint64_t *out_us);
+
+/* The text with every value checked, of a bundle only its hooks; the caller
+ * frees *out with cfg_free(). NULL where it fails, with "NAME:LINE: ..." */
+int nzd_config_parse(const struct nzd_config_source *source,
+                     struct nzd_view text, cfg_t **out);
 
 /* Appends the hook of a `hook` section to the configuration. */
 int nzd_config_hook(const struct nzd_config_source *source, cfg_t *section,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include "units.h"
+
 #include <getopt.h>
 #include <string.h>
 

@@ -7,6 +7,7 @@
  */
 
 #include "../engine/options.h"
+#include "../engine/units.h"
 #include "support.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../engine/config.h"
+#include "../engine/units.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
