@@ -18,4 +18,8 @@ bool facts_block(struct nzd_reader *reader, struct nzd_view *block);
 void facts_write(struct harness *harness, const char *name,
                  struct nzd_view bytes);
 
+/* The source of a module, made.erl: it has an on_load, loads a NIF, closes over
+ * variables, has attributes twice. */
+extern const char facts_made[];
+
 #endif

@@ -51,11 +51,11 @@ tests/cross/sysroot.sh "$triple" "$sysroot" || status=$?
 units='bytes record state digest term beam config journal source transfer'
 nodes=
 if [ "$all" = all ]; then
-    units="$units base64 beam_reach beam_rename elf format inventory collect
+    units="$units base64 beam_vm beam_reach beam_rename elf format inventory collect
         journal_damage journal_files journal_target link_wire options output
         plan settings spool sys_config verdict command cmd_journal"
     [ "$emulator" != env ] || units="$(echo "$units" | sed 's/ elf / /') lock"
-    nodes='rollback apply hooks journal_use'
+    nodes='rollback apply apply_json hooks journal_use'
 fi
 programs=$(for name in $units; do echo "$build/tests/test_$name"; done)
 
