@@ -257,15 +257,31 @@ static void states_that_are_left_out_are_named(void **state)
                    "P <- [two, three]], ok");
 }
 
-/* A rehearsal that goes on: nzd is begun, and its code is there. */
-static struct harness_job *begin(struct stage *stage, const char *command)
+/* Its player stands still: neither time nor the load of this machine ends it.
+ */
+#define HELD                                                                   \
+    "S = self(), spawn(fun() -> true = erlang:suspend_process(P), "            \
+    "S ! held, timer:sleep(infinity) end), receive held -> ok end"
+
+/* A rehearsal is begun, and as soon as its code is there `act` is done, before
+ * anything else gets a turn: by itself it ends after two seconds. K is its
+ * keeper, P its player. */
+static struct harness_job *begin(struct stage *stage, const char *command,
+                                 const char *act)
 {
     struct harness_job *job = harness_begin(
         stage->harness,
         harness_argv(stage->harness, stage->node, command, fixture(stage, 4),
                      "--rehearse", "--config", stage->config, NULL),
         NULL);
-    beam_node_wait_for(stage->node, "length(" SHADOWS ") > 0", "true", SOON_MS);
+    beam_node_eval(stage->node,
+                   "Wait = fun(Again, Left) when Left > 0 -> "
+                   "case {" SHADOWS ", whereis(nzd_rehearsal)} of "
+                   "{[_ | _], K} when is_pid(K) -> "
+                   "{links, [P]} = process_info(K, links), %s; "
+                   "_ -> timer:sleep(1), Again(Again, Left - 1) end end, "
+                   "Wait(Wait, %d)",
+                   act, SOON_MS);
     return job;
 }
 
@@ -281,7 +297,7 @@ static void a_killed_nzd_leaves_nothing(void **state)
 {
     struct stage *stage = *state;
     const char *before = real(stage);
-    struct harness_job *job = begin(stage, "plan");
+    struct harness_job *job = begin(stage, "plan", HELD);
     struct harness_run run = plan(stage, 2, "--rehearse");
     assert_status(run, 5);
     assert_contains(run.err, "another rehearsal goes on");
@@ -294,7 +310,7 @@ static void a_signal_leaves_nothing(void **state)
 {
     struct stage *stage = *state;
     const char *before = real(stage);
-    struct harness_job *job = begin(stage, "apply");
+    struct harness_job *job = begin(stage, "apply", HELD);
     kill(harness_job_pid(job), SIGINT);
     struct harness_run run = harness_end(stage->harness, job, SOON_MS);
     assert_status(run, 5);
@@ -304,15 +320,12 @@ static void a_signal_leaves_nothing(void **state)
 /* Whichever of its processes is killed. */
 static void a_killed_agent_leaves_nothing(void **state)
 {
-    static const char *const killed[] = {
-        "whereis(nzd)", "whereis(nzd_rehearsal)",
-        "hd([P || {links, Ps} <- [process_info(whereis(nzd_rehearsal), "
-        "links)], P <- Ps])"};
+    static const char *const killed[] = {"exit(whereis(nzd), kill)",
+                                         "exit(K, kill)", "exit(P, kill)"};
     struct stage *stage = *state;
     const char *before = real(stage);
     for (unsigned i = 0; i < 3; i++) {
-        struct harness_job *job = begin(stage, "plan");
-        beam_node_eval(stage->node, "exit(%s, kill)", killed[i]);
+        struct harness_job *job = begin(stage, "plan", killed[i]);
         gone(stage, before);
         kill(harness_job_pid(job), SIGKILL);
         harness_end(stage->harness, job, SOON_MS);
@@ -324,12 +337,10 @@ static void what_was_left_goes_with_the_next(void **state)
 {
     struct stage *stage = *state;
     const char *before = real(stage);
-    struct harness_job *job = begin(stage, "plan");
-    kill(harness_job_pid(job), SIGSTOP);
-    beam_node_eval(stage->node,
-                   "K = whereis(nzd_rehearsal), {links, Ps} = "
-                   "process_info(K, links), [erlang:suspend_process(P) || "
-                   "P <- [K | Ps]], [exit(P, kill) || P <- [K | Ps]]");
+    struct harness_job *job = begin(stage, "plan",
+                                    "[erlang:suspend_process(Each) || Each <- "
+                                    "[K, P]], [exit(Each, kill) || Each <- "
+                                    "[K, P]]");
     kill(harness_job_pid(job), SIGKILL);
     harness_end(stage->harness, job, SOON_MS);
     beam_node_eval(stage->node, "exit(whereis(nzd), kill)");
