@@ -277,6 +277,11 @@ void *nzd_arena_alloc(struct nzd_arena *arena, size_t size)
     if (size > SIZE_MAX - align)
         return NULL;
     size = size == 0 ? align : (size + align - 1) / align * align;
+    if (arena->most &&
+        (arena->total > arena->most || size > arena->most - arena->total)) {
+        arena->refused = true;
+        return NULL;
+    }
     if (!chunk || size > chunk->size - chunk->used)
         chunk = chunk_add(arena, size);
     if (!chunk)

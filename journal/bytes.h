@@ -76,11 +76,14 @@ const char *nzd_buf_string(struct nzd_buf *buf);
 
 /*
  * An arena: many small allocations freed at once. Initialised by zeros.
- * alloc() gives zeroed memory aligned for any type, NULL when there is none.
+ * alloc() gives zeroed memory aligned for any type, NULL when there is none,
+ * or where `total` would pass `most`: then `refused` is set.
  */
 struct nzd_arena {
     struct nzd_arena_chunk *chunks;
     size_t total; /* bytes handed out */
+    size_t most;  /* 0: as many as there are */
+    bool refused;
 };
 
 void *nzd_arena_alloc(struct nzd_arena *arena, size_t size);

@@ -17,7 +17,8 @@
 #define NZD_LIMIT_PATH         1024u        /* bytes of one path in it */
 #define NZD_LIMIT_MODULES      50000u
 #define NZD_LIMIT_APPS         5000u
-#define NZD_LIMIT_ATOM_CHARS   255u /* the VM's own limit */
+#define NZD_LIMIT_ATOM_CHARS   255u     /* the VM's own limit */
+#define NZD_LIMIT_NAMES        2097152u /* different ones, of all modules */
 #define NZD_LIMIT_TERM_DEPTH   200u
 #define NZD_LIMIT_TERM_NODES   4000000u
 #define NZD_LIMIT_BEAM_ATOMS   1048576u /* per module, as the loader */

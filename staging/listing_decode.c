@@ -27,9 +27,14 @@ static void refuse(struct decoder *d, const char *what)
         d->bad = what;
 }
 
+/* Without memory, or with more of it than one inventory may take. */
 static void need(struct decoder *d, const void *memory)
 {
-    if (!memory && d->code == 0)
+    if (memory)
+        return;
+    if (d->to->out->arena.refused || d->to->names.refused)
+        refuse(d, "its size");
+    else if (d->code == 0)
         d->code = nzd_err_memory(d->err);
 }
 
@@ -114,7 +119,9 @@ static const struct nzd_term *take_term(struct decoder *d)
     if (bytes.size == 0)
         return NULL;
     code = nzd_term_decode(bytes, &d->to->out->arena, &term, &why);
-    if (code == NZD_EBUNDLE)
+    if (d->to->out->arena.refused)
+        refuse(d, "its size");
+    else if (code == NZD_EBUNDLE)
         refuse(d, "a term");
     else if (code < 0 && d->code == 0)
         d->code = nzd_err_set(d->err, code, "%s", why.message);
@@ -350,8 +357,11 @@ int nzd_listing_decode(struct nzd_listing_reader *reader,
                        struct nzd_err *err)
 {
     struct decoder d = {.to = reader, .err = err};
+    struct nzd_arena *arena = &reader->out->arena;
 
-    reader->names.arena = &reader->out->arena;
+    /* While it is read: a term takes many times the bytes it comes in. */
+    arena->most = KEPT_BYTES;
+    reader->names.arena = arena;
     nzd_reader_init(&d.in, record);
     switch (kind) {
     case NZD_LISTING_RELEASE:
@@ -372,12 +382,11 @@ int nzd_listing_decode(struct nzd_listing_reader *reader,
     default:
         refuse(&d, "the kind of a record");
     }
+    arena->most = 0;
     if (d.code < 0)
         return d.code;
     if (!nzd_reader_done(&d.in))
         refuse(&d, "the length of a record");
-    if (reader->out->arena.total > KEPT_BYTES)
-        refuse(&d, "its size");
     return d.bad ? nzd_err_set(err, NZD_EBUNDLE, "%s does not hold", d.bad) : 0;
 }
 

@@ -4,7 +4,8 @@
 
 /*
  * Names kept once. Those of a release repeat: every module imports erlang,
- * lists, Elixir.Enum.
+ * lists, Elixir.Enum. Who makes them up cannot have them meet in one place: it
+ * is told by a key of this table's own.
  */
 
 #include "../journal/bytes.h"
@@ -15,9 +16,11 @@ struct nzd_names {
     const char **table; /* open addressing, at most half full */
     uint32_t count;
     uint32_t size;
+    uint64_t key[2]; /* drawn with the table */
+    bool refused;    /* there were more than NZD_LIMIT_NAMES */
 };
 
-/* The name in the arena, NUL-terminated; NULL without memory. */
+/* The name in the arena, NUL-terminated; NULL without memory, or `refused`. */
 const char *nzd_names_view(struct nzd_names *names, struct nzd_view view);
 /* Frees the table; the names stay. */
 void nzd_names_clear(struct nzd_names *names);
