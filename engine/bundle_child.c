@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +35,7 @@ struct piece {
     uint64_t offset;
     uint64_t size;
     struct nzd_digest content;
+    bool used;
 };
 
 struct answer {
@@ -145,29 +147,57 @@ static struct nzd_bundle_child *new_child(const char *path)
     return NULL;
 }
 
+/* The file that `place` stands for, to be read. */
+static int open_there(int place, const char *path, struct nzd_err *err)
+{
+    char name[32];
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", place);
+    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        (void)nzd_err_set(err, NZD_EBUNDLE,
+                          "%s cannot be opened: /proc is not mounted", path);
+    else if (fd < 0)
+        (void)nzd_err_system(err, NZD_EBUNDLE, errno, "%s", path);
+    return fd;
+}
+
+/* To open a device may be to start it: looked at first, at a place that nobody
+ * puts another file in. */
+static int open_bundle(struct body *body, struct nzd_err *err)
+{
+    int place = open(body->path, O_PATH | O_CLOEXEC);
+    struct stat status;
+
+    if (place < 0 || fstat(place, &status) < 0) {
+        (void)nzd_err_system(err, NZD_EBUNDLE, errno, "%s", body->path);
+        goto out;
+    }
+    body->size = (uint64_t)status.st_size;
+    body->is_directory = S_ISDIR(status.st_mode);
+    if (body->is_directory || S_ISREG(status.st_mode))
+        body->bundle = open_there(place, body->path, err);
+    else
+        (void)nzd_err_set(err, NZD_EBUNDLE,
+                          "%s: neither a directory nor a tarball", body->path);
+out:
+    if (place >= 0)
+        close(place);
+    return err->code;
+}
+
 struct nzd_bundle_child *nzd_bundle_child_start(const char *path)
 {
     struct nzd_bundle_child *child = new_child(path);
-    struct body body = {.path = path};
-    struct stat status;
+    struct body body = {.path = path, .bundle = -1};
 
     if (!child)
         return NULL;
-    body.bundle = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (body.bundle < 0) {
-        nzd_err_system(&child->failure, NZD_EBUNDLE, errno, "%s", path);
-        return child;
-    }
-    if (fstat(body.bundle, &status) < 0)
-        status.st_mode = 0;
-    body.size = (uint64_t)status.st_size;
-    body.is_directory = S_ISDIR(status.st_mode);
-    if (body.is_directory || S_ISREG(status.st_mode))
+    if (open_bundle(&body, &child->failure) == 0)
         make(child, &body);
-    else
-        nzd_err_set(&child->failure, NZD_EBUNDLE,
-                    "%s: neither a directory nor a tarball", path);
-    close(body.bundle);
+    if (body.bundle >= 0)
+        close(body.bundle);
     return child;
 }
 
@@ -182,12 +212,22 @@ void nzd_bundle_child_close(struct nzd_bundle_child *child)
 
 /* --- what it answers ----------------------------------------------------- */
 
+/* Empty ones are all the same: no two of them lie in one place. */
+static bool is_there(const struct answer *a, struct nzd_view view)
+{
+    const struct piece *last = a->count ? &a->pieces[a->count - 1] : NULL;
+
+    return last && view.size == 0 && last->size == 0 && last->sent == a->sent;
+}
+
 static int keep_bytes(struct answer *a)
 {
     struct nzd_view view = nzd_buf_view(&a->h.payload);
     struct nzd_spool *spool = a->h.options->spool;
     struct piece *piece;
 
+    if (spool && is_there(a, view))
+        return 0;
     if (!spool || view.size > NZD_LIMIT_MODULE_BYTES ||
         a->count >= NZD_LIMIT_ENTRIES ||
         view.size > NZD_LIMIT_BUNDLE_BYTES - a->sent)
@@ -297,9 +337,10 @@ static int take_frame(struct answer *a, unsigned kind)
 
 /* --- what it says of the bytes it sent ----------------------------------- */
 
-/* The piece that begins there and is so long, or NULL. */
-static const struct piece *find_piece(const struct answer *a, uint64_t sent,
-                                      uint64_t size)
+/* The piece that begins there and is so long, or NULL. Each was sent for one
+ * file: who names it for many has it read for many. */
+static const struct piece *use_piece(const struct answer *a, uint64_t sent,
+                                     uint64_t size)
 {
     uint32_t low = 0, high = a->count;
 
@@ -312,8 +353,10 @@ static const struct piece *find_piece(const struct answer *a, uint64_t sent,
             high = middle;
     }
     for (; low < a->count && a->pieces[low].sent == sent; low++)
-        if (a->pieces[low].size == size)
+        if (a->pieces[low].size == size && !(size && a->pieces[low].used)) {
+            a->pieces[low].used = true;
             return &a->pieces[low];
+        }
     return NULL;
 }
 
@@ -323,7 +366,7 @@ static bool settle_file(const struct answer *a, struct nzd_file *file)
 
     if (!file->spooled)
         return true;
-    piece = find_piece(a, file->spool_offset, file->size);
+    piece = use_piece(a, file->spool_offset, file->size);
     if (!piece)
         return false;
     file->spool_offset = piece->offset;
@@ -344,7 +387,7 @@ static bool settle_module(const struct answer *a, struct nzd_module *module)
         return false;
     if (!(module->flags & NZD_MODULE_SPOOLED))
         return !a->h.options->spool || !(module->flags & NZD_MODULE_DETAILED);
-    piece = find_piece(a, module->spool_offset, module->bytes);
+    piece = use_piece(a, module->spool_offset, module->bytes);
     if (!piece)
         return false;
     module->spool_offset = piece->offset;

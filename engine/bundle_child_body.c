@@ -188,7 +188,19 @@ static int read_bundle(const struct body *child,
     return code;
 }
 
-static void answer(const struct body *child)
+/* Some file systems ask who reads, and not what that one may: what root may
+ * read there, nobody may not. */
+static void advise(const struct body *child, bool was_root, struct nzd_err *err)
+{
+    if (!was_root || !child->is_directory ||
+        (err->sys != EACCES && err->sys != EPERM))
+        return;
+    nzd_err_next(err, "root's nzd reads a folder as nobody, and this file "
+                      "system (NFS, FUSE) has only its owner in: copy it to a "
+                      "local disk, or give a tarball of it");
+}
+
+static void answer(const struct body *child, bool was_root)
 {
     struct nzd_release_options options = {.progress = send_progress};
     struct nzd_inventory known, out;
@@ -205,6 +217,7 @@ static void answer(const struct body *child)
     if (code == 0)
         code = nzd_listing_encode(&out, false, send_record, NULL, &err);
     if (code < 0) {
+        advise(child, was_root, &err);
         send_failure(&err);
         return;
     }
@@ -288,6 +301,7 @@ void bundle_child_be(const struct body *child)
                                   .memory = MEMORY_BYTES,
                                   .cpu_seconds = NZD_BUNDLE_CPU_SECONDS,
                                   .parent = child->parent};
+    bool was_root = geteuid() == 0;
 
     nzd_point_role("reader");
     take_signals();
@@ -300,6 +314,6 @@ void bundle_child_be(const struct body *child)
     if (bundle_child_taken_over)
         bundle_child_taken_over(CHILD_ANSWER);
     if (child->bundle >= 0)
-        answer(child);
+        answer(child, was_root);
     _exit(0);
 }

@@ -46,6 +46,8 @@ void nzd_interrupt_install(void)
         catch_unless_ignored(noted[i], &action);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGCHLD, &action, NULL);
 }
 
 int nzd_interrupt_pending(void)

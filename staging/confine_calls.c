@@ -47,16 +47,28 @@ bool confine_knows_calls(void)
 
 #ifdef MACHINE
 
-#define X32_BIT     0x40000000u
+#define X32_BIT 0x40000000u
+#ifndef PR_SET_VMA /* Linux 5.17 */
+#define PR_SET_VMA 0x53564d41
+#endif
+
+/* That of i386 has its arguments in memory, where no filter looks. */
+#if defined(__NR_mmap) && !defined(__i386__)
+#define FLAT_MMAP __NR_mmap
+#endif
+
 #define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
 #define WRITES      (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | TMPFILE_BIT)
 
 enum rule {
     ALLOW,
-    TO_ANSWER,  /* argument 0 is the answer or stderr */
-    NOT_EXEC,   /* argument 2 has no PROT_EXEC */
-    OF_SELF,    /* argument 0 is this process */
-    READS_AT_1, /* argument 1 opens for reading */
+    TO_ANSWER, /* argument 0 is the answer or stderr */
+    NOT_EXEC,  /* argument 2 has no PROT_EXEC */
+    OF_SELF,   /* argument 0 is this process */
+    OF_NAMES,  /* argument 0 gives a name to own memory: the C library asks for
+                  it where GLIBC_TUNABLES say so, and takes EINVAL */
+    READS_FLAGS, /* argument 1 is a command of fcntl(2) that opendir(3) has */
+    READS_AT_1,  /* argument 1 opens for reading */
     READS_AT_2,
     NO_FILE_AT_1, /* as those, but there is no file: a library asks for one of
                      its own, as iconv(3) does */
@@ -80,8 +92,8 @@ static const struct call always[] = {
     {__NR__llseek, ALLOW},
 #endif
     {__NR_brk, ALLOW},
-#ifdef __NR_mmap
-    {__NR_mmap, NOT_EXEC},
+#ifdef FLAT_MMAP
+    {FLAT_MMAP, NOT_EXEC},
 #endif
 #ifdef __NR_mmap2
     {__NR_mmap2, NOT_EXEC},
@@ -107,6 +119,7 @@ static const struct call always[] = {
 #endif
     {__NR_gettimeofday, ALLOW},
     {__NR_getrandom, ALLOW},
+    {__NR_prctl, OF_NAMES},
     {__NR_getpid, ALLOW},
     {__NR_gettid, ALLOW},
     {__NR_tgkill, OF_SELF}, /* abort(3) */
@@ -137,7 +150,7 @@ static const struct call of_directory[] = {
 #ifdef __NR_open
     {__NR_open, READS_AT_1},
 #endif
-    {__NR_getdents64, ALLOW},  {__NR_fstat, ALLOW},
+    {__NR_getdents64, ALLOW},    {__NR_fstat, ALLOW},
 #ifdef __NR_fstat64
     {__NR_fstat64, ALLOW},
 #endif
@@ -148,10 +161,10 @@ static const struct call of_directory[] = {
     {__NR_fstatat64, ALLOW},
 #endif
 #ifdef __NR_stat
-    {__NR_stat, ALLOW},        {__NR_lstat, ALLOW},
+    {__NR_stat, ALLOW},          {__NR_lstat, ALLOW},
 #endif
 #ifdef __NR_stat64
-    {__NR_stat64, ALLOW},      {__NR_lstat64, ALLOW},
+    {__NR_stat64, ALLOW},        {__NR_lstat64, ALLOW},
 #endif
 #ifdef __NR_statx
     {__NR_statx, ALLOW},
@@ -159,16 +172,16 @@ static const struct call of_directory[] = {
 #ifdef __NR_readlink
     {__NR_readlink, ALLOW},
 #endif
-    {__NR_readlinkat, ALLOW},  {__NR_faccessat, ALLOW},
+    {__NR_readlinkat, ALLOW},    {__NR_faccessat, ALLOW},
 #ifdef __NR_faccessat2
     {__NR_faccessat2, ALLOW},
 #endif
 #ifdef __NR_access
     {__NR_access, ALLOW},
 #endif
-    {__NR_getcwd, ALLOW},      {__NR_fcntl, ALLOW},
+    {__NR_getcwd, ALLOW},        {__NR_fcntl, READS_FLAGS},
 #ifdef __NR_fcntl64
-    {__NR_fcntl64, ALLOW},
+    {__NR_fcntl64, READS_FLAGS},
 #endif
 };
 
@@ -240,6 +253,19 @@ static const struct call never[] = {
     {__NR_keyctl, END},
     {__NR_add_key, END},
     {__NR_request_key, END},
+#ifdef __NR_socketcall
+    {__NR_socketcall, END},
+    {__NR_ipc, END},
+#endif
+#ifdef __NR_setresuid32
+    {__NR_setuid32, END},
+    {__NR_setgid32, END},
+    {__NR_setresuid32, END},
+    {__NR_setresgid32, END},
+    {__NR_setgroups32, END},
+    {__NR_truncate64, END},
+    {__NR_ftruncate64, END},
+#endif
     {__NR_init_module, END},
     {__NR_finit_module, END},
     {__NR_delete_module, END},
@@ -260,7 +286,7 @@ static const struct call never[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 /* The most a rule takes, and what stands around them. */
-#define LONGEST (6 * (COUNT(always) + COUNT(of_directory) + COUNT(never)) + 16)
+#define LONGEST (8 * (COUNT(always) + COUNT(of_directory) + COUNT(never)) + 16)
 
 struct program {
     struct sock_filter code[LONGEST];
@@ -301,8 +327,27 @@ static void add_masked(struct program *p, unsigned n, uint32_t mask,
     end_with(p, what);
 }
 
+/* Where the argument is one of `values`. */
+static void add_one_of(struct program *p, unsigned n, const uint32_t *values,
+                       unsigned count, uint32_t what)
+{
+    load(p, argument(n));
+    for (unsigned i = 0; i < count; i++) {
+        bool last = i + 1 == count;
+
+        add(p, BPF_JMP | BPF_JEQ | BPF_K, values[i], (uint8_t)(count - 1 - i),
+            last ? 1 : 0);
+    }
+    end_with(p, what);
+}
+
 static void add_rule(struct program *p, enum rule rule)
 {
+    const uint32_t answers[] = {p->answer, STDERR_FILENO};
+    static const uint32_t flags[] = {F_GETFD, F_SETFD, F_GETFL,
+                                     F_DUPFD_CLOEXEC};
+    static const uint32_t name = PR_SET_VMA;
+
     switch (rule) {
     case ALLOW:
         end_with(p, SECCOMP_RET_ALLOW);
@@ -311,15 +356,16 @@ static void add_rule(struct program *p, enum rule rule)
         end_with(p, SECCOMP_RET_KILL_PROCESS);
         return;
     case TO_ANSWER:
-        load(p, argument(0));
-        add(p, BPF_JMP | BPF_JEQ | BPF_K, p->answer, 1, 0);
-        add(p, BPF_JMP | BPF_JEQ | BPF_K, STDERR_FILENO, 0, 1);
-        end_with(p, SECCOMP_RET_ALLOW);
+        add_one_of(p, 0, answers, 2, SECCOMP_RET_ALLOW);
         break;
     case OF_SELF:
-        load(p, argument(0));
-        add(p, BPF_JMP | BPF_JEQ | BPF_K, p->self, 0, 1);
-        end_with(p, SECCOMP_RET_ALLOW);
+        add_one_of(p, 0, &p->self, 1, SECCOMP_RET_ALLOW);
+        break;
+    case OF_NAMES:
+        add_one_of(p, 0, &name, 1, SECCOMP_RET_ERRNO | EINVAL);
+        break;
+    case READS_FLAGS:
+        add_one_of(p, 1, flags, 4, SECCOMP_RET_ALLOW);
         break;
     case NOT_EXEC:
         add_masked(p, 2, PROT_EXEC, SECCOMP_RET_ALLOW);

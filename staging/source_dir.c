@@ -68,15 +68,16 @@ static int collect(struct frame *frame, struct nzd_buf *names,
     while ((item = readdir(frame->directory))) {
         if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0)
             continue;
+        if (frame->count == NZD_LIMIT_ENTRIES)
+            return nzd_err_set(err, NZD_EBUNDLE,
+                               "more than %u files and folders in one folder",
+                               NZD_LIMIT_ENTRIES);
         nzd_buf_bytes(names, item->d_name, strlen(item->d_name) + 1);
         frame->count++;
         errno = 0;
     }
     if (errno)
         return nzd_err_system(err, NZD_EBUNDLE, errno, "reading the folder");
-    if (frame->count > NZD_LIMIT_ENTRIES)
-        return nzd_err_set(err, NZD_EBUNDLE, "more than %u files",
-                           NZD_LIMIT_ENTRIES);
     frame->names =
         nzd_arena_alloc(&frame->arena, (frame->count + 1) * sizeof(char *));
     if (!frame->names || names->failed || (frame->count > 0 && !names->data))

@@ -125,9 +125,10 @@ static int tarball_next(void *self, struct nzd_source_entry *out,
          * what we want. */
         if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
             return refuse(tarball, err);
-        if (tarball->headers++ > 2 * NZD_LIMIT_ENTRIES)
-            return nzd_err_set(err, NZD_EBUNDLE, "more than %u files",
-                               NZD_LIMIT_ENTRIES);
+        if (tarball->headers++ == 2 * NZD_LIMIT_ENTRIES)
+            return nzd_err_set(err, NZD_EBUNDLE,
+                               "more than %u files, folders and links",
+                               2 * NZD_LIMIT_ENTRIES);
         out->path = archive_entry_pathname(entry);
         code = judge_entry(entry, out->path, err);
     }

@@ -17,9 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +32,8 @@
 /* What a bundle does that has taken its reader over ends so. */
 #define REFUSED "status 42"
 #define ENDED   "SIGSYS"
+
+#define SET_VMA 0x53564d41 /* PR_SET_VMA, Linux 5.17 */
 
 struct fixture {
     struct tree tree;
@@ -237,6 +242,69 @@ static void root_of_a_container(void **state)
     assert_int_equal(status, 0);
 }
 
+/* As NFS and FUSE have it: nobody is not let in, whatever it may. */
+static void drop_all_rights_to_read(void)
+{
+    struct __user_cap_header_struct header = {.version =
+                                                  _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    const uint32_t ids =
+        1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SETPCAP;
+
+    data[0].effective = data[0].permitted = ids;
+    (void)syscall(SYS_capset, &header, data);
+}
+
+static void files_that_nobody_may_read(void **state)
+{
+    struct fixture *f = *state;
+    int status = 0;
+    pid_t pid;
+
+    if (geteuid() != 0)
+        skip();
+    open_spool(f);
+    tree_run(&bundle, "rm -rf s && cp -r r s && chmod -R go-rwx s");
+    pid = fork();
+    if (pid == 0) {
+        drop_all_rights_to_read();
+        if (read_bundle(f, "s") != NZD_EBUNDLE ||
+            !strstr(f->err.message, "Permission denied") ||
+            !strstr(f->err.next, "give a tarball of it"))
+            _exit(1);
+        _exit(read_bundle(f, "s.tar") == 0 ? 0 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static bool was_opened(int watch)
+{
+    char event[sizeof(struct inotify_event) + 256];
+
+    return read(watch, event, sizeof(event)) > 0;
+}
+
+/* To open a watchdog is to start it. */
+static void no_device_is_opened(void **state)
+{
+    struct fixture *f = *state;
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    assert_int_equal(mkfifo(tree_path(&f->tree, "device"), 0600), 0);
+    tree_text(&f->tree, "file", "no tarball");
+    assert_true(
+        inotify_add_watch(watch, tree_path(&f->tree, "device"), IN_OPEN) > 0);
+    assert_int_equal(read_path(f, tree_path(&f->tree, "device")), NZD_EBUNDLE);
+    assert_non_null(strstr(f->err.message, "neither a directory nor"));
+    assert_false(was_opened(watch));
+    assert_true(inotify_add_watch(watch, tree_path(&f->tree, "file"), IN_OPEN) >
+                0);
+    assert_int_equal(read_path(f, tree_path(&f->tree, "file")), NZD_EBUNDLE);
+    assert_true(was_opened(watch));
+    close(watch);
+}
+
 static void what_holds_it(void **state)
 {
     struct fixture *f = *state;
@@ -363,6 +431,40 @@ static void becomes_root(int answer)
     tell_refused(syscall(SYS_setresuid, 0, 0, 0) < 0);
 }
 
+/* Signals for what its descriptors do would go to its parent. */
+static void sends_signals(int answer)
+{
+    tell_refused(fcntl(answer, F_SETOWN, getppid()) < 0);
+}
+
+/* As the C library does where GLIBC_TUNABLES has glibc.mem.decorate_maps. */
+static void names_its_memory(int answer)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)answer;
+    tell_refused(prctl(SET_VMA, 0, page, 4096, "x") < 0 && errno == EINVAL);
+}
+
+static void names_itself(int answer)
+{
+    (void)answer;
+    tell_refused(prctl(PR_SET_NAME, "nzd") < 0);
+}
+
+#ifdef __i386__
+/* Its arguments lie in memory, the protection among them. */
+static void makes_code_as_before(int answer)
+{
+    unsigned long arguments[6] = {
+        0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0};
+
+    (void)answer;
+    tell_refused(syscall(__NR_mmap, arguments) < 0);
+}
+#endif
+
 struct act {
     const char *name;
     void (*act)(int answer);
@@ -386,6 +488,12 @@ static const struct act acts[] = {
     {"mprotect", changes_code, ENDED, NZD_CONFINED_CALLS},
     {"limit", lifts_a_limit, ENDED, NZD_CONFINED_CALLS},
     {"root", becomes_root, ENDED, NZD_CONFINED_CALLS},
+    {"fcntl", sends_signals, REFUSED, NZD_CONFINED_CALLS},
+    {"vma", names_its_memory, REFUSED, NZD_CONFINED_CALLS},
+    {"prctl", names_itself, ENDED, NZD_CONFINED_CALLS},
+#ifdef __i386__
+    {"old mmap", makes_code_as_before, ENDED, NZD_CONFINED_CALLS},
+#endif
 };
 
 static void assert_acts(struct fixture *f, const char *name)
@@ -498,6 +606,18 @@ static void ends_of_it(void **state)
     assert_ended(f, "not read within");
     bundle_child_taken_over = goes_silent;
     assert_ended(f, "says no more");
+}
+
+/* Whoever started nzd may have had it ignore what its children do. */
+static void ends_where_none_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)signal(SIGCHLD, SIG_IGN);
+    nzd_interrupt_install();
+    bundle_child_taken_over = aborts;
+    assert_int_equal(read_bundle(f, "r"), NZD_EBUNDLE);
+    assert_non_null(strstr(f->err.message, "signal 6 (Aborted)"));
 }
 
 /* 1000: it ends before the node does, where memory ends. */
@@ -670,6 +790,17 @@ static void is_another(struct nzd_inventory *said)
     said->apps[0].spec = nzd_term_at(said->apps[0].spec, 1);
 }
 
+static void is_named_twice(struct nzd_inventory *said)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        said->priv[i].spooled = true;
+        said->priv[i].spool_offset = 0;
+        said->priv[i].size = 5;
+        said->priv[i].md5 =
+            nzd_md5_of(&(struct nzd_view){(const uint8_t *)"hello", 5}, 1);
+    }
+}
+
 static void is_not_there(struct nzd_inventory *said)
 {
     said->modules[0].flags |= NZD_MODULE_SPOOLED;
@@ -709,6 +840,8 @@ static void inventories_that_lie(void **state)
     nzd_buf_reset(&lie);
     open_spool(f);
     tell_lie(f, is_true, "bytes that it did not send");
+    frame(CHILD_BYTES, nzd_view_text("hello"));
+    tell_lie(f, is_named_twice, "bytes that it did not send");
     nzd_buf_clear(&lie);
 }
 
@@ -747,9 +880,12 @@ int main(void)
         TEST(folders_that_it_links_to),
         TEST(files_that_only_root_may_read),
         TEST(root_of_a_container),
+        TEST(files_that_nobody_may_read),
+        TEST(no_device_is_opened),
         TEST(what_holds_it),
         TEST(what_it_may_not),
         TEST(ends_of_it),
+        TEST(ends_where_none_is_told),
         TEST(dies_with_its_parent),
         TEST(a_bomb),
         TEST(frames_that_are_none),
