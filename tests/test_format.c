@@ -161,8 +161,11 @@ static void foreign_text_is_made_printable(void **state)
         {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80", "\\u{1f600}"},
         /* C1: CSI in one character. */
         {"\xC2\x9B", "\\u{9b}", "\\u{9b}"},
-        /* Right-to-left override, line separator. */
+        {"\xC2\x80\xC2\x9F", "\\u{80}\\u{9f}", "\\u{80}\\u{9f}"},
+        /* Right-to-left override and isolate, annotation, line separator. */
         {"\xE2\x80\xAE", "\\u{202e}", "\\u{202e}"},
+        {"\xE2\x81\xA7", "\\u{2067}", "\\u{2067}"},
+        {"\xEF\xBF\xB9", "\\u{fff9}", "\\u{fff9}"},
         {"\xE2\x80\xA8", "\\u{2028}", "\\u{2028}"},
         /* Not UTF-8: lone, overlong, surrogate, above, cut. */
         {"\xFF", "\\xff", "\\xff"},

@@ -271,6 +271,35 @@ static void utf8_passes_where_the_locale_has_it(void **state)
     assert_string_equal(fixture->text[1], "gr\xC3\xBC\xC3\x9F\\xff\n");
 }
 
+/* What a bundle says in error messages, steps, rows and warnings alike: no C1
+ * control, nothing that turns the direction of writing. */
+static void utf8_holds_no_controls(void **state)
+{
+    static const char name[] = "x\xC2\x9B\x32Jy\xE2\x80\xAEz";
+    static const char safe[] = "x\\u{9b}2Jy\\u{202e}z";
+    struct fixture *fixture = *state;
+    struct nzd_err err = NZD_ERR_INIT;
+
+    setenv("LC_ALL", "C.UTF-8", 1);
+    nzd_err_set(&err, NZD_EBUNDLE, "%s", name);
+    open_output(fixture, false);
+    nzd_output_error(&fixture->output, &err);
+    nzd_output_warn(&fixture->output, "%s", name);
+    nzd_output_step(&fixture->output, "plan", 0, NULL, "%s", name);
+    nzd_output_row(&fixture->output, name, name, name, 80);
+    end(fixture);
+    for (int fd = 1; fd <= 2; fd++) {
+        const char *at = fixture->text[fd];
+
+        for (int i = 0; i < 3; i++) {
+            at = strstr(at, safe);
+            assert_non_null(at);
+            at += sizeof(safe) - 1;
+        }
+        assert_null(strpbrk(fixture->text[fd], "\xC2\xE2"));
+    }
+}
+
 static void a_full_disk_is_noticed(void **state)
 {
     struct fixture *fixture = *state;
@@ -418,6 +447,7 @@ int main(void)
         CASE(only_our_colours_pass),
         CASE(rows_are_wrapped),
         CASE(utf8_passes_where_the_locale_has_it),
+        CASE(utf8_holds_no_controls),
         CASE(a_full_disk_is_noticed),
         CASE(a_terminal_gets_a_bar_and_its_width),
         CASE(the_log_says_what_moved),
