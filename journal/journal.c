@@ -50,25 +50,53 @@ static int create(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
     return nzd_meta_create(txn, err);
 }
 
-/* Code out of it is loaded into the node; LMDB maps what lies there. */
-static int judge_owner(const char *directory, struct nzd_err *err)
-{
-    struct stat status;
-    bool open;
+/* --- whose it is --------------------------------------------------------- */
 
-    if (stat(directory, &status) != 0)
-        return NZD_OK;
-    open = status.st_mode & S_IWOTH;
-    if (!open && (status.st_uid == 0 || status.st_uid == geteuid()))
-        return NZD_OK;
-    nzd_err_set(err, NZD_EJOURNAL, "journal %s is not written: %s", directory,
-                open ? "everybody may write in it" : "it is another user's");
-    nzd_err_next(err,
-                 open ? "what it holds is run: see who made it, then chmod o-w "
-                        "it"
-                      : "what it holds is run: call nzd as that user, or chown "
-                        "it");
+static int refuse_owner(const char *path, const char *why, const char *next,
+                        struct nzd_err *err)
+{
+    nzd_err_set(err, NZD_EJOURNAL, "journal %s is not written: %s", path, why);
+    nzd_err_next(err, "what it holds is run: %s", next);
     return NZD_EJOURNAL;
+}
+
+/* Code out of it is loaded into the node; LMDB maps what lies there. What is
+ * not there is nobody's yet. */
+static int judge_owner(const struct stat *status, const char *path,
+                       struct nzd_err *err)
+{
+    if (S_ISLNK(status->st_mode))
+        return refuse_owner(path, "it is a link", "see who made it", err);
+    if (status->st_mode & S_IWOTH)
+        return refuse_owner(path, "everybody may write in it",
+                            "see who made it, then chmod o-w it", err);
+    if (status->st_mode & S_IWGRP)
+        return refuse_owner(path, "its group may write in it",
+                            "see who is of it, then chmod g-w it", err);
+    if (status->st_uid == 0 || status->st_uid == geteuid())
+        return NZD_OK;
+    return refuse_owner(path, "it is another user's",
+                        "call nzd as that user, or chown it", err);
+}
+
+static int judge_owners(const char *directory, struct nzd_err *err)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb", "lock", "boot"};
+    struct nzd_buf path = {0};
+    struct stat status;
+    int rc = NZD_OK;
+
+    if (stat(directory, &status) == 0)
+        rc = judge_owner(&status, directory, err);
+    for (size_t i = 0; rc == NZD_OK && i < sizeof(files) / sizeof(*files);
+         i++) {
+        nzd_buf_reset(&path);
+        nzd_buf_printf(&path, "%s/%s", directory, files[i]);
+        if (lstat(nzd_buf_string(&path), &status) == 0)
+            rc = judge_owner(&status, nzd_buf_string(&path), err);
+    }
+    nzd_buf_clear(&path);
+    return rc;
 }
 
 /* Makes what is missing, in CREATE mode; under the lock but for READ. */
@@ -85,7 +113,7 @@ static int prepare(struct nzd_journal *journal, enum nzd_journal_mode mode,
         *err = absent;
     if (rc || mode == NZD_JOURNAL_READ)
         return rc;
-    rc = judge_owner(journal->directory, err);
+    rc = judge_owners(journal->directory, err);
     if (rc)
         return rc;
     rc = nzd_lock_take(journal->directory, options->purpose, options->wait_us,
@@ -209,6 +237,7 @@ static struct nzd_journal *journal_of(const char *directory, uint32_t keep)
     if (!journal)
         return NULL;
     journal->lock = -1;
+    journal->copy.fd = -1;
     journal->keep = keep ? keep : KEEP;
     journal->directory = strdup(directory);
     if (!journal->directory) {
@@ -235,8 +264,12 @@ int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
     if (!journal)
         return nzd_err_memory(err);
     rc = prepare(journal, mode, options, &store, err);
+    if (rc == NZD_OK && store.read_only && nzd_store_copy_due(directory)) {
+        rc = nzd_store_copy_make(directory, &journal->copy, err);
+        store.copy = journal->copy.path;
+    }
     if (rc == NZD_OK)
-        rc = nzd_store_check(directory, store.read_only, journal->lock, err);
+        rc = nzd_store_check(directory, &store, journal->lock, err);
     if (rc == NZD_OK)
         rc = nzd_store_open(directory, &store, &journal->store, err);
     if (rc == NZD_OK)
@@ -257,6 +290,7 @@ void nzd_journal_close(struct nzd_journal *journal)
     if (!journal)
         return;
     nzd_store_close(journal->store);
+    nzd_store_copy_close(&journal->copy);
     nzd_lock_release(journal->lock);
     nzd_blob_coder_clear(&journal->coder);
     free(journal->directory);

@@ -8,6 +8,7 @@
 #include "journal.h"
 #include "meta.h"
 #include "store.h"
+#include "store_copy.h"
 
 struct nzd_journal {
     char *directory;
@@ -16,6 +17,7 @@ struct nzd_journal {
     uint8_t uuid[16];
     uint32_t keep;
     int lock; /* -1 when only read */
+    struct nzd_store_copy copy;
 };
 
 /* What a public function returns: on NZD_EJOURNAL the message then names the

@@ -133,7 +133,7 @@ int nzd_store_open(const char *directory,
     int rc = NZD_OK;
 
     if (options->read_only)
-        flags = nzd_store_read_flags(directory);
+        flags = nzd_store_read_flags(directory, options->copy);
     else
         rc = make_lock(directory, err);
     /* Whoever made the store may have been killed before it synced its name. */
@@ -141,7 +141,8 @@ int nzd_store_open(const char *directory,
         rc = nzd_store_sync_directory(directory, err);
     if (rc)
         return rc;
-    return open_store(directory, directory, flags, false, options, out, err);
+    return open_store(directory, options->copy ? options->copy : directory,
+                      flags, false, options, out, err);
 }
 
 void nzd_store_close(struct nzd_store *store)

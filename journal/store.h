@@ -33,7 +33,8 @@ struct nzd_store_txn;
 struct nzd_store_options {
     uint64_t max_bytes; /* of the map, which starts small and grows */
     bool read_only;
-    bool no_sync; /* tests only */
+    const char *copy; /* read-only: what is read instead; see store_copy.h */
+    bool no_sync;     /* tests only */
 };
 
 /* Of one transaction. NZD_OK lets a write commit, anything else aborts it. A
@@ -53,7 +54,8 @@ int nzd_store_create(const char *directory,
                      const struct nzd_store_options *options,
                      nzd_store_body *body, void *context, struct nzd_err *err);
 /* Walks all keys and values in a child process; `lock` is closed there. */
-int nzd_store_check(const char *directory, bool read_only, int lock,
+int nzd_store_check(const char *directory,
+                    const struct nzd_store_options *options, int lock,
                     struct nzd_err *err);
 int nzd_store_open(const char *directory,
                    const struct nzd_store_options *options,

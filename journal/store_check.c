@@ -22,7 +22,7 @@
 
 struct look {
     const char *directory;
-    bool read_only;
+    const struct nzd_store_options *options;
 };
 
 static int fail(const struct look *look, int rc, const char *doing,
@@ -67,6 +67,7 @@ static void crash(MDB_env *env, const char *message)
 static int check(void *context, struct nzd_err *err)
 {
     const struct look *look = context;
+    const char *copy = look->options->copy;
     /* Nobody writes while the parent holds the journal's lock. */
     unsigned flags = MDB_RDONLY | MDB_NOLOCK;
     MDB_env *env = NULL;
@@ -74,9 +75,10 @@ static int check(void *context, struct nzd_err *err)
     int tries = TRIES;
     int rc;
 
-    if (look->read_only)
-        flags = nzd_store_read_flags(look->directory);
-    rc = nzd_store_env(look->directory, look->directory, flags, 0, &env, err);
+    if (look->options->read_only)
+        flags = nzd_store_read_flags(look->directory, copy);
+    rc = nzd_store_env(look->directory, copy ? copy : look->directory, flags, 0,
+                       &env, err);
     if (rc)
         return rc;
     (void)mdb_env_set_assert(env, crash);
@@ -95,10 +97,11 @@ static int check(void *context, struct nzd_err *err)
     return rc == NZD_ENOTFOUND ? NZD_OK : rc;
 }
 
-int nzd_store_check(const char *directory, bool read_only, int lock,
+int nzd_store_check(const char *directory,
+                    const struct nzd_store_options *options, int lock,
                     struct nzd_err *err)
 {
-    struct look look = {directory, read_only};
+    struct look look = {directory, options};
     struct nzd_guard guard = {.cpu_seconds = CPU_SECONDS, .lock = lock};
     struct nzd_buf path = {0};
     struct nzd_buf what = {0};

@@ -101,11 +101,13 @@ int nzd_store_fail(const char *directory, uint64_t max_bytes, int rc,
 
 /* --- environments --- */
 
-unsigned nzd_store_read_flags(const char *directory)
+unsigned nzd_store_read_flags(const char *directory, const char *copy)
 {
     struct nzd_buf path = {0};
     unsigned flags = MDB_RDONLY;
 
+    if (copy)
+        return MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR;
     /* A reader makes no lock file: without one nobody has the store open. */
     nzd_buf_printf(&path, "%s/lock.mdb", directory);
     if (access(nzd_buf_string(&path), R_OK | W_OK) != 0)

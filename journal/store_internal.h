@@ -26,7 +26,7 @@ int nzd_store_fail(const char *directory, uint64_t max_bytes, int rc,
 int nzd_store_env(const char *directory, const char *path, unsigned flags,
                   uint64_t map, struct MDB_env **out, struct nzd_err *err);
 /* The flags to read with: a lock file that cannot be written is not used. */
-unsigned nzd_store_read_flags(const char *directory);
+unsigned nzd_store_read_flags(const char *directory, const char *copy);
 
 /* mdb_txn_begin() into an MDB_txn pointer, with the map as others made it. */
 int nzd_store_begin(struct nzd_store *store, unsigned flags, void *out);

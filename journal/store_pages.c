@@ -485,6 +485,27 @@ static int check_headers(struct pages *pages)
     return NZD_OK;
 }
 
+int nzd_store_heads(struct nzd_view begin, struct nzd_store_heads *out,
+                    struct nzd_err *err)
+{
+    struct pages pages = {.file = begin, .err = err};
+    int rc = check_headers(&pages);
+
+    memset(out, 0, sizeof(*out));
+    if (rc)
+        return rc;
+    out->page_size = pages.page_size;
+    for (size_t i = 0; i < 2; i++) {
+        const uint8_t *meta = begin.data + i * pages.page_size + PAGE_HEADER;
+
+        if (i > 0 && txn_at(meta) <= out->txn)
+            continue;
+        out->txn = txn_at(meta);
+        out->pages = word_at(meta + (META_SIZE - 2 * WORD)) + 1;
+    }
+    return NZD_OK;
+}
+
 static int check_trees(struct pages *pages, const uint8_t *meta)
 {
     const uint8_t *trees = meta + 8 + 2 * WORD;

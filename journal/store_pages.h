@@ -23,4 +23,15 @@
  */
 int nzd_store_pages(struct nzd_view file, uint64_t txn, struct nzd_err *err);
 
+/* The newest state, as the headers have it. */
+struct nzd_store_heads {
+    size_t page_size;
+    uint64_t txn;
+    uint64_t pages; /* from the file's begin on; what lies behind is unused */
+};
+/* `begin`: of the file, two pages at least. NZD_EJOURNAL, with what is wrong.
+ */
+int nzd_store_heads(struct nzd_view begin, struct nzd_store_heads *out,
+                    struct nzd_err *err);
+
 #endif
