@@ -10,26 +10,6 @@
 
 /* --- opening --------------------------------------------------------- */
 
-/* No link is opened and no cookie read: the name alone says which. */
-static const char *directory_of(struct nzd_context *context,
-                                struct nzd_err *err)
-{
-    struct nzd_target target = {.local = true};
-    const char *node = context->options.node;
-    const char *path;
-
-    if (!node)
-        node = context->config.node;
-    if (node && strchr(node, '@')) {
-        snprintf(target.node, sizeof(target.node), "%s", node);
-        target.local = nzd_host_is_local(node);
-    }
-    path = nzd_journal_path(context, &target);
-    if (!path)
-        nzd_err_memory(err);
-    return path;
-}
-
 static struct nzd_journal_options options_of(const struct nzd_context *context)
 {
     return (struct nzd_journal_options){
@@ -212,9 +192,10 @@ static int answer(struct nzd_context *context, const struct request *request,
     int rc;
 
     view->output = &context->output;
-    view->directory = directory_of(context, err);
+    /* No link is opened and no cookie read. */
+    view->directory = nzd_journal_path_named(context);
     if (!view->directory)
-        return err->code;
+        return nzd_err_memory(err);
     if (request->what == IMPORT)
         return nzd_journal_view_import(view, &options, request->file,
                                        &context->changed, err);

@@ -3,6 +3,7 @@
 
 #include "boot.h"
 #include "interrupt.h"
+#include "owner.h"
 #include "version.h"
 
 #include <fcntl.h>
@@ -292,6 +293,15 @@ static void hold_standard_streams(void)
         close(fd);
 }
 
+/* A start is not for whoever may write a journal to have root's rights by; two
+ * bundles have none. */
+static bool works_as_owner(const struct command *command,
+                           const struct nzd_context *context)
+{
+    return command->run != nzd_cmd_boot && !context->options.before_start &&
+           !(command->run == nzd_cmd_plan && context->options.arg_count == 2);
+}
+
 static int run(const struct command *command, struct nzd_context *context,
                struct nzd_err *err)
 {
@@ -309,7 +319,10 @@ static int run(const struct command *command, struct nzd_context *context,
     if (status < 0)
         return status;
     nzd_interrupt_install();
-    status = command->run(context);
+    if (works_as_owner(command, context))
+        status = nzd_owner_become(context, err);
+    if (status == 0)
+        status = command->run(context);
     nzd_config_clear(&context->config);
     return status;
 }

@@ -77,5 +77,7 @@ int nzd_cmd_journal(struct nzd_context *context); /* args[0]: show, verify */
  * node; in the arena of the configuration. */
 const char *nzd_journal_path(struct nzd_context *context,
                              const struct nzd_target *target);
+/* The same of the node that was named, if one was, without a look for it. */
+const char *nzd_journal_path_named(struct nzd_context *context);
 
 #endif

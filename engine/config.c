@@ -97,6 +97,8 @@ static int take_settings(cfg_t *cfg, struct nzd_config *out,
         rc = take_text(cfg, "cookie_file", out, &out->cookie_file, err);
     if (rc == 0)
         rc = take_text(cfg, "journal", out, &out->journal, err);
+    if (rc == 0)
+        rc = take_text(cfg, "journal_group", out, &out->journal_group, err);
     out->max = (enum nzd_level)nzd_level_of(cfg_getstr(cfg, "max"));
     nzd_parse_duration(cfg_getstr(cfg, "drain"), &out->drain_us);
     nzd_parse_count(cfg_getstr(cfg, "keep"), &count);

@@ -45,14 +45,15 @@ struct nzd_soak_limits {
 
 struct nzd_config {
     struct nzd_arena arena;
-    const char *node;        /* NULL: discover */
-    const char *cookie_file; /* NULL: the release's own */
-    const char *journal;     /* NULL: the default */
-    enum nzd_level max;      /* migrate */
-    uint64_t drain_us;       /* 5 s */
-    uint32_t keep;           /* 20 */
-    uint64_t journal_max;    /* 64 MiB, bytes */
-    struct nzd_hook *hooks;  /* in the order of the file */
+    const char *node;          /* NULL: discover */
+    const char *cookie_file;   /* NULL: the release's own */
+    const char *journal;       /* NULL: the default */
+    const char *journal_group; /* may read it; NULL: nobody else */
+    enum nzd_level max;        /* migrate */
+    uint64_t drain_us;         /* 5 s */
+    uint32_t keep;             /* 20 */
+    uint64_t journal_max;      /* 64 MiB, bytes */
+    struct nzd_hook *hooks;    /* in the order of the file */
     unsigned hook_count;
     uint32_t boot_tries;      /* 3 */
     uint64_t boot_timeout_us; /* 10 s */

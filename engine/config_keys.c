@@ -231,6 +231,7 @@ static cfg_opt_t file_keys[] = {
     CFG_STR_CB("node", NULL, CFGF_NODEFAULT, on_text),
     CFG_STR_CB("cookie_file", NULL, CFGF_NODEFAULT, on_path),
     CFG_STR_CB("journal", NULL, CFGF_NODEFAULT, on_path),
+    CFG_STR_CB("journal_group", NULL, CFGF_NODEFAULT, on_text),
     CFG_STR_CB("max", "migrate", CFGF_NONE, on_level),
     CFG_STR_CB("drain", "5s", CFGF_NONE, on_wait),
     CFG_STR_CB("keep", "20", CFGF_NONE, on_count),

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -77,4 +78,18 @@ const char *nzd_journal_path(struct nzd_context *context,
     if (target && !target->local)
         return of_remote(&context->config.arena, target->node);
     return data_is_mounted() ? ON_DATA : ON_ROOT;
+}
+
+const char *nzd_journal_path_named(struct nzd_context *context)
+{
+    struct nzd_target target = {.local = true};
+    const char *node = context->options.node;
+
+    if (!node)
+        node = context->config.node;
+    if (node && strchr(node, '@')) {
+        (void)snprintf(target.node, sizeof(target.node), "%s", node);
+        target.local = nzd_host_is_local(node);
+    }
+    return nzd_journal_path(context, &target);
 }

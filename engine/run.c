@@ -4,6 +4,7 @@
 #include "check.h"
 #include "interrupt.h"
 #include "migrate.h"
+#include "owner.h"
 #include "plan_view.h"
 #include "rehearse.h"
 #include "settle.h"
@@ -19,6 +20,16 @@
 
 #define STARTING_US 30000000u /* for a node that starts; --timeout */
 
+/* Whoever cannot read it then finds out; what is to be done here goes on. */
+static void share(struct nzd_context *context, const char *directory)
+{
+    const char *group = context->config.journal_group;
+    struct nzd_err err = NZD_ERR_INIT;
+    if (group && nzd_owner_share(directory, group, &err) < 0)
+        nzd_output_warn(&context->output, "%s%s%s", err.message,
+                        err.next[0] ? "; " : "", err.next);
+}
+
 int nzd_run_open_journal(struct nzd_context *context,
                          const struct nzd_target *target,
                          enum nzd_journal_mode mode,
@@ -33,7 +44,10 @@ int nzd_run_open_journal(struct nzd_context *context,
     options->keep = context->config.keep;
     options->wait_us = context->options.wait_us;
     options->purpose = "nzd";
-    return nzd_journal_open(directory, mode, options, out, err);
+    int code = nzd_journal_open(directory, mode, options, out, err);
+    if (!code && mode != NZD_JOURNAL_READ)
+        share(context, directory);
+    return code;
 }
 
 /* --- what is printed

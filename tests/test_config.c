@@ -73,6 +73,7 @@ static const char sample[] =
     "node        = \"counter@web1\"      # default: the only BEAM release\n"
     "cookie_file = \"/srv/counter/releases/COOKIE\"\n"
     "journal     = \"/var/lib/nzd/journal\"\n"
+    "journal_group = \"nzd\"\n"
     "max         = migrate             # hot migrate restart-app ...\n"
     "drain       = 5s                  # then refuse; nothing is killed\n"
     "keep        = 20                  # transactions\n"
@@ -128,6 +129,7 @@ static void takes_the_sample(void **state)
     assert_int_equal(config->max, NZD_LEVEL_MIGRATE);
     assert_int_equal(config->drain_us, 5000000);
     assert_int_equal(config->keep, 20);
+    assert_string_equal(config->journal_group, "nzd");
     assert_int_equal(config->journal_max, 64 << 20);
     assert_int_equal(config->boot_tries, 4);
     assert_int_equal(config->boot_timeout_us, 12000000);

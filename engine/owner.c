@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "owner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- another user -------------------------------------------------------- */
+
+/* What the environment of root may tell him: no secrets of root's. */
+static bool is_kept(const char *variable)
+{
+    static const char *const kept[] = {
+        "PATH=", "TERM=",    "LANG=",     "LANGUAGE=",      "LC_",   "TZ=",
+        "NZD_",  "COLUMNS=", "NO_COLOR=", "ERL_EPMD_PORT=", "ASAN_", "UBSAN_",
+    };
+
+    for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+        if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
+            return true;
+    return false;
+}
+
+static int change_environment(const struct passwd *user, struct nzd_err *err)
+{
+    extern char **environ;
+    char **at = environ;
+
+    for (char **from = environ; *from; from++)
+        if (is_kept(*from))
+            *at++ = *from;
+    *at = NULL;
+    if (setenv("HOME", user->pw_dir, 1) != 0 ||
+        setenv("USER", user->pw_name, 1) != 0 ||
+        setenv("LOGNAME", user->pw_name, 1) != 0)
+        return nzd_err_memory(err);
+    return 0;
+}
+
+static int become(const struct passwd *user, const char *directory,
+                  struct nzd_err *err)
+{
+    if (initgroups(user->pw_name, user->pw_gid) == 0 &&
+        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
+        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0)
+        return change_environment(user, err);
+    nzd_err_system(err, NZD_EJOURNAL, errno,
+                   "journal %s is of user %s, and nzd cannot become that user",
+                   directory, user->pw_name);
+    nzd_err_next(err, "call nzd as %s", user->pw_name);
+    return NZD_EJOURNAL;
+}
+
+int nzd_owner_become(struct nzd_context *context, struct nzd_err *err)
+{
+    const char *directory = nzd_journal_path_named(context);
+    const struct passwd *user;
+    struct stat status;
+    int code;
+
+    if (geteuid() != 0 || !directory || stat(directory, &status) != 0 ||
+        status.st_uid == 0)
+        return 0;
+    user = getpwuid(status.st_uid);
+    if (!user) {
+        nzd_err_set(err, NZD_EJOURNAL,
+                    "journal %s is of user %lu, whom this host does not know",
+                    directory, (unsigned long)status.st_uid);
+        nzd_err_next(err, "chown it to the user of the node");
+        return NZD_EJOURNAL;
+    }
+    code = become(user, directory, err);
+    if (code == 0)
+        nzd_output_step(&context->output, "user", 0, NULL,
+                        "%s, whose journal it is", user->pw_name);
+    return code;
+}
+
+/* --- a group that reads -------------------------------------------------- */
+
+/* The group first: none but it is let in. */
+static int let_read(int folder, const char *name, gid_t group, mode_t mode)
+{
+    struct stat status;
+
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : -1;
+    if (status.st_gid != group &&
+        fchownat(folder, name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) != 0)
+        return -1;
+    if ((status.st_mode & 07777) == mode && status.st_gid == group)
+        return 0;
+    return fchmodat(folder, name, mode, 0);
+}
+
+/* Of its owner alone, as nzd makes it: nobody has said otherwise. */
+static int let_through(int folder, gid_t group)
+{
+    struct stat status;
+
+    if (fstatat(folder, "..", &status, 0) != 0)
+        return -1;
+    if (status.st_uid != geteuid() || (status.st_mode & 07777) != 0700)
+        return 0;
+    return let_read(folder, "..", group, 0710);
+}
+
+int nzd_owner_share(const char *directory, const char *group,
+                    struct nzd_err *err)
+{
+    const struct group *found = getgrnam(group);
+    int folder;
+    int sys = 0;
+
+    if (!found)
+        return nzd_err_set(err, NZD_EUSAGE,
+                           "journal_group: this host has no group %s", group);
+    folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || let_through(folder, found->gr_gid) != 0 ||
+        let_read(folder, "data.mdb", found->gr_gid, 0640) != 0 ||
+        let_read(folder, "boot", found->gr_gid, 0640) != 0 ||
+        let_read(folder, ".", found->gr_gid, 0750) != 0)
+        sys = errno;
+    if (folder >= 0)
+        close(folder);
+    if (!sys)
+        return 0;
+    nzd_err_system(err, NZD_EJOURNAL, sys,
+                   "journal_group: %s cannot be given to group %s", directory,
+                   group);
+    nzd_err_next(err, "its owner must be root or a member of %s", group);
+    return NZD_EJOURNAL;
+}
