@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -56,21 +58,37 @@ static int become(const struct passwd *user, const char *directory,
     return NZD_EJOURNAL;
 }
 
+/* Where there is none yet, the owner of the folder that it is to be made in. */
+static uid_t owner_of(const char *directory)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    char *slash;
+
+    (void)snprintf(path, sizeof(path), "%s", directory);
+    while (stat(path, &status) != 0) {
+        slash = strrchr(path, '/');
+        if (errno != ENOENT || !slash || slash == path)
+            return 0;
+        *slash = '\0';
+    }
+    return status.st_uid;
+}
+
 int nzd_owner_become(struct nzd_context *context, struct nzd_err *err)
 {
     const char *directory = nzd_journal_path_named(context);
+    uid_t owner = directory ? owner_of(directory) : 0;
     const struct passwd *user;
-    struct stat status;
     int code;
 
-    if (geteuid() != 0 || !directory || stat(directory, &status) != 0 ||
-        status.st_uid == 0)
+    if (geteuid() != 0 || owner == 0)
         return 0;
-    user = getpwuid(status.st_uid);
+    user = getpwuid(owner);
     if (!user) {
         nzd_err_set(err, NZD_EJOURNAL,
                     "journal %s is of user %lu, whom this host does not know",
-                    directory, (unsigned long)status.st_uid);
+                    directory, (unsigned long)owner);
         nzd_err_next(err, "chown it to the user of the node");
         return NZD_EJOURNAL;
     }

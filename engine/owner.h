@@ -12,9 +12,10 @@
 #include "command.h"
 
 /*
- * As root, where the journal that `context` names is another user's: becomes
- * that user for good, before anything of his is read, and says so. Else does
- * nothing. NZD_EJOURNAL: this host does not know him, or nzd may not.
+ * As root, where the journal that `context` names, or the folder that it is to
+ * be made in, is another user's: becomes that user for good, before anything of
+ * his is read, and says so. Else does nothing. NZD_EJOURNAL: this host does not
+ * know him, or nzd may not.
  */
 int nzd_owner_become(struct nzd_context *context, struct nzd_err *err);
 

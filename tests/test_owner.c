@@ -158,6 +158,26 @@ static void root_with_a_journal_of_a_service(void **state)
     assert_all_of(f, f->service);
 }
 
+/* Nor where he has none yet. */
+static void root_makes_a_journal_for_a_service(void **state)
+{
+    struct fixture *f = *state;
+    const char *file = tree_path(&f->tree, "exported");
+    struct harness_run run;
+
+    needs_root();
+    make_journal(f);
+    run = harness_nzd(f->harness, NULL, "journal", "export", file, "--journal",
+                      f->journal, NULL);
+    assert_status(run, 0);
+    tree_run(&f->tree, "chmod 644 exported && rm -r nzd && mkdir -m 755 nzd && "
+                       "chown " SERVICE " nzd");
+    run = harness_nzd(f->harness, NULL, "journal", "import", file, "--journal",
+                      f->journal, NULL);
+    assert_status(run, 0);
+    assert_all_of(f, f->service);
+}
+
 /* LMDB would write a lock over what this leads to. */
 static void root_follows_no_link_of_a_service(void **state)
 {
@@ -351,6 +371,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(root_with_a_journal_of_a_service),
+        TEST(root_makes_a_journal_for_a_service),
         TEST(root_follows_no_link_of_a_service),
         TEST(a_user_that_is_not_known),
         TEST(what_others_may_write),

@@ -50,6 +50,7 @@ arch=$(dpkg --print-architecture)
 size=$(cd "$root" && find usr -type f -printf '%s\n' | awk '{ n += int(($1 + 1023) / 1024) } END { print n }')
 filled "$here/control" | sed "s/@ARCHITECTURE@/$arch/; s/@SIZE@/$size/;
     s/@DEPENDS@/$depends/" >"$root/DEBIAN/control"
+install -m 755 "$here/postinst" "$root/DEBIAN/postinst"
 (cd "$root" && find usr -type f | sort | xargs md5sum) >"$root/DEBIAN/md5sums"
 
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
