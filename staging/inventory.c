@@ -129,8 +129,45 @@ static void sort(void *items, uint32_t count, size_t size,
         qsort(items, count, size, compare);
 }
 
+/* A tarball can say so; no folder can. `items` are sorted. */
+static int check_folders(const struct nzd_file *file,
+                         const struct nzd_file *items, uint32_t count,
+                         int (*compare)(const void *, const void *),
+                         struct nzd_err *err)
+{
+    struct nzd_file key = *file;
+    char *path = strdup(file->path);
+    int code = 0;
+
+    if (!path)
+        return nzd_err_memory(err);
+    key.path = path;
+    for (char *at = strrchr(path, '/'); at && code == 0;
+         at = strrchr(path, '/')) {
+        *at = '\0';
+        if (bsearch(&key, items, count, sizeof(*items), compare))
+            code = nzd_err_set(
+                err, NZD_EBUNDLE, "%s%s%s is a file and the folder of %s",
+                file->app, file->app[0] ? ": " : "", path, file->path);
+    }
+    free(path);
+    return code;
+}
+
+static int check_files(const struct nzd_file *items, uint32_t count,
+                       int (*compare)(const void *, const void *),
+                       struct nzd_err *err)
+{
+    int code = 0;
+
+    for (uint32_t i = 0; i < count && code == 0; i++)
+        code = check_folders(&items[i], items, count, compare, err);
+    return code;
+}
+
 int nzd_inventory_sort(struct nzd_inventory *inventory, struct nzd_err *err)
 {
+    int code;
     const struct nzd_module *modules = inventory->modules;
 
     sort(inventory->modules, inventory->module_count,
@@ -146,7 +183,10 @@ int nzd_inventory_sort(struct nzd_inventory *inventory, struct nzd_err *err)
             return nzd_err_set(err, NZD_EBUNDLE, "module %s is in %s and in %s",
                                modules[i].name, modules[i - 1].path,
                                modules[i].path);
-    return 0;
+    code = check_files(inventory->priv, inventory->priv_count, by_file, err);
+    return code ? code
+                : check_files(inventory->runtime, inventory->runtime_count,
+                              by_path, err);
 }
 
 struct nzd_module *nzd_inventory_module(const struct nzd_inventory *inventory,

@@ -109,7 +109,8 @@ struct nzd_module *nzd_inventory_add_module(struct nzd_inventory *inventory);
 struct nzd_app *nzd_inventory_add_app(struct nzd_inventory *inventory);
 struct nzd_file *nzd_inventory_add_priv(struct nzd_inventory *inventory);
 struct nzd_file *nzd_inventory_add_runtime(struct nzd_inventory *inventory);
-/* Sorts all four; a module name twice is NZD_EBUNDLE (both paths named). */
+/* Sorts all four. NZD_EBUNDLE: a module name twice, or a file that is the
+ * folder of another (both paths are named). */
 int nzd_inventory_sort(struct nzd_inventory *inventory, struct nzd_err *err);
 struct nzd_module *nzd_inventory_module(const struct nzd_inventory *inventory,
                                         const char *name);

@@ -303,6 +303,24 @@ static void reads_any_layout(void **state)
     expect_counter(fixture, "0.1.0");
 }
 
+/* In a tarball one name can be both; no folder could hold it. */
+static void refuses_a_file_that_is_a_folder(void **state)
+{
+    struct fixture *fixture = *state;
+
+    put_release(fixture, "r/");
+    tree_text(&fixture->tree, "s/lib/counter-0.1.0/priv/www", "file");
+    tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/www-1", "between");
+    tree_run(&fixture->tree, "(cd r && find . -type f) >files && "
+                             "tar cf both.tar -C r --no-recursion -T files && "
+                             "tar rf both.tar -C s lib/counter-0.1.0/priv/www");
+    expect_refused(fixture, "both.tar",
+                   "counter: priv/www is a file and the folder of "
+                   "priv/www/index.html");
+    tree_run(&fixture->tree, "tar cf fine.tar -C r --no-recursion -T files");
+    expect_read(fixture, "fine.tar");
+}
+
 static void reads_a_build(void **state)
 {
     struct fixture *fixture = *state;
@@ -584,6 +602,7 @@ int main(void)
         TEST(reads_a_release),
         TEST(details_modules),
         TEST(reads_any_layout),
+        TEST(refuses_a_file_that_is_a_folder),
         TEST(reads_a_build),
         TEST(chooses_the_version_in_any_order),
         TEST(overrides_protocols),
