@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "describe.h"
-#include "file_rows.h"
+#include "file_lack.h"
 #include "interrupt.h"
 #include "proof.h"
 #include "restart.h"
@@ -72,30 +72,6 @@ static int read_journal(struct status *status, struct nzd_err *err)
     return code;
 }
 
-/* A specification says nothing beside its modules, and neither does a boot
- * script: after a way to another release and back it is the base's own. */
-static int note_file(void *context, const struct nzd_live_row *row)
-{
-    struct status *status = context;
-    if (nzd_file_rows_app(row->module) ||
-        strcmp(row->module, NZD_FILE_BOOT) == 0)
-        return 0;
-    snprintf(status->without, sizeof status->without, "%s", row->module + 1);
-    return 1;
-}
-
-/* Modules can be proved; of configuration and priv it is known by how the VM
- * came to be. */
-static int look_at_files(struct status *status, struct nzd_err *err)
-{
-    if (!status->in_force.id || status->open.id ||
-        nzd_question_runs(&status->q, status->journal, &status->in_force))
-        return 0;
-    int code = nzd_journal_each_live_file(
-        status->journal, &status->q.base.identity, note_file, status, err);
-    return code < 0 ? code : 0;
-}
-
 /* Its VM runs on: what was booted there is there until another boot. */
 static bool is_booted(const struct status *status)
 {
@@ -145,8 +121,9 @@ static int gather(struct status *status, struct nzd_err *err)
             q, status->journal,
             status->on_trial || status->booted ? status->open.id : 0,
             &status->proof, err);
-    if (!code && status->journal)
-        code = look_at_files(status, err);
+    if (!code && status->journal && !status->open.id)
+        code = nzd_file_lack(q, status->journal, &status->in_force,
+                             status->without, sizeof status->without, err);
     nzd_restart_read(q, status->journal, &status->in_force,
                      context->config.boot_tries, &status->restart);
     if (code == NZD_ELOST || code == NZD_ETIMEOUT)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
 #include "scene.h"
 
 #include <setjmp.h>
@@ -472,6 +473,29 @@ static void a_trial_ends(void **state)
 
 /* --- a later boot -------------------------------------------------------- */
 
+/* Which applications a boot starts stands in no module and no file but the boot
+ * script. */
+static void a_new_start_lacks_the_boot_script(void **state)
+{
+    struct live *live = *state;
+    struct scene *scene = live->scene;
+    goes(live, live->extra);
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    struct harness_run run = scene_nzd(scene, "status", "--check");
+    assert_status(run, 10);
+    assert_contains(run.out, "the VM was started without its boot script");
+    run = scene_nzd(scene, "status", "--json");
+    assert_string_equal(
+        answer_text(answer_object(scene->harness, run.out), "without"),
+        "boot script");
+    run = scene_nzd(scene, "rollback", "--to", "0", "--max", "restart-app");
+    assert_status(run, 0);
+    beam_node_kill(scene->node);
+    beam_node_start_again(scene->node);
+    scene_settled(scene);
+}
+
 static void a_restart_has_it_too(void **state)
 {
     struct live *live = *state;
@@ -542,6 +566,7 @@ int main(void)
         live(one_does_not_start),
         live(everybody_is_killed_with_one_more),
         live(a_trial_ends),
+        live(a_new_start_lacks_the_boot_script),
         live(a_restart_has_it_too),
         live(a_new_start_has_the_base),
     };
