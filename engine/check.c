@@ -68,13 +68,16 @@ static int refuse_restart(struct nzd_transaction *t, struct nzd_err *err)
     return NZD_EREFUSED;
 }
 
-/* What is read before the restart says nothing of the VM behind it. */
+/* A VM that has just booted fills its caches and has no load yet: what was read
+ * of the one before says nothing of it. */
 static int refuse_soak(struct nzd_err *err)
 {
     nzd_err_set(err, NZD_EREFUSED,
-                "a change that goes through a restart cannot soak");
+                "a change that restarts the VM cannot soak: readings of the VM "
+                "before do not hold for the one that boots");
     nzd_err_untouched(err, "nothing was touched");
-    nzd_err_next(err, "--soak 0 commits it when its hooks have passed");
+    nzd_err_next(err, "--soak 0 --confirm 10m has it on trial instead, "
+                      "--soak 0 commits it when its hooks have passed");
     return NZD_EREFUSED;
 }
 

@@ -243,7 +243,7 @@ static void what_cannot_soak_is_refused(void **state)
         scene_nzd(scene, "apply", "--soak", "1s", "--min", "restart-vm",
                   "--max", "restart-vm", scene_bundle(scene, "0.2.0"));
     assert_status(run, 5);
-    assert_contains(run.err, "through a restart cannot soak");
+    assert_contains(run.err, "restarts the VM cannot soak");
     assert_contains(run.err, "--soak 0");
     run = soak(scene, "30");
     assert_status(run, 2);
