@@ -100,7 +100,7 @@ settled({ok, Rows}, Pause, Named, #state{moved = Moved, names = Names} = State) 
     ],
     Settled = State#state{moved = Moved#{children => Rows}, names = Names -- Gone},
     case nzd_agent_live:behind_children(forward, Settled) of
-        ok -> {{ok, Pause, nzd_agent_who:in_old_code(maps:keys(State#state.old))}, Settled};
+        ok -> {{ok, Pause, nzd_agent_who:seen_in_old_code(maps:keys(State#state.old))}, Settled};
         {error, Why} -> taken_back({error, {live, Why}}, Settled)
     end;
 settled({Error, _Rows}, _Pause, _Named, State) ->
@@ -501,7 +501,7 @@ delete(M) ->
 nobody_needs(M) ->
     nzd_agent_who:users([M]) =:= [] andalso
         not lists:any(
-            fun(P) -> P =/= self() andalso nzd_agent_who:inside(P, [M], #{M => true}) =/= none end,
+            fun(P) -> P =/= self() andalso nzd_agent_who:inside(P, #{M => true}) =/= none end,
             processes()
         ).
 

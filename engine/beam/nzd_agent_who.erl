@@ -10,10 +10,11 @@
     closures/1,
     holders/1,
     in_old_code/1,
-    inside/3,
+    inside/2,
     name/1,
     nobody/0,
     resident/2,
+    seen_in_old_code/1,
     supervised_names/0,
     sweep/0,
     swept/1,
@@ -113,12 +114,26 @@ references(M, Md5, Arity, Index, Count, Uniq) ->
 -spec in_old_code([module()]) -> [tuple()].
 in_old_code(Modules) ->
     case [M || M <- Modules, erlang:check_old_code(M)] of
+        [] -> [];
+        With -> in_old_code(With, [P || P <- erlang:processes(), P =/= self()])
+    end.
+
+in_old_code(With, Those) ->
+    Found = find_in_old(Those, With, max(1, ?CHECKS div length(With))),
+    [who(P, M, frame(P, M)) || {P, M} <- Found].
+
+%% The same right behind a switch, for people: asked is only who has a frame in
+%% one of them, old or current. Each process would have to answer for each
+%% module, and be late with all else.
+-spec seen_in_old_code([module()]) -> [tuple()].
+seen_in_old_code(Modules) ->
+    case [M || M <- Modules, erlang:check_old_code(M)] of
         [] ->
             [];
         With ->
-            Those = [P || P <- erlang:processes(), P =/= self()],
-            Found = find_in_old(Those, With, max(1, ?CHECKS div length(With))),
-            [who(P, M, frame(P, M)) || {P, M} <- Found]
+            Set = maps:from_keys(With, true),
+            Those = [P || P <- erlang:processes(), P =/= self(), inside(P, Set) =/= none],
+            in_old_code(With, Those)
     end.
 
 %% Many at a time: a busy process answers only when it is scheduled, all that
@@ -144,7 +159,7 @@ found_in_old(Tag, Left) ->
     end.
 
 frame(P, M) ->
-    case [F || {M1, _, _} = F <- stack(P, [M]), M1 =:= M] of
+    case [F || {M1, _, _} = F <- stack(P, #{M => true}), M1 =:= M] of
         [{_, Fun, Arity} | _] -> {Fun, Arity};
         [] -> {'', 0}
     end.
@@ -161,11 +176,11 @@ name(P) ->
 
 %% The frames of a process as {Module, Function, Arity}, innermost first. The
 %% cheap way shows the first few; only a deeper stack costs a backtrace.
-stack(P, Modules) ->
+stack(P, Set) ->
     case process_info(P, current_stacktrace) of
         {current_stacktrace, Frames} ->
             Mfas = [{M, F, A} || {M, F, A, _} <- Frames],
-            Seen = [F || {M, _, _} = F <- Mfas, lists:member(M, Modules)],
+            Seen = [F || {M, _, _} = F <- Mfas, is_map_key(M, Set)],
             case Seen of
                 [] when length(Frames) >= ?FRAMES -> deep_stack(P);
                 _ -> Mfas
@@ -212,31 +227,31 @@ resident(Modules, PassedOver) ->
         {P, F, unknown}
      || P <- erlang:processes(),
         not is_map_key(P, Except),
-        {ok, F} <- [inside(P, Modules, Set)]
+        {ok, F} <- [inside(P, Set)]
     ],
     Until = nzd_agent_text:now_ms() + ?STAY,
     [
         who(P, M, {F, A})
-     || {P, {M, F, A}, _} <- look_again(First, {Modules, Set}, Until, ?LOOK_GAP, 1)
+     || {P, {M, F, A}, _} <- look_again(First, Set, Until, ?LOOK_GAP, 1)
     ].
 
 %% The second look is the first to see what lies below, so that there are
 %% three at least.
-look_again([], _Where, _Until, _Gap, _Looks) ->
+look_again([], _Set, _Until, _Gap, _Looks) ->
     [];
-look_again(Seen, {Modules, Set} = Where, Until, Gap, Looks) ->
+look_again(Seen, Set, Until, Gap, Looks) ->
     timer:sleep(Gap),
     Again = [
         {P, F, Below}
      || {P, _, Before} <- Seen,
-        {ok, F} <- [inside(P, Modules, Set)],
+        {ok, F} <- [inside(P, Set)],
         Below <- [below(P, Set)],
         Below =/= gone,
         Before =:= unknown orelse Below =:= Before
     ],
     case Until - nzd_agent_text:now_ms() of
         Left when Left =< 0, Looks > 1 -> Again;
-        Left -> look_again(Again, Where, Until, min(2 * Gap, max(1, Left)), Looks + 1)
+        Left -> look_again(Again, Set, Until, min(2 * Gap, max(1, Left)), Looks + 1)
     end.
 
 %% A digest of the stack below the outermost frame in these modules, values
@@ -281,9 +296,9 @@ is_frame_of(Frame, Set) ->
             false
     end.
 
--spec inside(pid(), [module()], map()) -> {ok, mfa()} | none.
-inside(P, Modules, Set) ->
-    case [F || {M, _, _} = F <- stack(P, Modules), maps:is_key(M, Set)] of
+-spec inside(pid(), #{module() => true}) -> {ok, mfa()} | none.
+inside(P, Set) ->
+    case [F || {M, _, _} = F <- stack(P, Set), is_map_key(M, Set)] of
         [F | _] -> {ok, F};
         [] -> none
     end.
