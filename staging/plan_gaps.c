@@ -40,13 +40,29 @@ static int by_function(const void *a, const void *b)
 
 /* --- what is lost --- */
 
+/* Both sides mostly have theirs in the same order: it is looked for from `at`
+ * on, where the one before was found. */
+static bool is_exported(const struct nzd_beam *beam,
+                        const struct nzd_beam_function *function, uint32_t *at)
+{
+    for (uint32_t i = 0; i < beam->export_count; i++) {
+        uint32_t next = (*at + i) % beam->export_count;
+
+        if (beam->exports[next].arity == function->arity &&
+            strcmp(beam->exports[next].name, function->name) == 0) {
+            *at = next + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_lost(const struct nzd_step *step,
-                    const struct nzd_beam_function *function)
+                    const struct nzd_beam_function *function, uint32_t *at)
 {
     return !is_module_info(function) &&
            (step->change == NZD_STEP_REMOVED ||
-            !nzd_beam_exports(step->new->beam, function->name,
-                              function->arity));
+            !is_exported(step->new->beam, function, at));
 }
 
 static bool may_lose(const struct nzd_step *step)
@@ -69,13 +85,14 @@ static int find_losses(struct nzd_plan *plan, struct losses *out,
         return nzd_err_memory(err);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const struct nzd_step *step = &plan->steps[i];
+        uint32_t at = 0;
 
         for (uint32_t j = 0;
              may_lose(step) && j < step->old->beam->export_count; j++) {
             const struct nzd_beam_function *function =
                 &step->old->beam->exports[j];
 
-            if (is_lost(step, function))
+            if (is_lost(step, function, &at))
                 out->items[out->count++] =
                     (struct lost){step->name, function->name, function->arity,
                                   step->change == NZD_STEP_REMOVED};
