@@ -12,7 +12,8 @@
  * child's word, and proved only in the node.
  *
  * The child is made at once, before nzd holds what a bundle must not have: the
- * cookie, the journal's pages, the link to the node.
+ * cookie, the journal's pages, the link to the node. It reads ahead while nzd
+ * asks the node, up to 8 MiB or to the files of an ERTS.
  */
 
 #include "../staging/inventory.h"

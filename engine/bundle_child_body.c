@@ -82,12 +82,6 @@ static int send_bytes(void *context, struct nzd_view view, struct nzd_err *err)
     return 0;
 }
 
-static void send_progress(void *context, unsigned per_mille)
-{
-    (void)context;
-    send_number(CHILD_PROGRESS, per_mille, false);
-}
-
 static void send_failure(const struct nzd_err *err)
 {
     struct nzd_buf payload = {0};
@@ -170,6 +164,42 @@ static bool take_question(struct nzd_inventory *known, bool *any)
 
 /* --- its work ------------------------------------------------------------ */
 
+/* Most of a bundle is read while nzd does not yet know what the node has. */
+struct work {
+    struct nzd_release_options options;
+    struct nzd_inventory known;
+    bool asked;
+};
+
+/* Who has not asked yet does not listen: it could fill the pipe. */
+static void send_progress(void *context, unsigned per_mille)
+{
+    const struct work *work = context;
+
+    if (work->asked)
+        send_number(CHILD_PROGRESS, per_mille, false);
+}
+
+static void __attribute__((noreturn)) fail(const struct nzd_err *err)
+{
+    send_failure(err);
+    _exit(0);
+}
+
+static void hear_question(void *context)
+{
+    struct work *work = context;
+    struct nzd_err err = NZD_ERR_INIT;
+    bool any;
+    bool bytes = take_question(&work->known, &any);
+
+    work->asked = true;
+    work->options.known = any ? &work->known : NULL;
+    if (bytes && nzd_spool_open_elsewhere(send_bytes, NULL,
+                                          &work->options.spool, &err) < 0)
+        fail(&err);
+}
+
 static int read_bundle(const struct body *child,
                        const struct nzd_release_options *options,
                        struct nzd_inventory *out, uint64_t *bytes,
@@ -202,24 +232,24 @@ static void advise(const struct body *child, bool was_root, struct nzd_err *err)
 
 static void answer(const struct body *child, bool was_root)
 {
-    struct nzd_release_options options = {.progress = send_progress};
-    struct nzd_inventory known, out;
+    struct work work = {.asked = false};
+    struct nzd_inventory out;
     struct nzd_err err = NZD_ERR_INIT;
     uint64_t bytes = 0;
-    bool any;
-    int code = 0;
+    int code;
 
-    if (take_question(&known, &any))
-        code = nzd_spool_open_elsewhere(send_bytes, NULL, &options.spool, &err);
-    options.known = any ? &known : NULL;
-    if (code == 0)
-        code = read_bundle(child, &options, &out, &bytes, &err);
+    work.options.settle = hear_question;
+    work.options.progress = send_progress;
+    work.options.context = &work;
+    code = read_bundle(child, &work.options, &out, &bytes, &err);
+    /* What is damaged is said to who asks, too. */
+    if (!work.asked)
+        hear_question(&work);
     if (code == 0)
         code = nzd_listing_encode(&out, false, send_record, NULL, &err);
     if (code < 0) {
         advise(child, was_root, &err);
-        send_failure(&err);
-        return;
+        fail(&err);
     }
     send_number(CHILD_END, bytes, true);
 }

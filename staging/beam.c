@@ -294,11 +294,12 @@ static int module_read(const struct nzd_chunks *chunks, unsigned what,
                        struct nzd_atoms *atoms, struct nzd_beam *beam,
                        struct nzd_err *err)
 {
-    int rc = nzd_chunks_md5(chunks, &beam->md5, err);
+    bool calls = what & (NZD_BEAM_CALLS | NZD_BEAM_FUNS);
+    int rc =
+        what & NZD_BEAM_AGAIN ? 0 : nzd_chunks_md5(chunks, &beam->md5, err);
 
     if (rc == 0)
-        rc = nzd_atoms_read(chunks->view[NZD_CHUNK_ATOMS], what != 0, atoms,
-                            err);
+        rc = nzd_atoms_read(chunks->view[NZD_CHUNK_ATOMS], calls, atoms, err);
     if (rc == 0)
         rc = nzd_atoms_name(atoms, 1, NZD_CHUNK_ATOMS, &beam->module, err);
     if (rc == 0)

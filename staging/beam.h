@@ -52,6 +52,7 @@ struct nzd_beam {
 /* What to read beyond name, md5 and attributes. */
 #define NZD_BEAM_CALLS 1u /* exports, imports, on_load, nif, code_change */
 #define NZD_BEAM_FUNS  2u /* lambdas */
+#define NZD_BEAM_AGAIN 4u /* its md5 is known, and left out */
 
 /*
  * Reads a BEAM file in memory (gzipped ones are inflated within limits).

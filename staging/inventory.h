@@ -133,11 +133,14 @@ bool nzd_module_same(const struct nzd_module *a, const struct nzd_module *b);
  * nor detailed. Everything else is detailed (NZD_BEAM_CALLS | NZD_BEAM_FUNS)
  * and, when `spool` is not NULL, its bytes are appended to the spool; so are
  * those of a priv file with another md5 there, up to the limits, and the files
- * of an ERTS of another version.
+ * of an ERTS of another version. Where the two come later than the bundle,
+ * `settle` (else NULL) is called once, when no more of it can be read without
+ * them: it sets them here.
  */
 struct nzd_release_options {
     const struct nzd_inventory *known;
     struct nzd_spool *spool;
+    void (*settle)(void *context);
     void (*progress)(void *context, unsigned per_mille);
     void *context;
 };

@@ -161,9 +161,11 @@ static int detail(struct release_reader *reader, struct nzd_module *module,
     if (known && nzd_module_same(known, module))
         return 0;
     code = nzd_beam_read(nzd_buf_view(&reader->bytes),
-                         NZD_BEAM_CALLS | NZD_BEAM_FUNS, scratch, &beam, err);
+                         NZD_BEAM_CALLS | NZD_BEAM_FUNS | NZD_BEAM_AGAIN,
+                         scratch, &beam, err);
     if (code < 0)
         return code;
+    beam.md5 = module->md5;
     module->beam = release_keep_beam(reader, &beam);
     if (!module->beam)
         return nzd_err_memory(err);
@@ -171,6 +173,16 @@ static int detail(struct release_reader *reader, struct nzd_module *module,
         return nzd_err_set(err, NZD_EBUNDLE, "more modules than we take");
     module->flags |= NZD_MODULE_DETAILED;
     return spool_module(reader, module, err);
+}
+
+static int detail_module(struct release_reader *reader, uint32_t index,
+                         struct nzd_err *err)
+{
+    struct nzd_arena scratch = {0};
+    int code = detail(reader, &reader->out->modules[index], &scratch, err);
+
+    nzd_arena_clear(&scratch);
+    return code;
 }
 
 static int fill_module(struct release_reader *reader,
@@ -194,8 +206,6 @@ static int fill_module(struct release_reader *reader,
     module->attrs = beam.attrs;
     if (!module->name || !module->path)
         code = nzd_err_memory(err);
-    else
-        code = detail(reader, module, &scratch, err);
 out:
     nzd_arena_clear(&scratch);
     return code;
@@ -243,22 +253,27 @@ static int read_module(struct release_reader *reader,
             module->app = reader->folders[from].app;
         code = fill_module(reader, layout, path, module, err);
     }
-    return release_blame(reader, path, code, err);
+    if (code < 0)
+        return release_blame(reader, path, code, err);
+    return release_later(reader, path, detail_module,
+                         reader->out->module_count - 1, err);
 }
 
 /* --- priv --- */
 
 /* The whole content is at hand: what the node does not have so is spooled. */
-static int spool_priv(struct release_reader *reader, struct nzd_file *file,
+static int spool_priv(struct release_reader *reader, uint32_t index,
                       struct nzd_err *err)
 {
     const struct nzd_inventory *known = reader->options->known;
+    struct nzd_file *file = &reader->out->priv[index];
     const struct nzd_file *there =
         known ? nzd_inventory_priv(known, file->app, file->path) : NULL;
     struct nzd_view view = nzd_buf_view(&reader->bytes);
     int code;
 
-    if ((there && nzd_digest_equal(&there->md5, &file->md5)) ||
+    if (!reader->options->spool ||
+        (there && nzd_digest_equal(&there->md5, &file->md5)) ||
         reader->spooled + view.size > NZD_LIMIT_PRIV_SPOOL)
         return 0;
     code = nzd_spool_append(reader->options->spool, view, &file->spool_offset,
@@ -290,7 +305,8 @@ static int read_priv(struct release_reader *reader,
                      const struct nzd_layout *layout,
                      const struct nzd_source_entry *entry, struct nzd_err *err)
 {
-    bool whole = reader->options->spool && entry->size <= NZD_LIMIT_PRIV_BYTES;
+    bool may_spool = reader->options->spool || reader->options->settle;
+    bool whole = may_spool && entry->size <= NZD_LIMIT_PRIV_BYTES;
     struct nzd_file *file;
     struct nzd_digest md5;
     uint32_t from = RELEASE_NONE;
@@ -313,10 +329,11 @@ static int read_priv(struct release_reader *reader,
         file->executable = entry->executable;
         if (!file->path)
             code = nzd_err_memory(err);
-        else if (whole)
-            code = spool_priv(reader, file, err);
     }
-    return release_blame(reader, entry->path, code, err);
+    if (code < 0 || !whole)
+        return release_blame(reader, entry->path, code, err);
+    return release_later(reader, entry->path, spool_priv,
+                         reader->out->priv_count - 1, err);
 }
 
 /* --- one pass --- */
@@ -368,7 +385,8 @@ static int read_entry(struct release_reader *reader,
     case NZD_LAYOUT_HOOKS:
         return release_read_hooks(reader, entry->path, err);
     case NZD_LAYOUT_ERTS:
-        return release_read_erts(reader, &layout, entry, err);
+        code = release_settle(reader, err);
+        return code ? code : release_read_erts(reader, &layout, entry, err);
     case NZD_LAYOUT_OTHER:
         break;
     }
@@ -396,6 +414,8 @@ static int read_all(struct release_reader *reader, struct nzd_err *err)
         if (now > told)
             tell(reader, told = now);
     }
+    if (code == 0)
+        code = release_settle(reader, err);
     if (code == 0 && told < 1000)
         tell(reader, 1000);
     return code;
@@ -416,6 +436,7 @@ int nzd_release_read(struct nzd_source *source,
         code = release_choose(&reader, err);
     if (code < 0)
         nzd_inventory_clear(out);
+    release_forget_later(&reader);
     nzd_arena_clear(&reader.kept);
     nzd_buf_clear(&reader.bytes);
     free(reader.folders);

@@ -42,6 +42,21 @@ struct release_version {
 #define RELEASE_VERSIONS_MAX 256u
 #define RELEASE_NONE         UINT32_MAX
 
+struct release_reader;
+
+/* Of the file whose content is in the reader's bytes; an index of what was
+ * read. */
+typedef int release_work(struct release_reader *reader, uint32_t index,
+                         struct nzd_err *err);
+
+/* Put off until it is known what the node has. */
+struct release_later {
+    const char *path;
+    struct nzd_buf bytes;
+    release_work *work;
+    uint32_t index;
+};
+
 struct release_reader {
     struct nzd_source *source;
     const struct nzd_release_options *options;
@@ -70,6 +85,12 @@ struct release_reader {
     uint64_t spooled; /* bytes of priv and of ERTS */
 
     struct nzd_names names; /* in the inventory's arena */
+
+    bool settled; /* the options' `known` and `spool` hold */
+    struct release_later *later;
+    uint32_t later_count;
+    uint32_t later_capacity;
+    uint64_t later_bytes;
 };
 
 /* The text in the inventory's arena, once; NULL without memory. */
@@ -112,6 +133,16 @@ int release_read_erts(struct release_reader *reader,
                       struct nzd_err *err);
 int release_read_hooks(struct release_reader *reader, const char *path,
                        struct nzd_err *err);
+
+/*
+ * Does what depends on `known` and `spool` with the current file, whose bytes
+ * are then gone: at once where they hold, else once release_settle() was
+ * called, which waits for them. More than 8 MiB are not put off.
+ */
+int release_later(struct release_reader *reader, const char *path,
+                  release_work *work, uint32_t index, struct nzd_err *err);
+int release_settle(struct release_reader *reader, struct nzd_err *err);
+void release_forget_later(struct release_reader *reader);
 
 /* Once it is known which ERTS counts: drops the files of others, and says what
  * it lacks. */

@@ -20,6 +20,11 @@ struct fixture {
     struct nzd_spool *spool;
     struct nzd_err err;
     unsigned progress;
+    /* Of a bundle that is read before it is known what the node has. */
+    bool late;
+    unsigned settled;
+    const struct nzd_inventory *known;
+    struct nzd_release_options options;
 };
 
 static int compile_all(void **state)
@@ -176,13 +181,29 @@ static void note_progress(void *context, unsigned per_mille)
     fixture->progress = per_mille;
 }
 
+static void settle(void *context)
+{
+    struct fixture *fixture = context;
+
+    fixture->settled++;
+    fixture->options.known = fixture->known;
+    fixture->options.spool = fixture->spool;
+}
+
 static int read_known(struct fixture *fixture, const char *relative,
                       const struct nzd_inventory *known)
 {
-    const struct nzd_release_options options = {known, fixture->spool,
-                                                note_progress, fixture};
     struct nzd_source *source = NULL;
     int code;
+
+    fixture->known = known;
+    fixture->options =
+        (struct nzd_release_options){.settle = fixture->late ? settle : NULL,
+                                     .progress = note_progress,
+                                     .context = fixture};
+    if (!fixture->late)
+        settle(fixture);
+    fixture->settled = 0;
 
     nzd_err_clear(&fixture->err);
     nzd_inventory_clear(&fixture->inventory);
@@ -190,9 +211,11 @@ static int read_known(struct fixture *fixture, const char *relative,
     code = nzd_source_open(tree_path(&fixture->tree, relative), &source,
                            &fixture->err);
     if (code == 0)
-        code = nzd_release_read(source, &options, &fixture->inventory,
+        code = nzd_release_read(source, &fixture->options, &fixture->inventory,
                                 &fixture->err);
     nzd_source_close(source);
+    if (code == 0)
+        assert_int_equal(fixture->settled, fixture->late);
     return code;
 }
 
@@ -282,6 +305,7 @@ static void details_modules(void **state)
     assert_true(nzd_beam_exports(module->beam, "module_info", 0));
     assert_int_equal(module->beam->lambda_count, 1);
     assert_false(nzd_digest_is_zero(&module->md5));
+    assert_true(nzd_digest_equal(&module->beam->md5, &module->md5));
     assert_null(nzd_inventory_module(&fixture->inventory, "counter_none"));
 }
 
@@ -407,23 +431,51 @@ static void spools_only_what_is_not_known(void **state)
     assert_int_equal(nzd_spool_open(fixture->tree.root, 1u << 20,
                                     &fixture->spool, &fixture->err),
                      0);
-    assert_int_equal(read_known(fixture, "new", &known), 0);
-    same = nzd_inventory_module(&fixture->inventory, "counter_text");
-    assert_int_equal(same->flags, 0);
-    assert_null(same->beam);
-    changed = nzd_inventory_module(&fixture->inventory, "counter");
-    assert_int_equal(changed->flags, NZD_MODULE_DETAILED | NZD_MODULE_SPOOLED);
-    assert_int_equal(nzd_spool_read(fixture->spool, changed->spool_offset,
-                                    changed->bytes, &changed->content, &bytes,
-                                    &fixture->err),
-                     0);
-    file = tree_read(&compiled, "two/counter.beam", &size);
-    assert_int_equal(bytes.size, size);
-    assert_memory_equal(bytes.data, file, size);
-    assert_int_equal(nzd_spool_size(fixture->spool), size);
-    free(file);
+    for (unsigned late = 0; late < 2; late++) {
+        fixture->late = late;
+        assert_int_equal(read_known(fixture, "new", &known), 0);
+        same = nzd_inventory_module(&fixture->inventory, "counter_text");
+        assert_int_equal(same->flags, 0);
+        assert_null(same->beam);
+        changed = nzd_inventory_module(&fixture->inventory, "counter");
+        assert_int_equal(changed->flags,
+                         NZD_MODULE_DETAILED | NZD_MODULE_SPOOLED);
+        assert_int_equal(nzd_spool_read(fixture->spool, changed->spool_offset,
+                                        changed->bytes, &changed->content,
+                                        &bytes, &fixture->err),
+                         0);
+        file = tree_read(&compiled, "two/counter.beam", &size);
+        assert_int_equal(bytes.size, size);
+        assert_memory_equal(bytes.data, file, size);
+        assert_int_equal(nzd_spool_size(fixture->spool), (late + 1) * size);
+        free(file);
+    }
     nzd_buf_clear(&bytes);
     nzd_inventory_clear(&known);
+}
+
+/* What is put off is bounded, and what is found behind it is named right. */
+static void puts_off_what_depends_on_the_node(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct nzd_inventory *inventory = &fixture->inventory;
+
+    put_release(fixture, "r/");
+    tree_run(&fixture->tree, "mkdir -p r/lib/counter-0.1.0/priv; "
+                             "truncate -s 5M r/lib/counter-0.1.0/priv/a; "
+                             "truncate -s 5M r/lib/counter-0.1.0/priv/b; "
+                             "truncate -s 1K r/lib/counter-0.1.0/priv/c");
+    fixture->late = true;
+    assert_int_equal(nzd_spool_open(fixture->tree.root, 1u << 20,
+                                    &fixture->spool, &fixture->err),
+                     0);
+    expect_read(fixture, "r");
+    assert_int_equal(nzd_inventory_module(inventory, "counter")->flags,
+                     NZD_MODULE_DETAILED | NZD_MODULE_SPOOLED);
+    assert_true(nzd_inventory_priv(inventory, "counter", "priv/a")->spooled);
+    assert_true(nzd_inventory_priv(inventory, "counter", "priv/c")->spooled);
+    tree_run(&fixture->tree, "truncate -s -9 r/lib/counter-0.1.0/ebin/*t.beam");
+    expect_refused(fixture, "r", "ebin/counter_text.beam: ");
 }
 
 static void spools_priv_files_within_limits(void **state)
@@ -447,6 +499,7 @@ static void spools_priv_files_within_limits(void **state)
     assert_int_equal(nzd_spool_open(fixture->tree.root, 1u << 20,
                                     &fixture->spool, &fixture->err),
                      0);
+    fixture->late = true;
     assert_int_equal(read_known(fixture, "r", &known), 0);
     assert_int_equal(fixture->inventory.priv_count, 4);
     file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/run.sh");
@@ -607,6 +660,7 @@ int main(void)
         TEST(chooses_the_version_in_any_order),
         TEST(overrides_protocols),
         TEST(spools_only_what_is_not_known),
+        TEST(puts_off_what_depends_on_the_node),
         TEST(spools_priv_files_within_limits),
         TEST(knows_a_source_from_a_file),
         TEST(names_damaged_files),
