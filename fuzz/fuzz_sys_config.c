@@ -20,6 +20,8 @@ static const char head[] =
     "[{config_provider_init,{system,<<\"RELEASE_ROOT\">>,"
     "<<\"/releases/2/runtime.exs\">>}}].\n";
 
+static const char named[] = "releases/2/runtime.exs"; /* by the head */
+
 static void require(bool holds)
 {
     if (!holds)
@@ -56,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = nzd_sys_config_rebase(nzd_buf_view(&text), &over, &made, NULL);
     require(rc == 0 || rc == NZD_EBUNDLE);
     if (rc == 0) {
-        require(!memmem(made.data, made.size, "releases/2/runtime.exs", 22));
+        require(memmem(data, size, named, strlen(named)) ||
+                !memmem(made.data, made.size, named, strlen(named)));
         require(nzd_sys_config_rebase(nzd_buf_view(&made), &over, &again,
                                       NULL) == 0);
         require(nzd_view_equal(nzd_buf_view(&made), nzd_buf_view(&again)));

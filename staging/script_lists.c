@@ -14,7 +14,8 @@ struct listing {
     const struct nzd_script_names *held;
     const struct nzd_script_names *removed;
     struct nzd_arena *arena;
-    bool failed; /* no memory */
+    bool failed; /* no memory, or */
+    bool odd;    /* loads what cannot be a module */
 };
 
 static int compare(const void *a, const void *b)
@@ -33,6 +34,7 @@ static const char *name_of(struct listing *l, term *module)
     const char *name = nzd_term_text(module, l->arena);
 
     l->failed |= name == NULL;
+    l->odd |= module->kind != NZD_TERM_ATOM;
     return name ? name : "";
 }
 
@@ -167,5 +169,8 @@ int nzd_script_lists(const struct nzd_term *script, const struct nzd_term *base,
         return nzd_err_set(err, NZD_EBUNDLE,
                            "not a boot script {script, {Name, Vsn}, [...]}");
     *out = list_anew(&l, script);
+    if (!*out && l.odd)
+        return nzd_err_set(err, NZD_EBUNDLE,
+                           "the boot script loads something that is no module");
     return *out ? 0 : nzd_err_memory(err);
 }
