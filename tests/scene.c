@@ -15,7 +15,7 @@
 
 #define WAIT_MS 15000
 
-int scene_setup(void **state)
+struct scene *scene_open(void)
 {
     struct harness *harness = harness_open();
     struct scene *scene = harness_alloc(harness, sizeof *scene);
@@ -23,6 +23,12 @@ int scene_setup(void **state)
     scene->journal = harness_journal(harness);
     scene->config = harness_path(harness, "nzd.conf");
     scene_config(scene, "%s", "");
+    return scene;
+}
+
+int scene_setup(void **state)
+{
+    struct scene *scene = scene_open();
     *state = scene;
     scene_start(scene, &(struct beam_node_options){.name = "counter"});
     return 0;

@@ -17,6 +17,9 @@ struct scene {
     const char *config;  /* empty until scene_config() */
 };
 
+/* A scene without a node, in a harness of its own, which scene_teardown() of it
+ * as *state closes. */
+struct scene *scene_open(void);
 /* For cmocka: *state is a scene whose node is up. */
 int scene_setup(void **state);
 int scene_teardown(void **state);

@@ -1,37 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervised.h"
 
-static const char *pid_file(struct scene *scene)
+static const char *pid_file(struct harness *harness)
 {
-    return harness_path(scene->harness, "vm.pid");
+    return harness_path(harness, "vm.pid");
 }
 
-static const char *const *supervised(struct scene *scene)
+const char *const *supervised_words(struct harness *harness, const char *nzd,
+                                    const char *journal, const char *config)
 {
-    struct harness *harness = scene->harness;
-    const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char *loop = scene_script(scene, "supervise",
-                                    "while :; do\n \"$@\" &\n echo $! >vm.new; "
-                                    "mv vm.new %s\n wait $!\ndone\n",
-                                    pid_file(scene));
-    const char *const words[] = {loop,          nzd[0],         "boot",
-                                 "--journal",   scene->journal, "--config",
-                                 scene->config, "--",           NULL};
+    const char *loop = harness_path(harness, "supervise");
+    const char *pid = pid_file(harness);
+    const char *const words[] = {"sh",        loop,    nzd,        "boot",
+                                 "--journal", journal, "--config", config,
+                                 "--",        NULL};
     static const char *const none[] = {NULL};
+    harness_write_file(loop,
+                       harness_text(harness,
+                                    "while :; do\n \"$@\" &\n echo $! >%s.new; "
+                                    "mv %s.new %s\n wait $!\ndone\n",
+                                    pid, pid, pid));
     return harness_concat(harness, words, none);
+}
+
+const char *supervised_restart(struct harness *harness)
+{
+    const char *end = harness_path(harness, "restart");
+    harness_write_file(
+        end, harness_text(harness, "kill -9 $(cat %s)\n", pid_file(harness)));
+    return harness_text(harness, "\"sh\", \"%s\"", end);
 }
 
 void supervised_start(struct scene *scene, const char *boot, const char *more)
 {
+    struct harness *harness = scene->harness;
+    const char *nzd = harness_argv(harness, NULL, NULL)[0];
     struct beam_node_options options = {
         .release = scene_bundle(scene, "0.1.0"),
         .name = "counter",
-        .prefix = supervised(scene),
+        .prefix = supervised_words(harness, nzd, scene->journal, scene->config),
     };
-    scene_config(
-        scene, "%srestart {\n command = {\"%s\"}\n timeout = 40s\n}\n%s", boot,
-        scene_script(scene, "restart", "kill -9 $(cat %s)\n", pid_file(scene)),
-        more);
+    scene_config(scene, "%srestart {\n command = {%s}\n timeout = 40s\n}\n%s",
+                 boot, supervised_restart(harness), more);
     beam_node_kill(scene->node);
     scene_start(scene, &options);
 }

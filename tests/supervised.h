@@ -9,6 +9,13 @@
 
 #include "scene.h"
 
+/* What is to be put before the VM's command so that it is started this way; and
+ * the words of a restart command, as the configuration has them, that end it.
+ */
+const char *const *supervised_words(struct harness *harness, const char *nzd,
+                                    const char *journal, const char *config);
+const char *supervised_restart(struct harness *harness);
+
 /* Ends the scene's VM, and starts counter 0.1.0 this way. `boot` and `more`
  * are sections of the configuration. */
 void supervised_start(struct scene *scene, const char *boot, const char *more);

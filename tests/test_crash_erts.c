@@ -9,6 +9,7 @@
 #include "lanes.h"
 #include "other_erts.h"
 #include "sides.h"
+#include "supervised.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,29 +32,9 @@ static const char *own_version(struct harness *harness)
     return harness_text(harness, "%.*s", (int)strcspn(own, "/"), own);
 }
 
-/* nzd boot is not the one under test: its points are others' rows. */
-static const char *const *supervised(struct sweep *sweep)
+static void configure(struct sweep *sweep)
 {
     struct harness *harness = sweep->harness;
-    const char *pid = harness_path(harness, "vm.pid");
-    const char *loop = harness_path(harness, "supervise");
-    const char *end = harness_path(harness, "restart");
-    const char **words = harness_alloc(harness, 10 * sizeof *words);
-    words[0] = "sh";
-    words[1] = loop;
-    words[2] = sweep->nzd;
-    words[3] = "boot";
-    words[4] = "--journal";
-    words[5] = harness_journal(harness);
-    words[6] = "--config";
-    words[7] = sweep->config;
-    words[8] = "--";
-    harness_write_file(loop,
-                       harness_text(harness,
-                                    "while :; do\n \"$@\" &\n echo $! >%s.new; "
-                                    "mv %s.new %s\n wait $!\ndone\n",
-                                    pid, pid, pid));
-    harness_write_file(end, harness_text(harness, "kill -9 $(cat %s)\n", pid));
     harness_write_file(
         sweep->config,
         harness_text(harness,
@@ -61,10 +42,9 @@ static const char *const *supervised(struct sweep *sweep)
                      "  call = \"persistent_term:get\"\n"
                      "  args = {\"nzd_test_well\", \"true\"}\n}\n"
                      "boot {\n healthy = 0\n tries = 1000\n}\n"
-                     "restart {\n command = {\"sh\", \"%s\"}\n"
+                     "restart {\n command = {%s}\n"
                      " timeout = 40s\n}\n",
-                     end));
-    return words;
+                     supervised_restart(harness)));
 }
 
 static int setup(void **state)
@@ -76,7 +56,11 @@ static int setup(void **state)
     const struct beam_node_options options = {
         .release = harness_fixture(harness, "counter-0.1.0"),
         .name = "counter",
-        .prefix = supervised(sweep)};
+        /* This nzd boot is not the one under test: its points are others'
+         * rows. */
+        .prefix = supervised_words(harness, sweep->nzd,
+                                   harness_journal(harness), sweep->config)};
+    configure(sweep);
     other_erts_release(harness, "counter-0.2.0", bundle);
     sweep->node = beam_node_start(harness, &options);
     *sides = (struct sides){

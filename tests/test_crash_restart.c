@@ -7,6 +7,7 @@
  * at once, or on trial, which ends in each way there is, cut short as well.
  */
 #include "hold.h"
+#include "supervised.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -220,30 +221,17 @@ static int setup_supervised(void **state)
     static const struct beam_node_options plain = {0};
     struct sweep *sweep = sweep_open(&plain);
     struct harness *harness = sweep->harness;
-    const char *pid = harness_path(harness, "vm.pid");
-    const char *loop = harness_path(harness, "supervise");
-    const char *end = harness_path(harness, "restart");
-    const char *const words[] = {"sh",        loop,
-                                 sweep->nzd,  "boot",
-                                 "--journal", harness_journal(harness),
-                                 "--config",  sweep->config,
-                                 "--",        NULL};
     const struct beam_node_options options = {
         .release = harness_fixture(harness, "counter-0.1.0"),
         .name = "counter",
-        .prefix = words};
-    harness_write_file(loop,
+        .prefix = supervised_words(harness, sweep->nzd,
+                                   harness_journal(harness), sweep->config)};
+    harness_write_file(sweep->config,
                        harness_text(harness,
-                                    "while :; do\n \"$@\" &\n echo $! >%s.new; "
-                                    "mv %s.new %s\n wait $!\ndone\n",
-                                    pid, pid, pid));
-    harness_write_file(end, harness_text(harness, "kill -9 $(cat %s)\n", pid));
-    harness_write_file(
-        sweep->config,
-        harness_text(harness,
-                     "%sboot {\n healthy = 0\n tries = 1000\n}\n"
-                     "restart {\n command = {\"sh\", \"%s\"}\n}\n",
-                     harness_read_file(harness, sweep->config), end));
+                                    "%sboot {\n healthy = 0\n tries = 1000\n}\n"
+                                    "restart {\n command = {%s}\n}\n",
+                                    harness_read_file(harness, sweep->config),
+                                    supervised_restart(harness)));
     beam_node_kill(sweep->node);
     sweep->node = beam_node_start(harness, &options);
     *state = sweep;

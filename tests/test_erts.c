@@ -16,11 +16,7 @@
 
 static int setup(void **state)
 {
-    struct harness *harness = harness_open();
-    struct scene *scene = harness_alloc(harness, sizeof *scene);
-    scene->harness = harness;
-    scene->journal = harness_journal(harness);
-    scene->config = harness_path(harness, "nzd.conf");
+    struct scene *scene = scene_open();
     scene_config(scene, "boot {\n tries = 2\n healthy = 0\n}\n");
     *state = scene;
     return 0;

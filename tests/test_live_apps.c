@@ -17,18 +17,14 @@ static struct scene *scene;
 
 static int setup(void **state)
 {
-    struct harness *harness = harness_open();
-    scene = harness_alloc(harness, sizeof *scene);
-    scene->harness = harness;
-    scene->journal = harness_journal(harness);
-    scene->config = harness_path(harness, "nzd.conf");
-    scene_config(scene, "%s", "");
+    scene = scene_open();
     static const char *const arguments[] = {"-mode", "embedded", NULL};
     scene->node = beam_node_start(
-        harness, &(struct beam_node_options){
-                     .release = harness_fixture(harness, "apps/1"),
-                     .name = "apps",
-                     .arguments = arguments});
+        scene->harness,
+        &(struct beam_node_options){
+            .release = harness_fixture(scene->harness, "apps/1"),
+            .name = "apps",
+            .arguments = arguments});
     scene_load_hooks(scene);
     *state = NULL;
     return 0;

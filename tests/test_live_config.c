@@ -99,13 +99,9 @@ static void let_extra_run(struct live *live)
 
 static int setup(void **state)
 {
-    struct harness *harness = harness_open();
-    struct scene *scene = harness_alloc(harness, sizeof *scene);
+    struct scene *scene = scene_open();
+    struct harness *harness = scene->harness;
     struct live *live = harness_alloc(harness, sizeof *live);
-    scene->harness = harness;
-    scene->journal = harness_journal(harness);
-    scene->config = harness_path(harness, "nzd.conf");
-    scene_config(scene, "%s", "");
     live->scene = scene;
     live->base = copy(live, harness_fixture(harness, "counter-0.2.0"), "base");
     compile(live,

@@ -16,13 +16,9 @@ struct mix {
 
 static int setup(void **state)
 {
-    struct harness *harness = harness_open();
-    struct scene *scene = harness_alloc(harness, sizeof *scene);
+    struct scene *scene = scene_open();
+    struct harness *harness = scene->harness;
     struct mix *mix = harness_alloc(harness, sizeof *mix);
-    scene->harness = harness;
-    scene->journal = harness_journal(harness);
-    scene->config = harness_path(harness, "nzd.conf");
-    scene_config(scene, "%s", "");
     mix->scene = scene;
     mix->bundle = harness_path(harness, "runtime");
     harness_copy(harness, harness_fixture(harness, "greeter-0.2.0-runtime"),

@@ -51,13 +51,9 @@ static const char version[] =
 
 static int setup(void **state)
 {
-    struct harness *harness = harness_open();
-    struct scene *scene = harness_alloc(harness, sizeof *scene);
+    struct scene *scene = scene_open();
+    struct harness *harness = scene->harness;
     struct files *files = harness_alloc(harness, sizeof *files);
-    scene->harness = harness;
-    scene->journal = harness_journal(harness);
-    scene->config = harness_path(harness, "nzd.conf");
-    scene_config(scene, "%s", "");
     files->scene = scene;
     files->base =
         copy(files, harness_fixture(harness, "counter-0.2.0"), "base",
