@@ -206,11 +206,16 @@ static size_t second_column(const char *text)
 
 void nzd_line_fold(struct nzd_buf *out, const char *text, size_t limit)
 {
-    size_t lead = second_column(text);
     size_t leading = strspn(text, " ");
     struct nzd_buf first = {0};
-    size_t indent;
+    size_t lead, indent;
 
+    /* There would be no room for a word. */
+    if (leading > 2 && leading > limit / 2) {
+        text += leading - 2;
+        leading = 2;
+    }
+    lead = second_column(text);
     nzd_buf_bytes(&first, text, lead);
     indent = nzd_line_columns(nzd_buf_string(&first));
     nzd_buf_clear(&first);
