@@ -407,7 +407,10 @@ int nzd_boot_decide(struct nzd_context *context, char *const argv[],
     const char *directory = nzd_journal_path(context, &d.target);
     if (directory)
         snprintf(out->journal, sizeof out->journal, "%s", directory);
-    int code = open_journal(&d, NZD_JOURNAL_READ);
+    /* What others may write is not run with the rights of who boots. */
+    int code = nzd_journal_judge(out->journal, "booted", err);
+    if (!code)
+        code = open_journal(&d, NZD_JOURNAL_READ);
     if (code == NZD_ENOTFOUND) {
         nzd_err_clear(err);
         return 0;

@@ -52,48 +52,57 @@ static int create(struct nzd_store_txn *txn, void *context, struct nzd_err *err)
 
 /* --- whose it is --------------------------------------------------------- */
 
-static int refuse_owner(const char *path, const char *why, const char *next,
-                        struct nzd_err *err)
+struct judging {
+    const char *path;
+    const char *done; /* what is not done to it */
+    struct nzd_err *err;
+};
+
+static int refuse_owner(const struct judging *j, const char *why,
+                        const char *next)
 {
-    nzd_err_set(err, NZD_EJOURNAL, "journal %s is not written: %s", path, why);
-    nzd_err_next(err, "what it holds is run: %s", next);
+    nzd_err_set(j->err, NZD_EJOURNAL, "journal %s is not %s: %s", j->path,
+                j->done, why);
+    nzd_err_next(j->err, "what it holds is run: %s", next);
     return NZD_EJOURNAL;
 }
 
 /* Code out of it is loaded into the node; LMDB maps what lies there. What is
  * not there is nobody's yet. */
-static int judge_owner(const struct stat *status, const char *path,
-                       struct nzd_err *err)
+static int judge_owner(const struct judging *j, const struct stat *status)
 {
     if (S_ISLNK(status->st_mode))
-        return refuse_owner(path, "it is a link", "see who made it", err);
+        return refuse_owner(j, "it is a link", "see who made it");
     if (status->st_mode & S_IWOTH)
-        return refuse_owner(path, "everybody may write in it",
-                            "see who made it, then chmod o-w it", err);
+        return refuse_owner(j, "everybody may write in it",
+                            "see who made it, then chmod o-w it");
     if (status->st_mode & S_IWGRP)
-        return refuse_owner(path, "its group may write in it",
-                            "see who is of it, then chmod g-w it", err);
+        return refuse_owner(j, "its group may write in it",
+                            "see who is of it, then chmod g-w it");
     if (status->st_uid == 0 || status->st_uid == geteuid())
         return NZD_OK;
-    return refuse_owner(path, "it is another user's",
-                        "call nzd as that user, or chown it", err);
+    return refuse_owner(j, "it is another user's",
+                        "call nzd as that user, or chown it");
 }
 
-static int judge_owners(const char *directory, struct nzd_err *err)
+int nzd_journal_judge(const char *directory, const char *done,
+                      struct nzd_err *err)
 {
     static const char *const files[] = {"data.mdb", "lock.mdb", "lock", "boot"};
+    struct judging judging = {directory, done, err};
     struct nzd_buf path = {0};
     struct stat status;
     int rc = NZD_OK;
 
     if (stat(directory, &status) == 0)
-        rc = judge_owner(&status, directory, err);
+        rc = judge_owner(&judging, &status);
     for (size_t i = 0; rc == NZD_OK && i < sizeof(files) / sizeof(*files);
          i++) {
         nzd_buf_reset(&path);
         nzd_buf_printf(&path, "%s/%s", directory, files[i]);
-        if (lstat(nzd_buf_string(&path), &status) == 0)
-            rc = judge_owner(&status, nzd_buf_string(&path), err);
+        judging.path = nzd_buf_string(&path);
+        if (lstat(judging.path, &status) == 0)
+            rc = judge_owner(&judging, &status);
     }
     nzd_buf_clear(&path);
     return rc;
@@ -113,7 +122,7 @@ static int prepare(struct nzd_journal *journal, enum nzd_journal_mode mode,
         *err = absent;
     if (rc || mode == NZD_JOURNAL_READ)
         return rc;
-    rc = judge_owners(journal->directory, err);
+    rc = nzd_journal_judge(journal->directory, "written", err);
     if (rc)
         return rc;
     rc = nzd_lock_take(journal->directory, options->purpose, options->wait_us,

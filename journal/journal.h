@@ -60,6 +60,12 @@ int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
                      const struct nzd_journal_options *options,
                      struct nzd_journal **out, struct nzd_err *err);
 void nzd_journal_close(struct nzd_journal *journal); /* NULL is fine */
+/*
+ * NZD_EJOURNAL: others than root and this user may write what lies there, so it
+ * is not `done`, as "written". Every writer is judged so when it opens.
+ */
+int nzd_journal_judge(const char *directory, const char *done,
+                      struct nzd_err *err);
 
 const uint8_t *nzd_journal_uuid(const struct nzd_journal *journal); /* 16 */
 const char *nzd_journal_directory(const struct nzd_journal *journal);
