@@ -32,6 +32,7 @@ static void look_up_without_modules(void)
     (void)__nss_configure_lookup("hosts", "files dns");
     (void)__nss_configure_lookup("passwd", "files");
     (void)__nss_configure_lookup("group", "files");
+    (void)__nss_configure_lookup("initgroups", "files");
 #endif
 }
 

@@ -68,9 +68,12 @@ static uid_t owner_of(const char *directory)
     (void)snprintf(path, sizeof(path), "%s", directory);
     while (stat(path, &status) != 0) {
         slash = strrchr(path, '/');
-        if (errno != ENOENT || !slash || slash == path)
+        if (errno != ENOENT || slash == path || strcmp(path, ".") == 0)
             return 0;
-        *slash = '\0';
+        if (slash)
+            *slash = '\0';
+        else
+            memcpy(path, ".", sizeof("."));
     }
     return status.st_uid;
 }
@@ -93,6 +96,8 @@ int nzd_owner_become(struct nzd_context *context, struct nzd_err *err)
         return NZD_EJOURNAL;
     }
     code = become(user, directory, err);
+    /* Not by his home what was looked for by root's. */
+    context->config.journal = directory;
     if (code == 0)
         nzd_output_step(&context->output, "user", 0, NULL,
                         "%s, whose journal it is", user->pw_name);
@@ -116,6 +121,16 @@ static int let_read(int folder, const char *name, gid_t group, mode_t mode)
     return fchmodat(folder, name, mode, 0);
 }
 
+/* A home or /root is of its owner alone, too: who is let through there meets
+ * all that others may read. */
+static bool is_nzds(int folder, const struct stat *above)
+{
+    struct stat named;
+
+    return fstatat(folder, "../../nzd", &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           named.st_ino == above->st_ino && named.st_dev == above->st_dev;
+}
+
 /* Of its owner alone, as nzd makes it: nobody has said otherwise. */
 static int let_through(int folder, gid_t group)
 {
@@ -123,7 +138,8 @@ static int let_through(int folder, gid_t group)
 
     if (fstatat(folder, "..", &status, 0) != 0)
         return -1;
-    if (status.st_uid != geteuid() || (status.st_mode & 07777) != 0700)
+    if (status.st_uid != geteuid() || (status.st_mode & 07777) != 0700 ||
+        !is_nzds(folder, &status))
         return 0;
     return let_read(folder, "..", group, 0710);
 }

@@ -22,8 +22,9 @@ int nzd_owner_become(struct nzd_context *context, struct nzd_err *err);
 /*
  * Lets the members of a group read a journal that is held, and do nothing
  * else: its folder is 0750, data.mdb and boot 0640; the locks stay its owner's
- * alone. The folder above, where it is ours alone, lets them through. Done
- * already, it writes nothing. NZD_EUSAGE: no such group; NZD_EJOURNAL.
+ * alone. The folder above, where it is called nzd and ours alone, lets them
+ * through. Done already, it writes nothing. NZD_EUSAGE: no such group;
+ * NZD_EJOURNAL.
  */
 int nzd_owner_share(const char *directory, const char *group,
                     struct nzd_err *err);

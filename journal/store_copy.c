@@ -67,7 +67,13 @@ static int read_begin(const struct copying *c, uint8_t *to, size_t *size)
     return 0;
 }
 
-/* The headers, which another process may be writing: read twice. */
+static bool read_the_same(const struct copying *c, size_t first, size_t second)
+{
+    return first == second && memcmp(c->heads, c->heads_again, first) == 0;
+}
+
+/* The headers, which another process may be writing: read twice. What is no
+ * state may be two halves of states that followed one another. */
 static int read_heads(struct copying *c, struct nzd_store_heads *out)
 {
     struct nzd_err why = NZD_ERR_INIT;
@@ -81,8 +87,9 @@ static int read_heads(struct copying *c, struct nzd_store_heads *out)
         return rc;
     rc = nzd_store_heads(nzd_view_of(c->heads, first), out, &why);
     c->begin = 2 * out->page_size;
-    if (rc == 0 &&
-        (second < c->begin || memcmp(c->heads, c->heads_again, c->begin) != 0))
+    if (rc ? !read_the_same(c, first, second)
+           : second < c->begin ||
+                 memcmp(c->heads, c->heads_again, c->begin) != 0)
         return AGAIN;
     if (rc == 0)
         return 0;

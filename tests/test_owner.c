@@ -208,6 +208,44 @@ static void root_follows_no_link_of_a_service(void **state)
         harness_read_file(f->harness, tree_path(&f->tree, "theirs")), "theirs");
 }
 
+/* What a service may write is not run with root's rights. */
+static void root_boots_no_journal_of_a_service(void **state)
+{
+    struct fixture *f = *state;
+    struct harness_run run;
+
+    needs_root();
+    make_journal(f);
+    tree_run(&f->tree, "chown -R " SERVICE " nzd");
+    run = harness_nzd(f->harness, NULL, "boot", "--journal", f->journal, "--",
+                      "/bin/true", NULL);
+    assert_status(run, 0);
+    assert_contains(run.err, "is not booted: it is another user's");
+    assert_all_of(f, f->service);
+}
+
+/* As one that is named without folders. */
+static void root_where_it_stands(void **state)
+{
+    struct fixture *f = *state;
+    const char *file = tree_path(&f->tree, "exported");
+    struct harness_run run;
+
+    needs_root();
+    make_journal(f);
+    run = harness_nzd(f->harness, NULL, "journal", "export", file, "--journal",
+                      f->journal, NULL);
+    assert_status(run, 0);
+    tree_run(&f->tree, "chmod 644 exported && rm -r nzd && mkdir -m 755 nzd && "
+                       "chown " SERVICE " nzd");
+    assert_int_equal(chdir(tree_path(&f->tree, "nzd")), 0);
+    run = harness_nzd(f->harness, NULL, "journal", "import", file, "--journal",
+                      "journal", NULL);
+    assert_int_equal(chdir("/"), 0);
+    assert_status(run, 0);
+    assert_all_of(f, f->service);
+}
+
 static void a_user_that_is_not_known(void **state)
 {
     struct fixture *f = *state;
@@ -321,20 +359,37 @@ static void a_group_that_reads(void **state)
                      NZD_EUSAGE);
 }
 
+/* A home, or /root, holds more than a journal. */
+static void no_group_is_let_through_a_home(void **state)
+{
+    struct fixture *f = *state;
+
+    needs_root();
+    make_journal(f);
+    tree_run(&f->tree, "mv nzd home");
+    snprintf(f->journal, sizeof(f->journal), "%s",
+             tree_path(&f->tree, "home/journal"));
+    assert_int_equal(nzd_owner_share(f->journal, SERVICE, &f->err), 0);
+    assert_mode(f, "home", 0700, 0);
+    assert_mode(f, "home/journal", 0750, f->group);
+}
+
 /* Moves follow one another meanwhile; each time a whole state is seen. */
 static void reading_beside_a_writer(void **state)
 {
     struct fixture *f = *state;
-    volatile int *ended = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct {
+        volatile int ended;
+        volatile int moves;
+    } *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint8_t bytes[20000];
     struct nzd_journal *journal;
     int status = 0;
-    int moves = 0;
     pid_t pid;
 
     needs_root();
-    assert_true((void *)ended != MAP_FAILED);
+    assert_true((void *)shared != MAP_FAILED);
     make_journal(f);
     assert_int_equal(nzd_owner_share(f->journal, SERVICE, &f->err), 0);
     journal = open_journal(f, NZD_JOURNAL_WRITE);
@@ -343,12 +398,14 @@ static void reading_beside_a_writer(void **state)
     if (pid == 0) {
         int failed = 0;
 
-        for (int i = 0; i < 10; i++)
+        for (int i = 0;
+             !failed && (i < 10 || (shared->moves <= 10 && i < 1000)); i++)
             failed |= as_user(f, READER, f->group, reads);
-        *ended = 1;
+        shared->ended = 1;
         _exit(failed);
     }
-    for (; !*ended; moves++) {
+    for (; !shared->ended; shared->moves++) {
+        const int moves = shared->moves;
         const struct nzd_view blob = nzd_view_of(bytes, sizeof(bytes));
         struct nzd_digest digest;
 
@@ -362,8 +419,8 @@ static void reading_beside_a_writer(void **state)
     nzd_journal_close(journal);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_true(moves > 10);
-    munmap((void *)ended, 4096);
+    assert_true(shared->moves > 10);
+    munmap(shared, 4096);
 }
 
 int main(void)
@@ -373,9 +430,12 @@ int main(void)
         TEST(root_with_a_journal_of_a_service),
         TEST(root_makes_a_journal_for_a_service),
         TEST(root_follows_no_link_of_a_service),
+        TEST(root_boots_no_journal_of_a_service),
+        TEST(root_where_it_stands),
         TEST(a_user_that_is_not_known),
         TEST(what_others_may_write),
         TEST(a_group_that_reads),
+        TEST(no_group_is_let_through_a_home),
         TEST(reading_beside_a_writer),
     };
 
