@@ -113,7 +113,8 @@ ERL_EI_GIVEN = $(if $(filter-out file,$(origin ERL_EI_INCLUDE_DIR)),$(ERL_EI_INC
 # Written only when it would say something else.
 $(BUILD)/flags $(BUILD)/libnzd.list $(BUILD)/libtests.list $(BUILD)/libfuzz.list: always
 	@mkdir -p $(@D)
-	@printf '%s\n' "$$SAYS" | cmp -s - $@ || printf '%s\n' "$$SAYS" >$@
+	@printf '%s\n' "$$SAYS" | cmp -s - $@ || \
+	  { printf '%s\n' "$$SAYS" >$@.$$$$ && mv -f $@.$$$$ $@; }
 
 always:
 

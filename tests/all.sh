@@ -75,7 +75,14 @@ judge()
     fi
     case $status in
     0) passed=$((passed + 1)) ;;
-    77) ;;
+    77)
+        grep -q '^[^ ].* skipped: ' "$logs/$name.log" || {
+            failed=$((failed + 1))
+            echo "--- $name: status 77, and nothing says why:"
+            cat "$logs/$name.log"
+            return 1
+        }
+        ;;
     *)
         failed=$((failed + 1))
         echo "--- $name failed, status $status:"
@@ -146,10 +153,11 @@ going()
 # tests NAME FOLDER: adds up what the runner counted.
 tests()
 {
-    local name=$1 sum=$logs/$2/sum
+    local name=$1 sum=$logs/$2/sum status=0
     progress "$name ..."
     rm -f "$sum"
     run "$name" make -s "$name" || {
+        status=1
         progress ''
         echo "--- $name failed:"
         cat "$logs/$name.log"
@@ -158,6 +166,8 @@ tests()
         failed=$((failed + 1))
         return
     fi
+    # What failed is not always one of those that were counted.
+    [ "$status" = 0 ] || ! grep -q ' passed, 0 failed$' "$sum" || failed=$((failed + 1))
     progress ''
     sed -n "s/ skipped\$/ tests skipped: $name/p" "$sum"
     skipped=$((skipped + $(sed -n 's/ skipped$//p' "$sum" | grep . || echo 0)))
