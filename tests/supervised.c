@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervised.h"
 
+#include <sys/stat.h>
+
 static const char *pid_file(struct harness *harness)
 {
     return harness_path(harness, "vm.pid");
@@ -26,9 +28,12 @@ const char *const *supervised_words(struct harness *harness, const char *nzd,
 const char *supervised_restart(struct harness *harness)
 {
     const char *end = harness_path(harness, "restart");
-    harness_write_file(
-        end, harness_text(harness, "kill -9 $(cat %s)\n", pid_file(harness)));
-    return harness_text(harness, "\"sh\", \"%s\"", end);
+    harness_write_file(end,
+                       harness_text(harness, "#!/bin/sh\nkill -9 $(cat %s)\n",
+                                    pid_file(harness)));
+    if (chmod(end, 0700) != 0)
+        harness_fail("%s cannot be made a program", end);
+    return harness_text(harness, "\"%s\"", end);
 }
 
 void supervised_start(struct scene *scene, const char *boot, const char *more)

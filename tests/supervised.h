@@ -10,8 +10,8 @@
 #include "scene.h"
 
 /* What is to be put before the VM's command so that it is started this way; and
- * the words of a restart command, as the configuration has them, that end it.
- */
+ * the words of a restart command, as the configuration has them, that end it:
+ * the program `restart` in the harness' folder. */
 const char *const *supervised_words(struct harness *harness, const char *nzd,
                                     const char *journal, const char *config);
 const char *supervised_restart(struct harness *harness);
