@@ -143,6 +143,11 @@ struct nzd_node_folder {
 int nzd_node_priv(struct nzd_node *node, const struct nzd_node_folder *apps,
                   uint32_t count, struct nzd_inventory *out,
                   struct nzd_err *err);
+/* The .appup files of these applications, where the node finds one: in `out`,
+ * of those whose version it is of. */
+int nzd_node_appups(struct nzd_node *node, const char *const *apps,
+                    uint32_t count, struct nzd_inventory *out,
+                    struct nzd_err *err);
 
 enum nzd_object_state {
     NZD_OBJECT_FOUND,
@@ -274,6 +279,7 @@ struct nzd_structs {
     uint32_t looked; /* processes; and those that were left out: */
     uint32_t large;
     uint32_t asleep;
+    uint32_t timed; /* wait with a timeout */
     uint32_t silent;
     uint32_t left;
 };
@@ -463,7 +469,12 @@ int nzd_node_try_boot(struct nzd_node *node, uint64_t us, const char *boot,
  * it can be repeated. */
 int nzd_node_confirm(struct nzd_node *node, struct nzd_err *err);
 
-/* A plain act: keep, begun, done, forget, resume_undo, resume_keep. */
+/* It is committed. `left` (appended to) has what the node has still to do by
+ * itself, and is not changed where it is all done. */
+int nzd_node_done(struct nzd_node *node, struct nzd_buf *left,
+                  struct nzd_err *err);
+
+/* A plain act: keep, begun, forget, resume_undo, resume_keep. */
 int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);
 
 struct nzd_call_result {

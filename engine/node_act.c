@@ -128,6 +128,22 @@ int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err)
     return code;
 }
 
+int nzd_node_done(struct nzd_node *node, struct nzd_buf *left,
+                  struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    nzd_etf_atom(nzd_node_begin_request(node), "done");
+    int code = nzd_node_asked(node, &answer, err);
+    if (code || nzd_term_is_atom(answer, "ok"))
+        return code;
+    const struct nzd_term *why = nzd_term_at(answer, 1);
+    if (!nzd_term_is_tagged(answer, "unsettled", 2) ||
+        why->kind != NZD_TERM_BINARY)
+        return nzd_node_unexpected(node, "done", answer, err);
+    nzd_buf_bytes(left, why->text.data, why->text.size);
+    return left->failed ? nzd_err_memory(err) : 0;
+}
+
 /* --- code -------------------------------------------------------------- */
 
 static int send_code(struct nzd_node *node, const char *tag, const char *module,

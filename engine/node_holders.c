@@ -82,7 +82,8 @@ int nzd_node_holders(struct nzd_node *node, struct nzd_structs *structs,
     structs->looked = count_of(nzd_term_at(counts, 0));
     structs->large = count_of(nzd_term_at(counts, 1));
     structs->asleep = count_of(nzd_term_at(counts, 2));
-    structs->silent = count_of(nzd_term_at(counts, 3));
-    structs->left = count_of(nzd_term_at(counts, 4));
+    structs->timed = count_of(nzd_term_at(counts, 3));
+    structs->silent = count_of(nzd_term_at(counts, 4));
+    structs->left = count_of(nzd_term_at(counts, 5));
     return read_rows(nzd_term_at(answer, 1), arena, structs, err);
 }

@@ -60,10 +60,11 @@ static json_t *looked_json(const struct nzd_structs *all)
 {
     if (!all->told)
         return json_null();
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "processes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "processes",
                      (json_int_t)all->looked, "large", (json_int_t)all->large,
-                     "asleep", (json_int_t)all->asleep, "silent",
-                     (json_int_t)all->silent, "left", (json_int_t)all->left);
+                     "asleep", (json_int_t)all->asleep, "timed",
+                     (json_int_t)all->timed, "silent", (json_int_t)all->silent,
+                     "left", (json_int_t)all->left);
 }
 
 json_t *nzd_plan_structs_json(const struct nzd_structs *all)

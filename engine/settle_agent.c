@@ -8,6 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+int nzd_settle_done(struct nzd_context *context, struct nzd_node *node,
+                    struct nzd_err *err)
+{
+    struct nzd_buf left = {0};
+    int code = nzd_node_done(node, &left, err);
+    if (!code && left.size)
+        nzd_output_warn(&context->output, "%s", nzd_buf_string(&left));
+    nzd_buf_clear(&left);
+    return code;
+}
+
 static int tell_committed(struct nzd_context *context,
                           struct nzd_journal *journal, struct nzd_question *q,
                           const struct nzd_txn *txn, bool forgot,
@@ -18,14 +29,15 @@ static int tell_committed(struct nzd_context *context,
     if (nzd_restarting_is(txn)) {
         if (txn->trial.us)
             nzd_code_path_put(context, journal, q, txn);
-        return nzd_node_act(q->node, forgot ? "forget" : "done", err);
+        return forgot ? nzd_node_act(q->node, "forget", err)
+                      : nzd_settle_done(context, q->node, err);
     }
     int code = forgot ? nzd_rows_resend(q->node, journal, txn->id, err) : 0;
     if (!code && forgot)
         code = nzd_node_act(q->node, "resume_keep", err);
     if (!code)
         nzd_code_path_put(context, journal, q, txn);
-    return code ? code : nzd_node_act(q->node, "done", err);
+    return code ? code : nzd_settle_done(context, q->node, err);
 }
 
 static int tell_agent(struct nzd_context *context, struct nzd_journal *journal,

@@ -20,4 +20,9 @@
 int nzd_settle_agent(struct nzd_context *context, struct nzd_journal *journal,
                      struct nzd_question *q, struct nzd_err *err);
 
+/* The agent is told that its transaction is committed; what the node has still
+ * to do by itself is warned of. */
+int nzd_settle_done(struct nzd_context *context, struct nzd_node *node,
+                    struct nzd_err *err);
+
 #endif

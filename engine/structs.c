@@ -178,6 +178,7 @@ void nzd_structs_looked_line(const struct nzd_structs *structs,
                    structs->looked, structs->looked == 1 ? "" : "es");
     put_left(out, structs->large, "with large heaps");
     put_left(out, structs->asleep, "that hibernate");
+    put_left(out, structs->timed, "that wait with a timeout");
     put_left(out, structs->silent, "that did not tell");
     put_left(out, structs->left, "for lack of time");
 }

@@ -9,6 +9,7 @@
 #include "migrate.h"
 #include "restarting.h"
 #include "settle.h"
+#include "settle_agent.h"
 #include "snapshot.h"
 #include "trial.h"
 
@@ -347,7 +348,7 @@ static void done(struct nzd_transaction *t)
     nzd_err_clear(&err);
     /* A signal may end the hooks, not the word that the agent waits for. */
     nzd_interrupt_clear();
-    if (nzd_node_act(t->q->node, "done", &err))
+    if (nzd_settle_done(t->context, t->q->node, &err))
         nzd_output_warn(output_of(t),
                         "the agent was not told that it is done: %s",
                         err.message);

@@ -236,7 +236,7 @@ static void cases(void **state)
 {
     struct sides *sides = *state;
     struct sides_turn turn = apply_of(sides, "apply that migrates");
-    sides_strike(sides, &turn, "agent", ":no_deadline/1");
+    sides_strike(sides, &turn, "agent", "alone:no_deadline/1");
     turn = a_hook_says_no(sides);
     sides_strike(sides, &turn, "agent", "switch:load_back/1");
     turn = a_change_fails(sides);

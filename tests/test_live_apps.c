@@ -176,6 +176,32 @@ static void there_and_back(void **state)
 }
 
 /* A restart of the VM has the same. */
+/* Behind the commit application_controller is busy: it is said what waits for
+ * it. Who starts one anew by hand has the last word, whoever is told again that
+ * the transaction is committed. */
+static void who_is_busy_settles_later(void **state)
+{
+    (void)state;
+    scene_config(scene, "%s",
+                 SCENE_CALL("busy", "outcome", "nzd_test_hook:busy",
+                            "application_controller, \"5500\""));
+    struct harness_run run = apply("2");
+    assert_status(run, 0);
+    assert_contains(run.err, "application_controller is busy: until it comes "
+                             "to it, the start types of ");
+    beam_node_wait_for(scene->node, TYPES, types_2, 3000);
+    look("ok = application:stop(la_far), "
+         "ok = application:start(la_far, temporary), "
+         "[exit(P, kill) || P <- processes(), {current_function, {_, "
+         "guard_loop, _}} <- [process_info(P, current_function)]], "
+         "exit(whereis(nzd), kill)");
+    scene_config(scene, "%s", "");
+    run = scene_nzd(scene, "recover", NULL);
+    assert_status(run, 0);
+    assert_contains(look(TYPES), "{la_far,temporary}");
+    goes_back();
+}
+
 static void a_boot_has_it_too(void **state)
 {
     (void)state;
@@ -326,6 +352,7 @@ int main(void)
         apps(a_trial_ends_and_one_does_not_start),
         apps(one_starts_anew),
         apps(it_does_not_start_anew),
+        apps(who_is_busy_settles_later),
         apps(its_hook_says_no),
         apps(a_boot_has_it_too),
     };

@@ -115,6 +115,44 @@ static void a_plan_names_who_holds_some(void **state)
         "sum");
 }
 
+/* One that holds some twice is one holder. */
+static void a_process_counts_once(void **state)
+{
+    struct stage *stage = *state;
+    beam_node_eval(stage->node,
+                   "{ok, P} = 'Elixir.Agent':start(fun() -> put(mine, " ITEM
+                   "), " ITEM " end), register(both, P)");
+    struct harness_run run = nzd(stage, "plan", NEW(stage), NULL);
+    assert_status(run, 0);
+    assert_matches(run.out, "^ +<[0-9.]+> both holds one in its state and "
+                            "process dictionary$");
+    run = nzd(stage, "plan", NEW(stage), "--json", NULL);
+    json_t *one = json_array_get(
+        json_object_get(answer_object(stage->harness, run.out), "structs"), 0);
+    assert_int_equal(answer_number(one, "count"), 3);
+    beam_node_eval(stage->node, "exit(whereis(both), kill)");
+}
+
+/* Asked for its state it would begin its timeout anew. */
+static void who_waits_with_a_timeout_is_not_asked(void **state)
+{
+    struct stage *stage = *state;
+    beam_node_eval(
+        stage->node,
+        "Self = self(), proc_lib:spawn(fun() -> register(timed, self()), "
+        "Self ! ready, gen_server:enter_loop('Elixir.Agent.Server', [], {" ITEM
+        "}, 600000) end), receive ready -> ok end, "
+        "Tracer = spawn(fun() -> receive {trace, _, 'receive', _} -> "
+        "register(asked, self()), timer:sleep(infinity) end end), "
+        "erlang:trace(whereis(timed), true, ['receive', {tracer, Tracer}])");
+    struct harness_run run = nzd(stage, "plan", NEW(stage), NULL);
+    assert_status(run, 0);
+    assert_lacks(run.out, " timed holds");
+    assert_matches(run.out, " 1 that wait with a timeout");
+    assert_eval(stage->node, "whereis(asked)", "undefined");
+    beam_node_eval(stage->node, "exit(whereis(timed), kill)");
+}
+
 /* A heap that is large is not copied, and a term that is too much is left. */
 static void what_is_large_is_left_out(void **state)
 {
@@ -162,6 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_plan_without_holders),
         TEST(a_plan_names_who_holds_some),
+        TEST(a_process_counts_once),
+        TEST(who_waits_with_a_timeout_is_not_asked),
         TEST(what_is_large_is_left_out),
         TEST(apply_and_rollback_warn),
     };

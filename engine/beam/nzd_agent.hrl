@@ -8,6 +8,8 @@
 -define(OWNER, {nzd, owner}).
 %% The last one of the fence; a small integer, so putting it collects nothing.
 -define(EPOCH, {nzd, epoch}).
+%% The last transaction whose start types were put in.
+-define(SETTLED, {nzd, settled}).
 %% Milliseconds before `nzd recover` is run once more, and at most.
 -define(RECALL_WAIT, 1000).
 -define(RECALL_WAIT_MAX, 300000).
@@ -18,6 +20,9 @@
 %% never copied, however large. Of a supervisor {?KEPT, ids}, too, the children of
 %% the code that goes.
 -define(KEPT, '$nzd_kept').
+%% What is at its current function hibernates: by hibernate/3, and by hibernate/0
+%% of OTP 28, which keeps the stack.
+-define(ASLEEP, {erlang, hibernate, _}).
 
 %% Who runs a module that changes.
 -record(user, {

@@ -17,6 +17,8 @@
 
 %% Milliseconds for one application.
 -define(LIMIT, 15000).
+%% And for application_controller to take start types.
+-define(SETTLE, 5000).
 
 %% {application, Name, Keys}, and how it is started; `none` is only loaded.
 -type added() :: {tuple(), permanent | transient | temporary | none}.
@@ -100,10 +102,27 @@ start_again(Removed) ->
          || {{application, App, _}, Type, _} <- needed_first(Removed), Type =/= none
         ])).
 
-%% Those that run, as `From`, have these start types from here on.
--spec settle([{atom(), atom(), atom()}]) -> ok.
+%% Those that run, as `From`, have these start types from here on. An
+%% application_controller that is busy does it when it comes to it.
+-spec settle([{atom(), atom(), atom()}]) -> ok | {error, binary()}.
 settle(Types) ->
-    each([{settle, App, From, To} || {App, From, To} <- Types, To =/= none]).
+    case [T || {_, From, To} = T <- Types, To =/= none, To =/= From] of
+        [] -> ok;
+        Some -> settled_in_time(Some, controlled(fun(State) -> all_settled(State, Some) end))
+    end.
+
+controlled(Fun) ->
+    limited(sys, replace_state, [application_controller, Fun], ?SETTLE).
+
+settled_in_time(_Types, {ok, _}) ->
+    ok;
+settled_in_time(Types, _) ->
+    Names = lists:join(", ", [atom_to_list(App) || {App, _, _} <- Types]),
+    Words = "application_controller is busy: until it comes to it, the start types of ~ts are what they were",
+    {error, nzd_agent_text:text(io_lib:format(Words, [Names]))}.
+
+all_settled(State, Types) ->
+    lists:foldl(fun({App, From, To}, All) -> settled(All, App, From, To) end, State, Types).
 
 each([]) ->
     ok;
@@ -124,7 +143,7 @@ act({env, App, Env}) ->
 act({take, {application, App, _} = Spec}) ->
     taken(App, nzd_agent_paths:put_app(Spec, 3));
 act({settle, App, From, To}) ->
-    _ = limited(sys, replace_state, [application_controller, fun(S) -> settled(S, App, From, To) end], ?LIMIT),
+    _ = settle([{App, From, To}]),
     ok;
 act({start, App}) ->
     Said = limited(application, start, [App, temporary], ?LIMIT),

@@ -231,8 +231,15 @@ is_of_this_vm(_) -> false.
 %% As application_controller:config_change/1 does, each in a process of its own
 %% with `Limit` milliseconds: a callback that hangs holds up nobody else.
 -spec tell([change()], pos_integer()) -> ok | {error, binary()}.
+tell([], _Limit) ->
+    ok;
 tell(Changes, Limit) ->
-    Running = [App || {App, _, _} <- application:which_applications(infinity)],
+    case nzd_agent_apps:limited(application, which_applications, [infinity], Limit) of
+        {ok, Running} -> tell_those([App || {App, _, _} <- Running], Changes, Limit);
+        _ -> {error, <<"nobody was told of the environment: application_controller does not answer">>}
+    end.
+
+tell_those(Running, Changes, Limit) ->
     Apps = lists:usort([A || {A, _, _, _, _} <- Changes, lists:member(A, Running)]),
     Failed = [Why || App <- Apps, {error, Why} <- [tell_app(App, Changes, Limit)]],
     case Failed of

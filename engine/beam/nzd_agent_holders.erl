@@ -5,6 +5,9 @@
 %% dictionary. A look, not a proof: it is bounded in time and size, wakes nobody,
 %% and does not look into tables, messages or the heaps of other processes. What
 %% was left out is counted.
+%%
+%% A gen_server that is asked anything begins its timeout anew: one that waits
+%% with one is not asked, so that what ends an idle session still does.
 -module(nzd_agent_holders).
 
 -include("nzd_agent.hrl").
@@ -25,22 +28,25 @@
 %% Holders of each struct that are named.
 -define(NAMED, 5).
 -define(BEHAVIOURS, [gen_server, gen_statem, gen_event, gen_fsm]).
+%% Whose timeout is that of a receive; a gen_statem has timers.
+-define(TIMED, [gen_server, gen_fsm]).
 
 -record(seen, {
     wanted :: #{module() => true},
-    %% #{Module => {how many, [{Pid, Name, Where}]}}.
+    %% #{Module => {how many, [{Pid, Where}]}}.
     found = #{} :: map(),
     looked = 0 :: non_neg_integer(),
-    %% Its heap is large, or its terms are too many; it hibernates; it did not
-    %% tell; there was no time for it.
+    %% Its heap is large, or its terms are too many; it hibernates; it waits with
+    %% a timeout; it did not tell; there was no time for it.
     large = 0 :: non_neg_integer(),
     asleep = 0 :: non_neg_integer(),
+    timed = 0 :: non_neg_integer(),
     silent = 0 :: non_neg_integer(),
     left = 0 :: non_neg_integer()
 }).
 
 %% The answer goes to From: {holders, [{Module, Count, [{Pid, Name, Where}]}],
-%% {Looked, Large, Asleep, Silent, Left}}, or {holders, none}.
+%% {Looked, Large, Asleep, Timed, Silent, Left}}, or {holders, none}.
 -spec start(pid(), term(), [module()]) -> pid().
 start(From, Ref, Modules) ->
     spawn(?MODULE, keep, [From, Ref, Modules]).
@@ -71,8 +77,9 @@ look(Keeper, Modules) ->
         {M, Count, [row(H) || H <- lists:reverse(Named)]}
      || {M, {Count, Named}} <- maps:to_list(Seen#seen.found)
     ],
-    #seen{looked = Looked, large = Large, asleep = Asleep, silent = Silent, left = Left} = Seen,
-    exit({looked, Rows, {Looked, Large, Asleep, Silent, Left}}).
+    #seen{looked = Looked, large = Large, asleep = Asleep, timed = Timed} = Seen,
+    #seen{silent = Silent, left = Left} = Seen,
+    exit({looked, Rows, {Looked, Large, Asleep, Timed, Silent, Left}}).
 
 row({P, Where}) ->
     {nzd_agent_text:text(pid_to_list(P)), nzd_agent_who:name(P), Where}.
@@ -92,33 +99,45 @@ process(P, Seen) ->
         [{_, Words}, _, _] when Words > ?COPIED ->
             Seen#seen{large = Seen#seen.large + 1};
         [_, {_, Call}, {_, At}] ->
-            Looked = dictionary(P, Seen#seen{looked = Seen#seen.looked + 1}),
-            case {Call, At} of
-                {{proc_lib, init_p, _}, {erlang, hibernate, 3}} ->
-                    Looked#seen{asleep = Looked#seen.asleep + 1};
-                {{proc_lib, init_p, _}, _} ->
-                    state(P, Looked);
-                _ ->
-                    Looked
-            end
+            Looked = Seen#seen{looked = Seen#seen.looked + 1},
+            {Noted, Seen1} = dictionary(P, Looked),
+            {Kept, Seen2} = state(P, Call, At, Seen1),
+            maps:fold(fun(M, Where, All) -> note(M, {P, Where}, All) end, Seen2, wheres(Noted, Kept))
     end.
+
+%% A process counts once.
+wheres(Noted, Kept) ->
+    maps:merge(
+        maps:merge(
+            maps:map(fun(_, _) -> <<"process dictionary">> end, Noted),
+            maps:map(fun(_, _) -> <<"state">> end, Kept)
+        ),
+        maps:map(fun(_, _) -> <<"state and process dictionary">> end, maps:with(maps:keys(Noted), Kept))
+    ).
 
 dictionary(P, Seen) ->
     case process_info(P, dictionary) of
-        {_, [_ | _] = Dictionary} -> holds(P, <<"process dictionary">>, Dictionary, Seen);
-        _ -> Seen
+        {_, [_ | _] = Dictionary} -> holds(Dictionary, Seen);
+        _ -> {#{}, Seen}
     end.
 
-state(P, Seen) ->
+state(_P, {proc_lib, init_p, _}, ?ASLEEP, Seen) ->
+    {#{}, Seen#seen{asleep = Seen#seen.asleep + 1}};
+state(P, {proc_lib, init_p, _}, At, Seen) ->
     case tells(process_info(P, current_stacktrace)) of
-        true ->
-            try sys:get_state(P, ?READ) of
-                State -> holds(P, <<"state">>, State, Seen)
-            catch
-                _:_ -> Seen#seen{silent = Seen#seen.silent + 1}
-            end;
-        false ->
-            Seen
+        true -> told(P, is_timed(At, P), Seen);
+        false -> {#{}, Seen}
+    end;
+state(_P, _Call, _At, Seen) ->
+    {#{}, Seen}.
+
+told(_P, true, Seen) ->
+    {#{}, Seen#seen{timed = Seen#seen.timed + 1}};
+told(P, false, Seen) ->
+    try sys:get_state(P, ?READ) of
+        State -> holds(State, Seen)
+    catch
+        _:_ -> {#{}, Seen#seen{silent = Seen#seen.silent + 1}}
     end.
 
 %% A behaviour's loop is what proc_lib has called. Who only waits for an answer of
@@ -131,20 +150,25 @@ tells({current_stacktrace, [_ | _] = Stack}) ->
 tells(_) ->
     false.
 
+%% The time stands in a slot of its loop. If the number there is its state, or
+%% after how long it hibernates, there is no struct to find, or no haste.
+is_timed({M, _, _}, P) ->
+    lists:member(M, ?TIMED) andalso
+        case process_info(P, backtrace) of
+            {backtrace, Text} -> re:run(Text, "^y\\([0-9]+\\) +[0-9]+$", [multiline]) =/= nomatch;
+            undefined -> false
+        end.
+
 %%% --- terms ------------------------------------------------------------
 
-holds(P, Where, Term, #seen{wanted = Wanted, large = Large} = Seen) ->
+holds(Term, #seen{wanted = Wanted, large = Large} = Seen) ->
     {Modules, Left} = find([Term], Wanted, ?TERMS, #{}),
     Cut =
         case Left of
             0 -> 1;
             _ -> 0
         end,
-    lists:foldl(
-        fun(M, All) -> note(M, {P, Where}, All) end,
-        Seen#seen{large = Large + Cut},
-        maps:keys(Modules)
-    ).
+    {Modules, Seen#seen{large = Large + Cut}}.
 
 note(M, Holder, #seen{found = Found} = Seen) ->
     {Count, Named} = maps:get(M, Found, {0, []}),

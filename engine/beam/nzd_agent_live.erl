@@ -30,6 +30,8 @@
 -define(TELL, 5000).
 -define(EVALUATE, 25000).
 -define(EACH, 2 * 15000).
+%% The same for application_controller.
+-define(SETTLE, 2 * 5000).
 
 -type live() :: #{
     env := [nzd_agent_env:change()],
@@ -253,15 +255,23 @@ first([Act | Acts]) ->
 really(Changes) ->
     [Change || {_, _, Old, New, _} = Change <- Changes, Old =/= New].
 
-%% It is there to stay.
--spec settled(#state{}) -> #state{}.
-settled(#state{live = none} = State) ->
-    State;
-settled(#state{live = #{start := Start, again := Again, types := Types}} = State) ->
+%% It is there to stay. Done once for a transaction: whoever starts one of them
+%% anew behind it, by hand, says himself how.
+-spec settled(#state{}) -> ok | {error, binary()}.
+settled(#state{live = none}) ->
+    ok;
+settled(#state{live = #{start := Start, again := Again, types := Types}, txn = Txn} = State) ->
     Started = [{name(Spec), temporary, Type} || {Spec, Type} <- Start],
     Anew = [{name(Spec), temporary, Type} || {Spec, Type, _} <- Again],
-    ok = nzd_agent_apps:settle(Started ++ Anew ++ Types),
-    State.
+    case persistent_term:get(?SETTLED, 0) of
+        Txn ->
+            ok;
+        _ ->
+            nzd_agent:wait(?SETTLE, State),
+            Said = nzd_agent_apps:settle(Started ++ Anew ++ Types),
+            ok = persistent_term:put(?SETTLED, Txn),
+            Said
+    end.
 
 %% --- back ------------------------------------------------------------------
 

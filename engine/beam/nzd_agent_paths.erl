@@ -6,6 +6,7 @@
 
 -include_lib("kernel/include/file.hrl").
 
+-export([appup/1]).
 -export([
     back_to/1,
     base_file/1,
@@ -22,6 +23,8 @@
     restart_with/1
 ]).
 
+%% Bytes of an .appup.
+-define(APPUP, (1 bsl 20)).
 -define(BASE_BOOT, {nzd, base_boot}).
 
 %% At one instant. A folder that the path lacks comes first.
@@ -343,3 +346,15 @@ is_overlay(none) -> false;
 is_overlay(Boot) -> filelib:is_regular(beside(Boot)).
 
 beside(Boot) -> filename:join(filename:dirname(Boot), "base").
+
+%% --- instructions ----------------------------------------------------------
+
+%% The .appup that the code path has of it.
+-spec appup(binary()) -> [binary()].
+appup(App) ->
+    case code:where_is_file(unicode:characters_to_list(App) ++ ".appup") of
+        Path when is_list(Path) ->
+            [T || ?APPUP >= filelib:file_size(Path), T <- [nzd_agent_text:read(Path)], is_binary(T)];
+        non_existing ->
+            []
+    end.

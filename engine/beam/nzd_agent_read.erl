@@ -25,7 +25,7 @@ host_clock() ->
 question(_From, _Ref, hello, State) ->
     {hello, hello(State)};
 question(_From, _Ref, clock, State) ->
-    {clock, host_clock(), nzd_agent:left(State)};
+    {clock, host_clock(), nzd_agent_alone:left(State)};
 question(_From, _Ref, inventory, #state{chores = {_, Gone, _}}) ->
     {inventory, apps(), [leaving(Row, Gone) || Row <- modules()]};
 question(_From, _Ref, {on_disk, Names}, #state{chores = {_, Gone, _}}) ->
@@ -46,6 +46,8 @@ question(_From, _Ref, {beams, Apps}, _State) ->
     {beams, lists:flatmap(fun beams/1, Apps)};
 question(_From, _Ref, {priv, Apps}, _State) ->
     {priv, lists:flatmap(fun({App, Folder}) -> priv(App, Folder) end, Apps)};
+question(_From, _Ref, {appups, Apps}, _State) ->
+    {appups, [{App, Text} || App <- Apps, Text <- nzd_agent_paths:appup(App)]};
 question(_From, _Ref, {callers, Targets, Except}, _State) ->
     {callers, callers(Targets, Except)};
 question(_From, _Ref, {occupants, Modules, Lambdas, Changed}, State) ->
@@ -74,7 +76,7 @@ hello(State) ->
         phase => State#state.phase,
         txn => State#state.txn,
         epoch => State#state.epoch,
-        left_ms => nzd_agent:left(State),
+        left_ms => nzd_agent_alone:left(State),
         begun => State#state.begun,
         node => node(),
         otp => nzd_agent_text:text(erlang:system_info(otp_release)),

@@ -26,7 +26,7 @@
 -export([suspend/2, suspend_kept/1, put_back/1, put_back_kept/1, take_up/2, resume/1]).
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
--export([back/1, back_handler/1, raw/1, raw_handler/1, drop/1, drop_handler/1]).
+-export([back/1, back_handler/1, raw/1, raw_handler/1]).
 
 %% Milliseconds: a slice, the pause between two, and how long those are waited
 %% for who are in our hands.
@@ -426,15 +426,23 @@ raw(Key, State) ->
         undefined -> State
     end.
 
--spec drop(term()) -> term().
-drop(State) ->
-    _ = erase({?KEPT, state}),
-    State.
+%% It drops the mark and has itself resumed in one act of its own: one that an
+%% agent leaves between its two messages does not stay suspended without a mark,
+%% which the next agent would take for somebody else's doing.
+drop(#user{kind = event}, Nobody) ->
+    fun({M, Id, _} = Handler) ->
+        dropped(erase({?KEPT, {M, Id}}), Nobody),
+        Handler
+    end;
+drop(_User, Nobody) ->
+    fun(State) ->
+        dropped(erase({?KEPT, state}), Nobody),
+        State
+    end.
 
--spec drop_handler({module(), term(), term()}) -> {module(), term(), term()}.
-drop_handler({M, Id, _} = Handler) ->
-    _ = erase({?KEPT, {M, Id}}),
-    Handler.
+dropped(undefined, _Nobody) -> ok;
+dropped(_Kept, none) -> ok;
+dropped(_Kept, Nobody) -> self() ! {system, {Nobody, nzd}, resume}.
 
 %% All go on, but for those that somebody else has suspended. Says how many there
 %% were and for how long, in microseconds.
@@ -457,14 +465,12 @@ resume(#held{users = Users, hung = Hung} = Held) ->
         held_us => held_us(Held)
     }.
 
-go_on(#user{pid = P, foreign = Foreign, kept = Kept} = User, From, Tag, Nobody) ->
-    tell(User, Nobody, fun ?MODULE:drop/1, fun ?MODULE:drop_handler/1),
-    Word =
-        case Foreign andalso not Kept of
-            true -> suspend;
-            false -> resume
-        end,
-    P ! {system, {From, {Tag, P}}, Word}.
+go_on(#user{pid = P, foreign = true, kept = false} = User, From, Tag, Nobody) ->
+    P ! {system, {Nobody, nzd}, {replace_state, drop(User, none)}},
+    P ! {system, {From, {Tag, P}}, suspend};
+go_on(#user{pid = P} = User, From, Tag, Nobody) ->
+    P ! {system, {Nobody, nzd}, {replace_state, drop(User, Nobody)}},
+    P ! {system, {From, {Tag, P}}, resume}.
 
 going(_Tag, Waiting, _Deadline) when map_size(Waiting) =:= 0 ->
     ok;

@@ -127,7 +127,7 @@ back(Error, Held, State) ->
     end.
 
 nothing_loaded(#state{ended = Ended} = State) ->
-    (nzd_agent:reset(State))#state{phase = undone, ended = Ended}.
+    (nzd_agent_act:reset(State))#state{phase = undone, ended = Ended}.
 
 %% A callback module converts its states itself: on the way up the new code does,
 %% on the way down the code that is about to go, as release_handler has it. A
@@ -302,7 +302,8 @@ undo_nothing(Begin, #state{migrate = {_, _, Modules}} = State) ->
     Now = maps:with(maps:keys(Children), children(Behind, State)),
     Moved = (nzd_agent_state:resume(Behind))#{put_back => true},
     {Besides, Rows} = besides(Children, Now, State),
-    Done = State#state{moved = Moved#{failed => Failed, children => Rows}},
+    %% The agent that is gone may have finished what it had prepared.
+    Done = State#state{old_prepared = [], moved = Moved#{failed => Failed, children => Rows}},
     unless(Besides, undone(ok, Begin, Done)).
 
 undo_held({error, _} = Error, _Begin, {ok, Prepared, _, State}) ->

@@ -55,10 +55,13 @@ user(P, Dictionary, Frames, At, Modules, Tree) ->
         agent ->
             none;
         {Kind, Mine} ->
-            Asleep = At =:= {erlang, hibernate, 3},
+            Asleep = is_asleep(At),
             User = #user{pid = P, kind = Kind, modules = Mine, asleep = Asleep},
             described(sure(User), Dictionary, Frames)
     end.
+
+is_asleep(?ASLEEP) -> true;
+is_asleep(_) -> false.
 
 %% It has not begun yet, or is not yet where it will be: it is looked at again.
 early(none, _Modules, none) -> early;
@@ -199,7 +202,7 @@ named(P, Dictionary, Frames, At, Tree) ->
     case Tree of
         #{P := Modules} ->
             Shown = [B || {B, _} <- Frames, lists:member(B, ?BEHAVIOURS)],
-            Asleep = At =:= {erlang, hibernate, 3},
+            Asleep = is_asleep(At),
             case kind_of_named(Shown, Asleep, Modules) of
                 none ->
                     none;

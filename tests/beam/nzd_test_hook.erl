@@ -4,7 +4,7 @@
 -module(nzd_test_hook).
 
 -export([chatter/1, kill_self/0, kill_agent/0, kill_agent_and_guard/0]).
--export([mark/2, hang/1, start_worker/1, start_link/1, wait_gone/1]).
+-export([busy/2, mark/2, hang/1, start_worker/1, start_link/1, wait_gone/1]).
 
 %% Text, much of it, with what could take over a terminal in each line.
 -spec chatter(pos_integer()) -> ok.
@@ -33,6 +33,19 @@ kill_agent_and_guard() ->
     ],
     exit(Guard, kill),
     kill_agent().
+
+%% Whoever bears this name does nothing for so many milliseconds.
+-spec busy(atom(), pos_integer()) -> ok.
+busy(Name, Ms) ->
+    Self = self(),
+    spawn(fun() ->
+        true = erlang:suspend_process(whereis(Name)),
+        Self ! suspended,
+        timer:sleep(Ms)
+    end),
+    receive
+        suspended -> ok
+    end.
 
 -spec mark(string(), term()) -> ok.
 mark(File, Term) ->

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/*
+ * What the agent does where something is wrong in its node: it crashes, ends in
+ * the middle of a word, or is answered by nobody.
+ */
+struct stage {
+    struct harness *harness;
+    struct beam_node *node;
+};
+
+static int setup(void **state)
+{
+    struct harness *harness = harness_open();
+    struct stage *stage = harness_alloc(harness, sizeof *stage);
+    struct beam_node_options options = {.name = "agent"};
+    const char *beam = getenv("NZD_TEST_BEAM");
+    stage->harness = harness;
+    stage->node = beam_node_start(harness, &options);
+    beam_node_eval(stage->node, "nzd_test_ctl:load(\"%s/nzd_test_agent\")",
+                   beam ? beam : "build/tests/beam");
+    struct harness_run run = harness_nzd(harness, stage->node, "status", NULL);
+    assert_status(run, 0);
+    *state = stage;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *stage = *state;
+    harness_close(stage->harness);
+    return 0;
+}
+
+/* At once, behind 0, 100 and 200 ms: five at most. It is there behind that. */
+static void one_that_crashes_again_waits(void **state)
+{
+    struct stage *stage = *state;
+    int count =
+        atoi(beam_node_eval(stage->node, "nzd_test_agent:crash_for(600)"));
+    assert_in_range(count, 3, 5);
+    struct harness_run run =
+        harness_nzd(stage->harness, stage->node, "status", NULL);
+    assert_status(run, 0);
+}
+
+static void one_that_ends_between_two_words_leaves_nobody(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:first_word()", "{runs,[]}");
+}
+
+static void nobody_is_waited_for_without_an_end(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "element(1, nzd_test_agent:tell_while_busy(200))",
+                "error");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_crashes_again_waits),
+        cmocka_unit_test(one_that_ends_between_two_words_leaves_nobody),
+        cmocka_unit_test(nobody_is_waited_for_without_an_end),
+    };
+    return cmocka_run_group_tests_name("agent", tests, setup, teardown);
+}
