@@ -7,18 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- of a bundle --------------------------------------------------------- */
+/* --- of a step ----------------------------------------------------------- */
 
+/* `down`: so the states go, and what is said for it is for the way there. */
 static struct nzd_extra of_step(const struct nzd_plan *plan,
-                                const struct nzd_step *step)
+                                const struct nzd_step *step, bool down)
 {
     struct nzd_extra extra = {.module = step->name};
     if (step->change != NZD_STEP_CHANGED)
         return extra;
     extra.up =
-        nzd_appup_extra(plan->old, plan->new, false, step->app, step->name);
+        nzd_appup_extra(plan->old, plan->new, down, step->app, step->name);
     extra.down =
-        nzd_appup_extra(plan->old, plan->new, true, step->app, step->name);
+        nzd_appup_extra(plan->old, plan->new, !down, step->app, step->name);
     return extra;
 }
 
@@ -29,17 +30,6 @@ static int make_room(struct nzd_question *q, struct nzd_err *err)
     q->extras.items =
         nzd_arena_alloc(&q->arena, most * sizeof *q->extras.items);
     return q->extras.items ? 0 : nzd_err_memory(err);
-}
-
-int nzd_extras_of_bundle(struct nzd_question *q, struct nzd_err *err)
-{
-    int code = make_room(q, err);
-    for (uint32_t i = 0; i < q->plan.step_count && !code; i++) {
-        const struct nzd_extra extra = of_step(&q->plan, &q->plan.steps[i]);
-        if (extra.up || extra.down)
-            q->extras.items[q->extras.count++] = extra;
-    }
-    return code;
 }
 
 /* --- the row ------------------------------------------------------------- */
@@ -208,12 +198,14 @@ static int is_of_another(const struct way *way, uint32_t hop,
     return code < 0 ? code : 0;
 }
 
-static bool is_changed(const struct nzd_plan *plan, const char *module)
+static const struct nzd_step *changed_step(const struct nzd_plan *plan,
+                                           const char *module)
 {
     for (uint32_t i = 0; i < plan->step_count; i++)
-        if (strcmp(plan->steps[i].name, module) == 0)
-            return plan->steps[i].change == NZD_STEP_CHANGED;
-    return false;
+        if (strcmp(plan->steps[i].name, module) == 0 &&
+            plan->steps[i].change == NZD_STEP_CHANGED)
+            return &plan->steps[i];
+    return NULL;
 }
 
 static bool has(const struct nzd_extras *extras, const char *module)
@@ -233,7 +225,7 @@ static int take_hop(struct nzd_context *context, struct nzd_question *q,
     for (uint32_t i = 0; i < all.count && !code; i++) {
         const struct nzd_extra *extra = &all.items[i];
         bool other = false;
-        if (!is_changed(&q->plan, extra->module) ||
+        if (!changed_step(&q->plan, extra->module) ||
             has(&q->extras, extra->module))
             continue;
         code = is_of_another(way, hop, extra->module, &other);
@@ -247,6 +239,61 @@ static int take_hop(struct nzd_context *context, struct nzd_question *q,
                             extra->module);
     }
     return code;
+}
+
+/* --- of a bundle --------------------------------------------------------- */
+
+struct origin {
+    const struct nzd_step *step;
+    bool found;
+};
+
+static int match_origin(void *context, const struct nzd_module_row *row)
+{
+    struct origin *origin = context;
+    if (strcmp(row->module, origin->step->name) != 0)
+        return 0;
+    origin->found = nzd_digest_equal(&row->old_md5, &origin->step->new->md5);
+    return 1;
+}
+
+/* What brought the generation that runs has changed a module from just the code
+ * that it now goes to: what was said then of the way back down. */
+static int of_running(struct nzd_question *q, struct nzd_journal *journal,
+                      struct nzd_err *err)
+{
+    struct nzd_extras all = {.count = 0};
+    bool down = false;
+    uint64_t id = journal ? nzd_question_running(q, journal) : 0;
+    id = id ? nzd_migrate_origin(journal, id, &down) : 0;
+    if (!id || down)
+        return 0;
+    int code = nzd_extras_read(journal, id, &q->arena, &all, err);
+    for (uint32_t i = 0; i < all.count && code >= 0; i++) {
+        const struct nzd_extra *extra = &all.items[i];
+        struct origin origin = {.step = changed_step(&q->plan, extra->module)};
+        if (!origin.step || has(&q->extras, extra->module))
+            continue;
+        code = nzd_journal_each_module(journal, id, match_origin, &origin, err);
+        if (code >= 0 && origin.found)
+            q->extras.items[q->extras.count++] = *extra;
+    }
+    return code < 0 ? code : 0;
+}
+
+int nzd_extras_of_bundle(struct nzd_question *q, struct nzd_journal *journal,
+                         struct nzd_err *err)
+{
+    const struct nzd_txn apply = {.kind = NZD_TXN_APPLY};
+    bool down = nzd_migrate_is_down(&q->plan, &apply, journal);
+    int code = make_room(q, err);
+    for (uint32_t i = 0; i < q->plan.step_count && !code; i++) {
+        const struct nzd_extra extra =
+            of_step(&q->plan, &q->plan.steps[i], down);
+        if (extra.up || extra.down)
+            q->extras.items[q->extras.count++] = extra;
+    }
+    return !code && down ? of_running(q, journal, err) : code;
 }
 
 int nzd_extras_of_generation(struct nzd_context *context,

@@ -3,11 +3,11 @@
 #define NZD_ENGINE_EXTRAS_H
 
 /*
- * What code_change is handed as Extra. A bundle's appup or relup says it, for
- * the way up and the way back down. Both are kept beside the rows of the
- * transaction, under a name of their own with the same content on both sides:
- * so a later rollback, which has no bundle, hands over the same, and so does
- * the undo of an agent that has forgotten.
+ * What code_change is handed as Extra. The appup or relup of the higher version
+ * says it, for the way up and the way back down. Both are kept beside the rows
+ * of the transaction, under a name of their own with the same content on both
+ * sides: so a later rollback, which has no bundle, hands over the same, and so
+ * does the undo of an agent that has forgotten.
  *
  * Knows how generations descend from each other; which way states go is
  * migrate.h's.
@@ -15,8 +15,12 @@
 
 #include "transaction.h"
 
-/* Those of the bundle that q->plan is made for, into q->extras. */
-int nzd_extras_of_bundle(struct nzd_question *q, struct nzd_err *err);
+/* Those of the way to the bundle that q->plan is made for, into q->extras: what
+ * the bundle says, and on the way to a lower version what the running one says,
+ * whose appups q->old has, or else the journal where it came from just that
+ * code. `journal` may be NULL. */
+int nzd_extras_of_bundle(struct nzd_question *q, struct nzd_journal *journal,
+                         struct nzd_err *err);
 /*
  * Those of the way from what runs to generation `to`, out of the transactions
  * that it leads over, back or forth. A module that more than one of them

@@ -1,33 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migrate.h"
 
+#include "../staging/appup.h"
 #include "interrupt.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-int nzd_migrate_compare(const char *a, const char *b)
-{
-    for (;;) {
-        char *end_a, *end_b;
-        unsigned long left = is_digit(*a) ? strtoul(a, &end_a, 10) : 0;
-        unsigned long right = is_digit(*b) ? strtoul(b, &end_b, 10) : 0;
-        if (left != right)
-            return left < right ? -1 : 1;
-        if (!is_digit(*a) || !is_digit(*b))
-            return 0;
-        if (*end_a != '.' && *end_b != '.')
-            return 0;
-        a = *end_a == '.' ? end_a + 1 : "";
-        b = *end_b == '.' ? end_b + 1 : "";
-    }
-}
 
 static int compare_apps(const struct nzd_plan *plan)
 {
@@ -37,7 +16,7 @@ static int compare_apps(const struct nzd_plan *plan)
         const struct nzd_app *old = nzd_inventory_app(plan->old, app);
         const struct nzd_app *new = nzd_inventory_app(plan->new, app);
         if (old && new)
-            order = nzd_migrate_compare(new->version, old->version);
+            order = nzd_version_compare(new->version, old->version);
     }
     return order;
 }
@@ -85,7 +64,7 @@ bool nzd_migrate_is_down(const struct nzd_plan *plan, const struct nzd_txn *txn,
     if (order)
         return order < 0;
     if (txn->kind != NZD_TXN_ROLLBACK)
-        return nzd_migrate_compare(plan->to_version, plan->from_version) < 0;
+        return nzd_version_compare(plan->to_version, plan->from_version) < 0;
     uint64_t from =
         nzd_migrate_origin(journal, txn->from_generation, &from_down);
     uint64_t to = nzd_migrate_origin(journal, txn->to_generation, &to_down);

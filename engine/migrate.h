@@ -35,9 +35,6 @@ uint64_t nzd_migrate_origin(struct nzd_journal *journal, uint64_t id,
 const char *nzd_migrate_word(bool down);
 struct nzd_node_way nzd_migrate_way(const struct nzd_txn *txn,
                                     uint64_t timeout_us); /* 0: the default */
-/* Below 0: `a` is the lower version by its numbers ("0.9.1" and "0.10.0-rc1");
- * what follows a sign other than a dot is not compared. */
-int nzd_migrate_compare(const char *a, const char *b);
 
 /* One line of evidence for each changed module that somebody runs. */
 int nzd_migrate_evidence(struct nzd_plan *plan,

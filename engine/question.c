@@ -338,16 +338,16 @@ int nzd_question_bundle(struct nzd_context *context, struct nzd_question *q,
         code = read_bundle(context, q, path, err);
     if (!code)
         code = ask_on_disk(q, err);
+    if (!code)
+        code = nzd_question_appups(q, err);
     if (!code && journal)
         code = nzd_journal_each_live(journal, &q->base.identity, forget_removed,
                                      &q->old, err);
     if (!code)
         code = nzd_question_plan(q, journal, err);
     if (!code)
-        code = nzd_extras_of_bundle(q, err);
-    if (!code)
         nzd_question_name_running(q, journal);
-    return code;
+    return code ? code : nzd_extras_of_bundle(q, journal, err);
 }
 
 /* --- who is in the way --------------------------------------------------- */

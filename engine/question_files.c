@@ -3,6 +3,7 @@
 #include "priv_use.h"
 #include "question_internal.h"
 
+#include "../staging/appup.h"
 #include "../staging/script.h"
 
 #include <stdlib.h>
@@ -152,4 +153,22 @@ int nzd_question_digest(struct nzd_question *q, struct nzd_err *err)
     nzd_digester_add(digester, q->new.hooks);
     q->bundle = nzd_digester_end(digester);
     return 0;
+}
+
+/* --- instructions -------------------------------------------------------- */
+
+int nzd_question_appups(struct nzd_question *q, struct nzd_err *err)
+{
+    const char **names =
+        nzd_arena_alloc(&q->arena, (q->old.app_count + 1u) * sizeof *names);
+    uint32_t count = 0;
+    if (!names)
+        return nzd_err_memory(err);
+    for (uint32_t i = 0; i < q->old.app_count; i++) {
+        const struct nzd_app *old = &q->old.apps[i];
+        const struct nzd_app *new = nzd_inventory_app(&q->new, old->name);
+        if (new &&nzd_version_compare(new->version, old->version) < 0)
+            names[count++] = old->name;
+    }
+    return count ? nzd_node_appups(q->node, names, count, &q->old, err) : 0;
 }

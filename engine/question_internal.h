@@ -35,4 +35,9 @@ int nzd_question_files(struct nzd_question *q, struct nzd_journal *journal,
  * judged by. */
 int nzd_question_digest(struct nzd_question *q, struct nzd_err *err);
 
+/* With the bundle in q->new: what the applications that would go to a lower
+ * version have to say of it, into q->old. One that is damaged, or is of another
+ * version than the one that runs, says nothing. */
+int nzd_question_appups(struct nzd_question *q, struct nzd_err *err);
+
 #endif

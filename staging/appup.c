@@ -19,6 +19,28 @@ bool nzd_appup_is(const struct nzd_term *term)
 
 /* --- versions ------------------------------------------------------------ */
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+int nzd_version_compare(const char *a, const char *b)
+{
+    for (;;) {
+        char *end_a, *end_b;
+        unsigned long left = is_digit(*a) ? strtoul(a, &end_a, 10) : 0;
+        unsigned long right = is_digit(*b) ? strtoul(b, &end_b, 10) : 0;
+        if (left != right)
+            return left < right ? -1 : 1;
+        if (!is_digit(*a) || !is_digit(*b))
+            return 0;
+        if (*end_a != '.' && *end_b != '.')
+            return 0;
+        a = *end_a == '.' ? end_a + 1 : "";
+        b = *end_b == '.' ? end_b + 1 : "";
+    }
+}
+
 /* What re has and POSIX has not. */
 static void translate(const char *pattern, struct nzd_buf *out)
 {
@@ -134,11 +156,29 @@ const struct nzd_term *nzd_relup_find(const struct nzd_term *relup,
 
 /* --- both ---------------------------------------------------------------- */
 
+static bool is_lower(const char *version, const char *than)
+{
+    return nzd_version_compare(version, than) < 0;
+}
+
+/* Both ways stand in what the higher version brings. */
 static const struct nzd_term *way_of_release(const struct nzd_inventory *old,
                                              const struct nzd_inventory *new,
-                                             bool down)
+                                             bool back)
 {
-    return nzd_relup_find(new->relup, old->version, down);
+    bool down = is_lower(new->version, old->version);
+
+    return down ? nzd_relup_find(old->relup, new->version, !back)
+                : nzd_relup_find(new->relup, old->version, back);
+}
+
+static const struct nzd_term *way_of_app(const struct nzd_app *old,
+                                         const struct nzd_app *new, bool back)
+{
+    bool down = is_lower(new->version, old->version);
+
+    return down ? nzd_appup_find(old->appup, new->version, !back)
+                : nzd_appup_find(new->appup, old->version, back);
 }
 
 static int judge_app(const struct nzd_app *app, const struct nzd_inventory *old,
@@ -151,7 +191,7 @@ static int judge_app(const struct nzd_app *app, const struct nzd_inventory *old,
     if (!before || strcmp(before->version, app->version) == 0)
         return 0;
     all.old = before->version;
-    all.way = nzd_appup_find(app->appup, before->version, false);
+    all.way = way_of_app(before, app, false);
     all.file = nzd_arena_printf(arena, "%s.appup", app->name);
     return all.file ? nzd_instructions_judge(&all, old, new, arena, out, err)
                     : nzd_err_memory(err);
@@ -168,21 +208,20 @@ int nzd_appup_judge(const struct nzd_inventory *old,
     if (all.way)
         return nzd_instructions_judge(&all, old, new, arena, out, err);
     for (uint32_t i = 0; code == 0 && i < new->app_count; i++)
-        if (new->apps[i].appup)
-            code = judge_app(&new->apps[i], old, new, arena, out, err);
+        code = judge_app(&new->apps[i], old, new, arena, out, err);
     return code;
 }
 
 const struct nzd_term *nzd_appup_extra(const struct nzd_inventory *old,
                                        const struct nzd_inventory *new,
-                                       bool down, const char *app,
+                                       bool back, const char *app,
                                        const char *module)
 {
     const struct nzd_app *before = nzd_inventory_app(old, app);
     const struct nzd_app *after = nzd_inventory_app(new, app);
-    const struct nzd_term *way = way_of_release(old, new, down);
+    const struct nzd_term *way = way_of_release(old, new, back);
 
     if (!way && before && after)
-        way = nzd_appup_find(after->appup, before->version, down);
+        way = way_of_app(before, after, back);
     return nzd_instructions_extra(way, module);
 }

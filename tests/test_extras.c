@@ -21,6 +21,7 @@ struct moves {
     struct beam_node *node;
     const char *config;
     const char *bundle;
+    const char *older;
 };
 
 static const char *make_bundle(struct harness *harness)
@@ -35,6 +36,18 @@ static const char *make_bundle(struct harness *harness)
     return bundle;
 }
 
+/* Its appup speaks of a later version: what it says does not count. */
+static const char *make_older(struct harness *harness)
+{
+    const char *bundle = harness_path(harness, "older");
+    harness_copy(harness, harness_fixture(harness, "moves-1"), bundle);
+    harness_write_file(
+        harness_text(harness, "%s/lib/moves-1.0.0/ebin/moves.appup", bundle),
+        "{\"1.0.0\", [{<<\".*\">>, [{update, moves_srv, {advanced, wrong}}]}],"
+        " [{<<\".*\">>, [{update, moves_srv, {advanced, wrong}}]}]}.\n");
+    return bundle;
+}
+
 static int group_setup(void **state)
 {
     struct harness *harness = harness_open();
@@ -43,6 +56,7 @@ static int group_setup(void **state)
     moves->harness = harness;
     moves->config = harness_path(harness, "nzd.conf");
     moves->bundle = make_bundle(harness);
+    moves->older = make_older(harness);
     harness_write_file(moves->config, "");
     moves->node = beam_node_start(harness, &options);
     beam_node_eval(moves->node,
@@ -112,6 +126,51 @@ static void a_rollback_hands_over_what_the_bundle_said(void **state)
     done = run(moves, "rollback", "--to=0");
     assert_status(done, 0);
     handed(moves, 1, DOWN);
+}
+
+/* An older bundle knows nothing of the version that runs, which tells of the
+ * way down itself: out of the journal, which it came by. */
+static void an_older_bundle_is_told_by_what_runs(void **state)
+{
+    struct moves *moves = *state;
+    struct harness_run done = run(moves, "apply", moves->bundle);
+    assert_status(done, 0);
+    done = run(moves, "apply", moves->older);
+    assert_status(done, 0);
+    handed(moves, 1, DOWN);
+    /* And up again what it said for that way. */
+    done = run(moves, "rollback", NULL);
+    assert_status(done, 0);
+    handed(moves, 2, UP);
+    done = run(moves, "rollback", "--to=0");
+    assert_status(done, 0);
+}
+
+/* The same where the node was started with it: out of its own .appup. */
+static void a_base_tells_of_the_way_down(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_open();
+    struct beam_node_options options = {.name = "extras2"};
+    struct moves moves = {.harness = harness,
+                          .config = harness_path(harness, "nzd.conf"),
+                          .bundle = make_bundle(harness),
+                          .older = make_older(harness)};
+    harness_write_file(moves.config, "");
+    moves.node = beam_node_start(harness, &options);
+    beam_node_eval(moves.node,
+                   "true = code:add_patha(\"%s/lib/moves-2.0.0/ebin\"), "
+                   "ok = application:start(moves), "
+                   "[{module, M} = code:ensure_loaded(M) || M <- [moves_do, "
+                   "moves_event, moves_loop, moves_machine, moves_srv]], ok",
+                   moves.bundle);
+    struct harness_run done = run(&moves, "apply", moves.older);
+    assert_status(done, 0);
+    handed(&moves, 1, DOWN);
+    done = run(&moves, "rollback", NULL);
+    assert_status(done, 0);
+    handed(&moves, 2, UP);
+    harness_close(harness);
 }
 
 /* The one that has nothing to say does not inherit it. */
@@ -284,7 +343,9 @@ int main(void)
         TEST(over_two_transactions_at_once),
         TEST(one_that_is_killed_is_settled_with_it),
         TEST(an_agent_that_has_forgotten_is_told),
+        TEST(an_older_bundle_is_told_by_what_runs),
         TEST(the_journal_holds_and_travels),
+        TEST(a_base_tells_of_the_way_down),
     };
 
     return cmocka_run_group_tests_name("extras", tests, group_setup,
