@@ -10,7 +10,7 @@
 /* Held twice, as it is gathered and as LMDB has it until the commit: more of
  * it costs memory, less of it more commits, each of which waits for the disk.
  */
-#define BATCH_BYTES (2u << 20)
+#define BATCH_BYTES (512u << 10)
 #define BATCH_BLOBS 256u
 
 /*
