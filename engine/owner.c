@@ -18,8 +18,9 @@
 static bool is_kept(const char *variable)
 {
     static const char *const kept[] = {
-        "PATH=", "TERM=",    "LANG=",     "LANGUAGE=",      "LC_",   "TZ=",
-        "NZD_",  "COLUMNS=", "NO_COLOR=", "ERL_EPMD_PORT=", "ASAN_", "UBSAN_",
+        "PATH=", "TERM=",  "LANG=",           "LANGUAGE=", "LC_",
+        "TZ=",   "NZD_",   "COLUMNS=",        "NO_COLOR=", "ERL_EPMD_PORT=",
+        "ASAN_", "UBSAN_", "SSH_CONNECTION=",
     };
 
     for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
@@ -28,9 +29,21 @@ static bool is_kept(const char *variable)
     return false;
 }
 
+/* Who is at work, as the journal has it: it is still that one. */
+static const char *caller(void)
+{
+    static const char *const names[] = {"SUDO_USER", "USER", "LOGNAME"};
+    const char *name = NULL;
+
+    for (size_t i = 0; !name && i < sizeof(names) / sizeof(*names); i++)
+        name = getenv(names[i]);
+    return name ? name : "root";
+}
+
 static int change_environment(const struct passwd *user, struct nzd_err *err)
 {
     extern char **environ;
+    const char *called = caller();
     char **at = environ;
 
     for (char **from = environ; *from; from++)
@@ -39,7 +52,8 @@ static int change_environment(const struct passwd *user, struct nzd_err *err)
     *at = NULL;
     if (setenv("HOME", user->pw_dir, 1) != 0 ||
         setenv("USER", user->pw_name, 1) != 0 ||
-        setenv("LOGNAME", user->pw_name, 1) != 0)
+        setenv("LOGNAME", user->pw_name, 1) != 0 ||
+        setenv("SUDO_USER", called, 1) != 0)
         return nzd_err_memory(err);
     return 0;
 }

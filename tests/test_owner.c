@@ -208,6 +208,40 @@ static void root_follows_no_link_of_a_service(void **state)
         harness_read_file(f->harness, tree_path(&f->tree, "theirs")), "theirs");
 }
 
+/* Who called is written down, and root's secrets are not known. */
+static void what_the_environment_says(void **state)
+{
+    struct fixture *f = *state;
+    int status = 0;
+    pid_t pid;
+
+    needs_root();
+    make_journal(f);
+    tree_run(&f->tree, "chown -R " SERVICE " nzd");
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct nzd_context context = {.options = {.journal = f->journal},
+                                      .output = {.quiet = true}};
+
+        unsetenv("SUDO_USER");
+        setenv("USER", "alice", 1);
+        setenv("SECRET", "of root", 1);
+        setenv("HOME", "/root", 1);
+        if (nzd_owner_become(&context, &f->err) != 0)
+            _exit(1);
+        if (geteuid() != f->service || setuid(0) == 0 || getenv("SECRET"))
+            _exit(2);
+        if (strcmp(getenv("SUDO_USER"), "alice") != 0 ||
+            strcmp(getenv("USER"), SERVICE) != 0 ||
+            strcmp(getenv("HOME"), getpwnam(SERVICE)->pw_dir) != 0)
+            _exit(3);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* What a service may write is not run with root's rights. */
 static void root_boots_no_journal_of_a_service(void **state)
 {
@@ -430,6 +464,7 @@ int main(void)
         TEST(root_with_a_journal_of_a_service),
         TEST(root_makes_a_journal_for_a_service),
         TEST(root_follows_no_link_of_a_service),
+        TEST(what_the_environment_says),
         TEST(root_boots_no_journal_of_a_service),
         TEST(root_where_it_stands),
         TEST(a_user_that_is_not_known),
