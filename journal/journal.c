@@ -166,16 +166,24 @@ static int collect(struct nzd_store_txn *txn, void *context,
 }
 
 /* Twice: pages are used again only two transactions after they got free. */
-int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
-                        struct nzd_err *err)
+static int collect_past(struct nzd_journal *journal, uint32_t keep,
+                        struct nzd_collection *report, struct nzd_err *err)
 {
-    struct nzd_collection report = {0};
-    struct collecting collecting = {journal->keep, out ? &report : NULL};
+    struct collecting collecting = {keep, report};
     int rc = nzd_journal_change(journal, true, collect, &collecting, err);
 
     collecting.report = NULL;
     if (rc == NZD_OK)
         rc = nzd_journal_change(journal, true, collect, &collecting, err);
+    return rc;
+}
+
+int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
+                        struct nzd_err *err)
+{
+    struct nzd_collection report = {0};
+    int rc = collect_past(journal, journal->keep, out ? &report : NULL, err);
+
     if (rc == NZD_OK && out)
         *out = report;
     return rc;
@@ -194,12 +202,19 @@ static int collect_look(struct nzd_store_txn *txn, void *context,
                             err);
 }
 
+static int look_past(struct nzd_journal *journal, uint32_t keep,
+                     struct nzd_collection *out, struct nzd_err *err)
+{
+    struct collecting collecting = {keep, out};
+
+    return nzd_journal_look(journal, collect_look, &collecting, err);
+}
+
 int nzd_journal_collect_look(struct nzd_journal *journal,
                              struct nzd_collection *out, struct nzd_err *err)
 {
     struct nzd_collection report = {0};
-    struct collecting collecting = {journal->keep, &report};
-    int rc = nzd_journal_look(journal, collect_look, &collecting, err);
+    int rc = look_past(journal, journal->keep, &report, err);
 
     if (rc == NZD_OK)
         *out = report;
@@ -209,31 +224,52 @@ int nzd_journal_collect_look(struct nzd_journal *journal,
 /* Two moves that free nothing would be synced for nothing, at each opening of
  * a journal whose half is in force. What is damaged is left to the collection,
  * which leaves it alone. */
-static bool has_loose(struct nzd_journal *journal)
+static bool has_loose(struct nzd_journal *journal, uint32_t keep)
 {
     struct nzd_err ignored = NZD_ERR_INIT;
-    struct nzd_collection found;
+    struct nzd_collection found = {0};
 
-    return nzd_journal_collect_look(journal, &found, &ignored) != NZD_OK ||
+    return look_past(journal, keep, &found, &ignored) != NZD_OK ||
            found.dropped > 0 || found.loose_blobs > 0;
+}
+
+static int is_half_full(struct nzd_journal *journal, bool *out,
+                        struct nzd_err *err)
+{
+    struct nzd_store_room room = {0};
+    int rc = nzd_store_room(journal->store, &room, err);
+
+    *out = rc == NZD_OK && room.used_bytes > room.max_bytes / 2;
+    return rc;
+}
+
+static int collect_to_half(struct nzd_journal *journal, struct nzd_err *err)
+{
+    struct nzd_err ignored = NZD_ERR_INIT;
+    uint32_t keep = journal->keep;
+    bool half;
+    int rc = is_half_full(journal, &half, err);
+
+    while (rc == NZD_OK && half) {
+        if (has_loose(journal, keep))
+            (void)collect_past(journal, keep, NULL, &ignored);
+        if (nzd_journal_is_broken(journal) || keep <= NZD_JOURNAL_KEEP_LEAST)
+            break;
+        keep = keep / 2 > NZD_JOURNAL_KEEP_LEAST ? keep / 2
+                                                 : NZD_JOURNAL_KEEP_LEAST;
+        rc = is_half_full(journal, &half, err);
+    }
+    return rc;
 }
 
 /* What cannot be tidied can still be read, and may be written. */
 static int tidy(struct nzd_journal *journal,
                 const struct nzd_store_options *options, struct nzd_err *err)
 {
-    struct nzd_err ignored = NZD_ERR_INIT;
-    struct nzd_store_room room;
-    int rc;
+    int rc = journal->lock < 0 ? NZD_OK : collect_to_half(journal, err);
 
-    if (journal->lock < 0)
-        return NZD_OK;
-    rc = nzd_store_room(journal->store, &room, err);
-    if (rc || room.used_bytes <= room.max_bytes / 2 || !has_loose(journal))
+    if (rc || !nzd_journal_is_broken(journal))
         return rc;
-    (void)nzd_journal_collect(journal, NULL, &ignored);
-    if (!nzd_journal_is_broken(journal))
-        return NZD_OK;
     nzd_store_close(journal->store);
     journal->store = NULL;
     return nzd_store_open(journal->directory, options, &journal->store, err);

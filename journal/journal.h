@@ -39,7 +39,7 @@ enum nzd_journal_mode {
 
 struct nzd_journal_options {
     uint64_t max_bytes;  /* of the store's map; 0: 64 MiB */
-    uint32_t keep;       /* settled transactions kept; 0: 20 */
+    uint32_t keep;       /* settled transactions kept, at most; 0: 20 */
     uint64_t wait_us;    /* for the lock; 0: not at all */
     const char *purpose; /* written into the lock file for who waits */
     bool no_tidy;        /* whoever opens collects by itself */
@@ -99,6 +99,9 @@ int nzd_journal_get_blob(struct nzd_journal *journal,
                          const struct nzd_digest *digest, struct nzd_buf *out,
                          struct nzd_err *err);
 
+/* Besides those in force: what was tried last, and what one went back from. */
+#define NZD_JOURNAL_KEEP_LEAST 2u
+
 /* What a collection lets go, and what it leaves for which reason. */
 struct nzd_collection {
     uint64_t first;    /* transactions first .. first + dropped - 1 go */
@@ -122,9 +125,10 @@ struct nzd_collection {
  * does the same. Blobs that were put for a transaction that is not armed yet
  * have no root: not to be called in between. Opening to write does it where
  * half of max_bytes is in use and some of it is loose, because what interrupted
- * snapshots leave must not fill the journal for good; not where `no_tidy` is
- * set. With `out` (may be NULL) damage that it meets is NZD_EJOURNAL and
- * nothing is written.
+ * snapshots leave must not fill the journal for good; where that is not enough,
+ * with a smaller `keep`, down to NZD_JOURNAL_KEEP_LEAST: large changes must not
+ * either. Not where `no_tidy` is set. With `out` (may be NULL) damage that it
+ * meets is NZD_EJOURNAL and nothing is written.
  */
 int nzd_journal_collect(struct nzd_journal *journal, struct nzd_collection *out,
                         struct nzd_err *err);

@@ -147,10 +147,15 @@ static void test_reasons(void **state)
 /* More than half of LITTLE, packed. */
 #define LITTLE (256u << 10)
 
+static void write_numbers(struct nzd_buf *code, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++)
+        nzd_buf_printf(code, "%08x", i * 2654435761u);
+}
+
 static void write_code(struct nzd_buf *code)
 {
-    for (unsigned i = 0; i < 40000; i++)
-        nzd_buf_printf(code, "%08x", i * 2654435761u);
+    write_numbers(code, 0, 40000);
 }
 
 /* Of data.mdb: each transaction that writes changes one of its first pages. */
@@ -187,6 +192,54 @@ static void test_opening_writes_nothing_for_nothing(void **state)
     assert_memory_equal(after, before, sizeof(before));
 }
 
+/* A fifth of what half of LITTLE holds, packed. */
+#define NUMBERS 6000u
+
+static void apply_large(struct ledger *ledger, unsigned version)
+{
+    struct nzd_buf before = {0};
+    struct nzd_buf after = {0};
+
+    write_numbers(&before, version * NUMBERS, NUMBERS);
+    write_numbers(&after, (version + 1) * NUMBERS, NUMBERS);
+    ledger_apply_one(ledger, "m", nzd_buf_string(&before),
+                     nzd_buf_string(&after));
+    nzd_buf_clear(&before);
+    nzd_buf_clear(&after);
+}
+
+static void test_large_ones_do_not_fill_it(void **state)
+{
+    struct ledger *ledger = *state;
+    struct nzd_collection found;
+
+    ledger->options.max_bytes = LITTLE;
+    for (unsigned i = 0; i < 30; i++) {
+        reopen(ledger, NZD_JOURNAL_WRITE, 20);
+        apply_large(ledger, i);
+    }
+    reopen(ledger, NZD_JOURNAL_WRITE, 20);
+    ledger_verify(ledger);
+    found = look(ledger);
+    assert_int_equal(found.in_force, 1);
+    assert_in_range(found.kept, NZD_JOURNAL_KEEP_LEAST, 5);
+    assert_int_equal(found.loose_blobs, 0);
+    check_held(ledger, 30 - found.kept, 30);
+}
+
+/* However little room there is. */
+static void test_the_last_ones_stay(void **state)
+{
+    struct ledger *ledger = *state;
+
+    for (unsigned i = 0; i < 8; i++)
+        apply_large(ledger, i);
+    ledger->options.max_bytes = LITTLE / 4;
+    reopen(ledger, NZD_JOURNAL_WRITE, 20);
+    check_held(ledger, 8 - NZD_JOURNAL_KEEP_LEAST, 8);
+    ledger_verify(ledger);
+}
+
 static void test_opening_leaves_it_alone(void **state)
 {
     struct ledger *ledger = *state;
@@ -217,6 +270,8 @@ int main(void)
         CASE(test_look_and_collect_agree),
         CASE(test_reasons),
         CASE(test_opening_writes_nothing_for_nothing),
+        CASE(test_large_ones_do_not_fill_it),
+        CASE(test_the_last_ones_stay),
         CASE(test_opening_leaves_it_alone),
     };
 
