@@ -104,7 +104,7 @@ static void the_manual_has_every_key(void **state)
     is_told(manual,
             (char *)printed(place,
                             "sed -n 's/^    CFG_\\(STR_CB\\|STR_LIST\\|SEC\\)"
-                            "(\"\\([a-z_]*\\)\".*/\\2/p' engine/config.c"));
+                            "(\"\\([a-z_]*\\)\".*/\\2/p' engine/config*.c"));
 }
 
 static void the_manual_has_every_limit(void **state)
