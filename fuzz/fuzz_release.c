@@ -3,9 +3,10 @@
 /*
  * Two releases as lists of files, the second behind the part "=": .app, .rel,
  * start_erl.data, boot scripts, sys.config, vm.args, relup, hooks. Each is read
- * as a bundle, then planned from one to the other. Besides memory errors:
- * what is found is sorted and named, the verdict is that of its evidence, and
- * nothing differs from itself.
+ * as a bundle, then planned from one to the other; the second one also before
+ * it is known what is there. Besides memory errors: what is found is sorted and
+ * named, both times the same, the verdict is that of its evidence, and nothing
+ * differs from itself.
  */
 
 #include "../staging/inventory.h"
@@ -32,11 +33,24 @@ static void check_inventory(const struct nzd_inventory *inventory)
     fuzz_require(inventory->release && inventory->version && inventory->erts);
 }
 
-static bool read_side(const struct fuzz_parts *parts, unsigned first,
-                      unsigned end, const struct nzd_inventory *known,
-                      struct nzd_spool *spool, struct nzd_inventory *out)
+struct reading {
+    struct nzd_release_options options;
+    const struct nzd_inventory *known;
+    struct nzd_spool *spool;
+};
+
+static void settle(void *context)
 {
-    struct nzd_release_options options = {.known = known, .spool = spool};
+    struct reading *reading = context;
+
+    reading->options.known = reading->known;
+    reading->options.spool = reading->spool;
+}
+
+static bool read_side(const struct fuzz_parts *parts, unsigned first,
+                      unsigned end, struct reading *reading,
+                      struct nzd_inventory *out)
+{
     struct nzd_source *source = NULL;
     struct nzd_err err = NZD_ERR_INIT;
     struct nzd_buf tar = {0};
@@ -46,7 +60,7 @@ static bool read_side(const struct fuzz_parts *parts, unsigned first,
     rc = nzd_source_open(fuzz_file(0, nzd_buf_view(&tar)), &source, &err);
     nzd_buf_clear(&tar);
     if (rc == 0)
-        rc = nzd_release_read(source, &options, out, &err);
+        rc = nzd_release_read(source, &reading->options, out, &err);
     nzd_source_close(source);
     fuzz_require(rc == 0 || (rc == NZD_EBUNDLE && err.message[0]));
     if (rc == 0)
@@ -94,23 +108,58 @@ static unsigned second_side(const struct fuzz_parts *parts)
     return parts->count;
 }
 
+static void check_same(const struct nzd_inventory *a,
+                       const struct nzd_inventory *b)
+{
+    fuzz_require(a->module_count == b->module_count &&
+                 a->app_count == b->app_count &&
+                 a->priv_count == b->priv_count);
+    for (uint32_t i = 0; i < a->module_count; i++)
+        fuzz_require(nzd_module_same(&a->modules[i], &b->modules[i]) &&
+                     a->modules[i].flags == b->modules[i].flags &&
+                     a->modules[i].bytes == b->modules[i].bytes);
+    for (uint32_t i = 0; i < a->priv_count; i++)
+        fuzz_require(nzd_digest_equal(&a->priv[i].md5, &b->priv[i].md5) &&
+                     a->priv[i].spooled == b->priv[i].spooled);
+}
+
+static void read_second(const struct fuzz_parts *parts, unsigned first,
+                        const struct nzd_inventory *old,
+                        struct nzd_spool *spool)
+{
+    struct reading at_once = {.options = {.known = old, .spool = spool}};
+    struct reading late = {.options = {.settle = settle, .context = &late},
+                           .known = old,
+                           .spool = spool};
+    struct nzd_inventory new, again;
+    bool read;
+
+    nzd_inventory_init(&new);
+    nzd_inventory_init(&again);
+    read = read_side(parts, first, parts->count, &at_once, &new);
+    fuzz_require(read_side(parts, first, parts->count, &late, &again) == read);
+    if (read) {
+        check_same(&new, &again);
+        plan_between(old, &new);
+        plan_between(&new, old);
+    }
+    nzd_inventory_clear(&new);
+    nzd_inventory_clear(&again);
+}
+
 static void read_both(const struct fuzz_parts *parts, struct nzd_spool *spool)
 {
     unsigned second = second_side(parts);
-    struct nzd_inventory old, new;
+    struct reading nothing = {.known = NULL};
+    struct nzd_inventory old;
 
     nzd_inventory_init(&old);
-    nzd_inventory_init(&new);
-    if (read_side(parts, 1, second, NULL, NULL, &old)) {
+    if (read_side(parts, 1, second, &nothing, &old)) {
         plan_between(&old, &old);
-        if (second < parts->count &&
-            read_side(parts, second + 1, parts->count, &old, spool, &new)) {
-            plan_between(&old, &new);
-            plan_between(&new, &old);
-        }
+        if (second < parts->count)
+            read_second(parts, second + 1, &old, spool);
     }
     nzd_inventory_clear(&old);
-    nzd_inventory_clear(&new);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
