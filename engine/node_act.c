@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
+#include "format.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -480,11 +482,14 @@ static bool not_migrated(const struct nzd_term *reason, struct nzd_arena *arena,
 /* What else a switch changes fails with a text. */
 static int said(const struct nzd_term *why, struct nzd_err *err)
 {
-    struct nzd_view text = why->kind == NZD_TERM_BINARY && why->text.size > 0
-                               ? why->text
-                               : nzd_view_text("no reason");
-    return nzd_err_set(err, NZD_EREFUSED, "%.*s", (int)text.size,
-                       (const char *)text.data);
+    struct nzd_buf text = {0};
+    if (why->kind == NZD_TERM_BINARY && why->text.size > 0)
+        nzd_printable(&text, why->text);
+    else
+        nzd_buf_text(&text, "no reason");
+    nzd_err_set(err, NZD_EREFUSED, "%s", nzd_buf_string(&text));
+    nzd_buf_clear(&text);
+    return NZD_EREFUSED;
 }
 
 static int failed_act(struct nzd_node *node, const char *what,

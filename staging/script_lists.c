@@ -34,7 +34,7 @@ static const char *name_of(struct listing *l, term *module)
     const char *name = nzd_term_text(module, l->arena);
 
     l->failed |= name == NULL;
-    l->odd |= module->kind != NZD_TERM_ATOM;
+    l->odd |= !module || module->kind != NZD_TERM_ATOM;
     return name ? name : "";
 }
 

@@ -184,7 +184,8 @@ static term *touch_load(struct touching *t, term *script_list, term *item)
 static term *spec_instead(const struct touching *t, term *spec)
 {
     for (uint32_t i = 0; i < t->touch->spec_count; i++)
-        if (nzd_term_equal(nzd_term_at(t->touch->specs[i], 1),
+        if (nzd_term_is_tagged(t->touch->specs[i], "application", 3) &&
+            nzd_term_equal(nzd_term_at(t->touch->specs[i], 1),
                            nzd_term_at(spec, 1)))
             return t->touch->specs[i];
     return NULL;
