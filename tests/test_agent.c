@@ -58,6 +58,20 @@ static void one_that_ends_between_two_words_leaves_nobody(void **state)
     assert_eval(stage->node, "nzd_test_agent:first_word()", "{runs,[]}");
 }
 
+static void one_that_was_late_stays_suspended(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:late_twice()",
+                "{suspended,{runs,[]}}");
+}
+
+static void one_that_was_late_for_an_agent_that_ended_stays_so(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:late_for_two()",
+                "{suspended,{runs,[]}}");
+}
+
 static void nobody_is_waited_for_without_an_end(void **state)
 {
     struct stage *stage = *state;
@@ -70,6 +84,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_crashes_again_waits),
         cmocka_unit_test(one_that_ends_between_two_words_leaves_nobody),
+        cmocka_unit_test(one_that_was_late_stays_suspended),
+        cmocka_unit_test(one_that_was_late_for_an_agent_that_ended_stays_so),
         cmocka_unit_test(nobody_is_waited_for_without_an_end),
     };
     return cmocka_run_group_tests_name("agent", tests, setup, teardown);

@@ -16,8 +16,9 @@
 %% Milliseconds in which nzd is to come before the agent restarts the VM alone.
 -define(ALONE, 5000).
 %% {?KEPT, _} in the dictionary of a process that is suspended: {State, Code}, its
-%% state as it was before its code_change, and the code that it is of. A state is
-%% never copied, however large. Of a supervisor {?KEPT, ids}, too, the children of
+%% state as it was before its code_change, and the code that it is of; `going` from
+%% when it needs them no more until it runs. A state is never copied, however
+%% large. Of a supervisor {?KEPT, ids}, too, the children of
 %% the code that goes.
 -define(KEPT, '$nzd_kept').
 %% What is at its current function hibernates: by hibernate/3, and by hibernate/0

@@ -27,6 +27,7 @@
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
 -export([back/1, back_handler/1, raw/1, raw_handler/1]).
+-export([let_go/1, let_handler_go/1, gone_on/1, handler_gone_on/1]).
 
 %% Milliseconds: a slice, the pause between two, and how long those are waited
 %% for who are in our hands.
@@ -37,6 +38,10 @@
 -define(TELL, 200).
 %% Answers with a whole state in them that may be on their way at a time.
 -define(WINDOW, 32).
+%% The tag of messages that nobody waits for an answer of, and of those that a
+%% process has sent to itself.
+-define(WORD, nzd).
+-define(OWN, nzd_own).
 
 %% {Pid, Name, Module, Version, 0} of each that runs one of the modules, without
 %% touching it.
@@ -178,7 +183,7 @@ keep(#user{modules = Modules} = User, Agent, Tag) ->
 kept(User, Agent, Tag, Word) ->
     case is_process_alive(Agent) of
         true -> Agent ! {Tag, Word};
-        false -> go_on(User#user{pid = self()}, Agent, nzd, Agent)
+        false -> go_on(User#user{pid = self()}, {Agent, ?OWN}, {Agent, ?OWN})
     end.
 
 %% A gen_event without handlers keeps nothing; any other one that does not
@@ -189,15 +194,25 @@ is_stashed(#user{kind = Kind, stashed = Stashed}) ->
 %% {Code, State}: what was there already, from an agent that is gone. Under the
 %% code that it is of it is what counts, whatever became of it since.
 stash(Key, State, Modules) ->
-    case get(Key) of
-        undefined ->
-            put(Key, {State, code(Modules)}),
-            {[], State};
+    Mark = get(Key),
+    _ = [own_words_off() || Mark =/= undefined],
+    case Mark of
         {Kept, Code} ->
             case fits(Code) of
                 true -> {Code, Kept};
                 false -> {Code, State}
-            end
+            end;
+        _ ->
+            put(Key, {State, code(Modules)}),
+            {[], State}
+    end.
+
+%% One that was busy while an agent ended and another one came has told itself to
+%% go on behind what the other one says to it, and would run while that holds it.
+own_words_off() ->
+    receive
+        {system, {_, ?OWN}, _} -> own_words_off()
+    after 0 -> ok
     end.
 
 code(Modules) ->
@@ -372,7 +387,7 @@ put_back_kept(#held{users = Users} = Held) ->
 %% that is in #{Module => Attributes}; the others have what they had.
 -spec take_up(#held{}, up | down) -> {#held{}, #{module() => [tuple()]}}.
 take_up(#held{users = Users} = Held, Way) ->
-    Nobody = nzd_agent_who:nobody(),
+    Nobody = {nzd_agent_who:nobody(), ?WORD},
     Left = [U || #user{kept = true} = U <- maps:values(Users)],
     _ = [tell(U, Nobody, fun ?MODULE:raw/1, fun ?MODULE:raw_handler/1) || U <- Left, Way =:= up],
     Turned = maps:map(fun(_, #user{kept = Kept} = U) -> U#user{kept = not Kept} end, Users),
@@ -382,14 +397,14 @@ take_up(#held{users = Users} = Held, Way) ->
     ])}.
 
 back_with(Users) ->
-    Nobody = nzd_agent_who:nobody(),
+    Nobody = {nzd_agent_who:nobody(), ?WORD},
     _ = [tell(U, Nobody, fun ?MODULE:back/1, fun ?MODULE:back_handler/1) || U <- Users],
     ok.
 
-tell(#user{pid = P, kind = event}, Nobody, _Fun, Handler) ->
-    P ! {system, {Nobody, nzd}, {replace_state, Handler}};
-tell(#user{pid = P}, Nobody, Fun, _Handler) ->
-    P ! {system, {Nobody, nzd}, {replace_state, Fun}}.
+tell(#user{pid = P, kind = event}, To, _Fun, Handler) ->
+    P ! {system, To, {replace_state, Handler}};
+tell(#user{pid = P}, To, Fun, _Handler) ->
+    P ! {system, To, {replace_state, Fun}}.
 
 %% What is of other code was converted since. The mark stays until it goes on:
 %% without it whoever comes next would leave it suspended.
@@ -408,7 +423,7 @@ back(Key, State) ->
                 true -> Kept;
                 false -> State
             end;
-        undefined ->
+        _ ->
             State
     end.
 
@@ -423,36 +438,41 @@ raw_handler({M, Id, State}) ->
 raw(Key, State) ->
     case get(Key) of
         {Kept, _} -> Kept;
-        undefined -> State
+        _ -> State
     end.
 
-%% It drops the mark and has itself resumed in one act of its own: one that an
-%% agent leaves between its two messages does not stay suspended without a mark,
-%% which the next agent would take for somebody else's doing.
-drop(#user{kind = event}, Nobody) ->
-    fun({M, Id, _} = Handler) ->
-        dropped(erase({?KEPT, {M, Id}}), Nobody),
-        Handler
-    end;
-drop(_User, Nobody) ->
-    fun(State) ->
-        dropped(erase({?KEPT, state}), Nobody),
-        State
-    end.
+%% The state that it had is needed no more. The mark itself is dropped when it
+%% runs: without it whoever comes next would take it for somebody else's doing.
+-spec let_go(term()) -> term().
+let_go(State) ->
+    _ = [put({?KEPT, state}, going) || get({?KEPT, state}) =/= undefined],
+    State.
 
-dropped(undefined, _Nobody) -> ok;
-dropped(_Kept, none) -> ok;
-dropped(_Kept, Nobody) -> self() ! {system, {Nobody, nzd}, resume}.
+-spec let_handler_go({module(), term(), term()}) -> {module(), term(), term()}.
+let_handler_go({M, Id, _} = Handler) ->
+    _ = [put({?KEPT, {M, Id}}, going) || get({?KEPT, {M, Id}}) =/= undefined],
+    Handler.
+
+%% Not that of an agent that has come since.
+-spec gone_on(term()) -> term().
+gone_on(State) ->
+    _ = [erase({?KEPT, state}) || get({?KEPT, state}) =:= going],
+    State.
+
+-spec handler_gone_on({module(), term(), term()}) -> {module(), term(), term()}.
+handler_gone_on({M, Id, _} = Handler) ->
+    _ = [erase({?KEPT, {M, Id}}) || get({?KEPT, {M, Id}}) =:= going],
+    Handler.
 
 %% All go on, but for those that somebody else has suspended. Says how many there
 %% were and for how long, in microseconds.
 -spec resume(#held{}) -> map().
 resume(#held{users = Users, hung = Hung} = Held) ->
     Tag = make_ref(),
-    Nobody = nzd_agent_who:nobody(),
+    Nobody = {nzd_agent_who:nobody(), ?WORD},
     All = maps:values(Users),
     _ = [process_flag(priority, normal) || Held#held.begun =/= none],
-    _ = [go_on(U, self(), Tag, Nobody) || U <- All],
+    _ = [go_on(U, {self(), {Tag, P}}, Nobody) || #user{pid = P} = U <- All],
     going(Tag, maps:without(Hung, Users), nzd_agent_text:now_ms() + ?PROMPT),
     _ = [demonitor(Ref, [flush]) || #user{monitor = Ref} <- All, is_reference(Ref)],
     #{
@@ -465,12 +485,17 @@ resume(#held{users = Users, hung = Hung} = Held) ->
         held_us => held_us(Held)
     }.
 
-go_on(#user{pid = P, foreign = true, kept = false} = User, From, Tag, Nobody) ->
-    P ! {system, {Nobody, nzd}, {replace_state, drop(User, none)}},
-    P ! {system, {From, {Tag, P}}, suspend};
-go_on(#user{pid = P} = User, From, Tag, Nobody) ->
-    P ! {system, {Nobody, nzd}, {replace_state, drop(User, Nobody)}},
-    P ! {system, {From, {Tag, P}}, resume}.
+%% Each word is a message of its own that is sent now: what a process would send
+%% to itself when it reads them could stand behind what it is told next.
+go_on(#user{pid = P, foreign = Foreign, kept = Kept} = User, To, Nobody) ->
+    tell(User, Nobody, fun ?MODULE:let_go/1, fun ?MODULE:let_handler_go/1),
+    Word =
+        case Foreign andalso not Kept of
+            true -> suspend;
+            false -> resume
+        end,
+    P ! {system, To, Word},
+    tell(User, Nobody, fun ?MODULE:gone_on/1, fun ?MODULE:handler_gone_on/1).
 
 going(_Tag, Waiting, _Deadline) when map_size(Waiting) =:= 0 ->
     ok;

@@ -3,7 +3,7 @@
 -module(nzd_test_agent).
 -behaviour(gen_server).
 
--export([crash_for/1, first_word/0, tell_while_busy/1]).
+-export([crash_for/1, first_word/0, late_for_two/0, late_twice/0, tell_while_busy/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -34,12 +34,18 @@ crashed(Agent, Seen) ->
     end.
 
 %% A process that was suspended gets the first of the messages alone that let it
-%% go on: the agent has ended behind it. Whether it runs, and what it keeps.
+%% go on: the agent has ended behind it, and another one looks for what was left.
+%% Whether it runs then, and what it keeps.
 -spec first_word() -> {term(), list()}.
 first_word() ->
-    {Pid, Ref} = spawn_monitor(fun() -> exit({said, first_word(agent("state"))}) end),
+    said(fun first_word/1).
+
+%% By a process of its own, which dies if it goes wrong.
+said(Fun) ->
+    {Pid, Ref} = spawn_monitor(fun() -> exit({said, Fun(agent("state"))}) end),
     receive
-        {'DOWN', Ref, process, Pid, {said, Said}} -> Said
+        {'DOWN', Ref, process, Pid, {said, Said}} -> Said;
+        {'DOWN', Ref, process, Pid, Reason} -> {failed, Reason}
     end.
 
 first_word(State) ->
@@ -54,14 +60,87 @@ first_word(State) ->
     1 = erlang:trace(P, false, ['receive']),
     {ok, _} = State:suspend(#{?MODULE => true}, 1000),
     P ! First,
+    _ = State:resume(State:suspend_kept(#{?MODULE => true})),
+    told(P, 2000).
+
+%% A process that is busy through one attempt to suspend it and reads all of it in
+%% the next one: whether it runs while the agent has it, and behind that.
+-spec late_twice() -> {term(), {term(), list()}}.
+late_twice() ->
+    said(fun late_twice/1).
+
+late_twice(State) ->
+    {ok, P} = gen_server:start(?MODULE, [], []),
+    %% Who was suspended before has a mark, as from an agent that is gone.
+    {ok, _} = State:suspend(#{?MODULE => true}, 1000),
+    {Busy, Ref} = spawn_monitor(fun() ->
+        true = erlang:suspend_process(P),
+        timer:sleep(1300),
+        true = erlang:resume_process(P)
+    end),
+    timer:sleep(50),
+    {ok, Held} = State:suspend(#{?MODULE => true}, 5000),
+    receive
+        {'DOWN', Ref, process, Busy, normal} -> ok
+    end,
+    {Held1, _} = told(P, 300),
+    _ = State:resume(Held),
+    {Held1, told(P, 2000)}.
+
+%% The same, but that the agent of the first attempt has ended before it is read.
+-spec late_for_two() -> {term(), {term(), list()}}.
+late_for_two() ->
+    said(fun late_for_two/1).
+
+late_for_two(State) ->
+    {ok, P} = gen_server:start(?MODULE, [], []),
+    true = erlang:suspend_process(P),
+    {First, Ref} = spawn_monitor(fun() -> State:suspend(#{?MODULE => true}, 5000) end),
+    ok = until_asked(P, 3),
+    true = exit(First, kill),
+    receive
+        {'DOWN', Ref, process, First, killed} -> ok
+    end,
+    %% Whoever has suspended it lets it go when both are in its queue.
+    Helper = self(),
+    {Second, Ref2} = spawn_monitor(fun() ->
+        {ok, Held} = State:suspend(#{?MODULE => true}, 5000),
+        Helper ! held,
+        receive
+            go_on -> State:resume(Held)
+        end
+    end),
+    ok = until_asked(P, 6),
+    true = erlang:resume_process(P),
+    receive
+        held -> ok
+    end,
+    {Held1, _} = told(P, 300),
+    Second ! go_on,
+    receive
+        {'DOWN', Ref2, process, Second, _} -> ok
+    end,
+    {Held1, told(P, 2000)}.
+
+%% It was sent so many messages.
+until_asked(P, Count) ->
+    case process_info(P, message_queue_len) of
+        {message_queue_len, Length} when Length >= Count ->
+            ok;
+        _ ->
+            timer:sleep(1),
+            until_asked(P, Count)
+    end.
+
+told(P, Limit) ->
     Said =
         try
-            gen_server:call(P, what, 2000)
+            gen_server:call(P, what, Limit)
         catch
             exit:{timeout, _} -> suspended
         end,
     {dictionary, Dictionary} = process_info(P, dictionary),
-    exit(P, kill),
+    _ = [exit(P, kill) || Said =:= runs],
     {Said, [K || {{'$nzd_kept', _} = K, _} <- Dictionary]}.
 
 %% config_change/3 is to be called, and application_controller does not say of
