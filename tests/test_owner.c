@@ -208,6 +208,12 @@ static void root_follows_no_link_of_a_service(void **state)
         harness_read_file(f->harness, tree_path(&f->tree, "theirs")), "theirs");
 }
 
+static bool is_set(const char *name, const char *value)
+{
+    const char *is = getenv(name);
+    return is && value && strcmp(is, value) == 0;
+}
+
 /* Who called is written down, and root's secrets are not known. */
 static void what_the_environment_says(void **state)
 {
@@ -232,9 +238,8 @@ static void what_the_environment_says(void **state)
             _exit(1);
         if (geteuid() != f->service || setuid(0) == 0 || getenv("SECRET"))
             _exit(2);
-        if (strcmp(getenv("SUDO_USER"), "alice") != 0 ||
-            strcmp(getenv("USER"), SERVICE) != 0 ||
-            strcmp(getenv("HOME"), getpwnam(SERVICE)->pw_dir) != 0)
+        if (!is_set("SUDO_USER", "alice") || !is_set("USER", SERVICE) ||
+            !is_set("HOME", getpwnam(SERVICE)->pw_dir))
             _exit(3);
         _exit(0);
     }
