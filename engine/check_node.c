@@ -3,6 +3,7 @@
 
 #include "../journal/attempts.h"
 #include "host.h"
+#include "overlay.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,6 +4,7 @@
 #include "../journal/point.h"
 #include "../staging/script.h"
 #include "file_rows_live.h"
+#include "node_act.h"
 #include "overlay.h"
 
 #include <stdio.h>

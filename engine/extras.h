@@ -13,6 +13,7 @@
  * migrate.h's.
  */
 
+#include "node_switch.h"
 #include "transaction.h"
 
 /* Those of the way to the bundle that q->plan is made for, into q->extras: what

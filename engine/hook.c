@@ -2,6 +2,7 @@
 #include "hook.h"
 
 #include "interrupt.h"
+#include "node_act.h"
 #include "program.h"
 
 #include <inttypes.h>

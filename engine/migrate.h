@@ -15,6 +15,7 @@
 
 #include "../journal/journal.h"
 #include "node.h"
+#include "node_switch.h"
 #include "timeline.h"
 
 /* How long each process is waited for where --timeout does not say it. */

@@ -211,6 +211,34 @@ int nzd_node_unexpected(const struct nzd_node *node, const char *what,
     return code;
 }
 
+int nzd_node_foreign(const struct nzd_node *node,
+                     const struct nzd_digest *owner, struct nzd_err *err)
+{
+    char hex[NZD_DIGEST_HEX];
+    nzd_digest_hex(hex, owner);
+    nzd_err_set(err, NZD_EBUSY, "%s belongs to another journal, %.8s",
+                nzd_node_name(node), hex);
+    nzd_err_next(err, "use that journal (--journal DIR), or --adopt to take "
+                      "the node over");
+    return NZD_EBUSY;
+}
+
+const struct nzd_term *nzd_node_reason(const struct nzd_term *answer)
+{
+    return nzd_term_is_tagged(answer, "error", 2) ? nzd_term_at(answer, 1)
+                                                  : NULL;
+}
+
+int nzd_node_asked_ok(struct nzd_node *node, const char *what,
+                      struct nzd_err *err)
+{
+    const struct nzd_term *answer = NULL;
+    int code = nzd_node_asked(node, &answer, err);
+    if (!code && !nzd_term_is_atom(answer, "ok"))
+        code = nzd_node_unexpected(node, what, answer, err);
+    return code;
+}
+
 struct nzd_buf *nzd_node_begin_request(struct nzd_node *node)
 {
     nzd_buf_reset(&node->request);
@@ -235,6 +263,18 @@ void nzd_node_put_texts(struct nzd_buf *out, const char *const *names,
         nzd_etf_binary(out, nzd_view_text(names[i]));
     if (count)
         nzd_etf_nil(out);
+}
+
+void nzd_node_join_names(struct nzd_buf *out, const char *what,
+                         const struct nzd_term *names)
+{
+    for (uint32_t i = 0; i < nzd_term_length(names); i++) {
+        const struct nzd_term *name = nzd_term_at(names, i);
+        nzd_buf_printf(out, "%s%s%s", out->size ? ", " : "", what,
+                       what[0] ? " " : "");
+        if (name->kind == NZD_TERM_BINARY)
+            nzd_buf_bytes(out, name->text.data, name->text.size);
+    }
 }
 
 bool nzd_node_digest(const struct nzd_term *term, struct nzd_digest *out)

@@ -7,7 +7,8 @@
  * carry the fence (token of the VM, transaction, epoch); answers are matched
  * by number, so a late answer to an earlier request is never taken for a
  * later one. What the requests and answers look like stands at the top of
- * beam/nzd_agent.erl.
+ * beam/nzd_agent.erl. The acts of a transaction are rooms of their own,
+ * node_act.h and node_switch.h.
  *
  * Terms and texts of an answer are valid until the next request on the same
  * session, unless they went into an inventory or a caller's arena.
@@ -20,8 +21,6 @@
 #include "../staging/plan.h"
 #include "discover.h"
 #include "link.h"
-#include "overlay.h"
-#include "recall.h"
 
 struct nzd_node;
 
@@ -319,174 +318,5 @@ struct nzd_reading {
 };
 int nzd_node_readings(struct nzd_node *node, struct nzd_reading *out,
                       struct nzd_err *err);
-
-/* --- acts -------------------------------------------------------------- */
-
-/* Watches the node for nzd_node_readings(), anew where it is watched already;
- * until the transaction is over. */
-int nzd_node_watch(struct nzd_node *node, struct nzd_err *err);
-
-/* Opens transaction `fence.txn` in the agent; the VM's token comes back.
- * NZD_EBUSY: the node belongs to another journal, or another transaction is
- * open there. */
-struct nzd_node_begin {
-    const uint8_t *uuid; /* 16 bytes, of the journal */
-    bool adopt;
-    const char *const *kill;
-    unsigned kill_count;
-    const struct nzd_recall *recall; /* for when this nzd is lost */
-};
-int nzd_node_begin(struct nzd_node *node, const struct nzd_node_begin *begin,
-                   uint8_t token[16], struct nzd_err *err);
-/* Takes over with the session's fence (a higher epoch). `phase` of 16.
- * NZD_EBUSY: the node belongs to another journal. */
-int nzd_node_takeover(struct nzd_node *node, const uint8_t uuid[16],
-                      char *phase, struct nzd_err *err);
-
-/* Old and new code are sent without waiting; the answers are collected by
- * nzd_node_collect(), which names the first module that was refused. */
-enum nzd_node_prepare {
-    NZD_PREPARE_AT_UNDO, /* where there is no memory for it before */
-    NZD_PREPARE_NOW,     /* who is suspended must not wait for it in an undo */
-    NZD_PREPARE_LATER    /* while it is seen whether the new code stays */
-};
-int nzd_node_put_old(struct nzd_node *node, const char *module,
-                     const char *path, struct nzd_view bytes,
-                     enum nzd_node_prepare prepare, struct nzd_err *err);
-int nzd_node_put_new(struct nzd_node *node, const char *module,
-                     const char *path, struct nzd_view bytes, bool late,
-                     struct nzd_err *err);
-int nzd_node_collect(struct nzd_node *node, struct nzd_err *err);
-
-/* What code_change of a module is handed as Extra, either way; NULL: []. */
-struct nzd_extra {
-    const char *module;
-    const struct nzd_term *up;
-    const struct nzd_term *down;
-};
-struct nzd_extras {
-    struct nzd_extra *items;
-    uint32_t count;
-};
-/* As a list of {Module, Up, Down}. */
-void nzd_node_put_extras(struct nzd_buf *out, const struct nzd_extras *extras);
-
-/* Which way the states of processes go, and how long each is waited for. */
-struct nzd_node_way {
-    bool down;
-    uint64_t limit_us;
-    const struct nzd_extras *extras; /* NULL: none */
-};
-/* The sets of the plan: what was added, removed, the lambdas, and whose
- * processes migrate. */
-int nzd_node_put_sets(struct nzd_node *node, const struct nzd_plan *plan,
-                      const struct nzd_node_way *way, struct nzd_err *err);
-
-/*
- * The switch. 0: all is loaded, `pause_us` is how long finish_loading took,
- * `blockers` who stayed in the old code. NZD_EREFUSED: nothing is loaded or
- * the agent has undone it; the message says why, `blockers` who was in the way.
- */
-int nzd_node_switch(struct nzd_node *node, uint64_t *pause_us,
-                    struct nzd_arena *arena, struct nzd_occupant_list *blockers,
-                    struct nzd_err *err);
-/* 0: old code runs; `left` counts added modules that go later.
- * NZD_EREFUSED: blocked, nothing was loaded, can be repeated. */
-int nzd_node_undo(struct nzd_node *node, uint64_t *took_us, uint32_t *left,
-                  struct nzd_arena *arena, struct nzd_occupant_list *blockers,
-                  struct nzd_err *err);
-/* What the last switch or undo did to processes; zeros when nobody was
- * suspended. Asked once: the second time it is all zeros. Texts go into
- * `arena`. */
-#define NZD_MOVED_NOTES 20
-struct nzd_moved {
-    uint32_t users;    /* were suspended for their state */
-    uint32_t starters; /* were suspended so that they start no more of them */
-    uint32_t changed;  /* were asked for their code_change */
-    uint64_t suspend_us;
-    uint64_t change_us;
-    uint64_t held_us; /* from the first suspension to the last resumption */
-    bool put_back;    /* each state is what it was before */
-    bool undo;
-    struct {
-        const char *label;
-        const char *text;
-    } notes[NZD_MOVED_NOTES];
-    uint32_t note_count;
-};
-int nzd_node_moved(struct nzd_node *node, struct nzd_arena *arena,
-                   struct nzd_moved *out, struct nzd_err *err);
-/* Who was ended by the operator's word (--kill) since the last time it was
- * asked; appended to `out`. */
-int nzd_node_ended(struct nzd_node *node, struct nzd_arena *arena,
-                   struct nzd_occupant_list *out, struct nzd_err *err);
-/* Applications and registered names are there: 0, or NZD_EROLLEDBACK with
- * what is missing. */
-int nzd_node_validate(struct nzd_node *node, struct nzd_err *err);
-
-/* What a transaction may kill, as its record has it: words "kill=WHAT"
- * separated by spaces, other words are passed over. */
-int nzd_node_allow_kill(struct nzd_node *node, const char *words,
-                        struct nzd_err *err);
-
-/* Sets the code path at one instant: the base's, with these folders in place
- * of theirs; and, where `boot` is not "", the boot script (without ".boot")
- * that init:restart/0 takes. */
-int nzd_node_put_paths(struct nzd_node *node, const struct nzd_overlay *overlay,
-                       const char *boot, struct nzd_err *err);
-/* Tells an agent whose transaction is open which folders the switch is to put
- * there, the boot script aside. */
-int nzd_node_lay(struct nzd_node *node, const struct nzd_overlay *overlay,
-                 struct nzd_err *err);
-
-/* What application:get_key/2 and which_applications/0 tell of these
- * applications, where they are loaded: what their specifications say, but for
- * the environment. Appends to `left` the names of those that were left as they
- * are, because this OTP keeps it in a form that is not known. */
-int nzd_node_put_apps(struct nzd_node *node,
-                      const struct nzd_term *const *specs, uint32_t count,
-                      struct nzd_buf *left, struct nzd_err *err);
-
-/* Has init:restart/0 boot `boot` (without ".boot"), and calls it. The link is
- * lost behind it; NZD_ELOST and NZD_ETIMEOUT do not tell whether it was done.
- */
-int nzd_node_restart(struct nzd_node *node, const char *boot,
-                     struct nzd_err *err);
-
-/* The new code stays for so long, link or not; then the agent undoes it by
- * itself. Until `begun` it has nzd called when this link is lost. Behind a
- * takeover it begins again; a trial that runs is left as it is. */
-int nzd_node_try_out(struct nzd_node *node, uint64_t us, struct nzd_err *err);
-/* The same of code that was booted, behind a new session: from here on
- * init:restart/0 boots `boot` (without ".boot"), the code before. At the
- * deadline the agent has nzd called; `alone`: where nobody comes, it restarts
- * the VM. */
-int nzd_node_try_boot(struct nzd_node *node, uint64_t us, const char *boot,
-                      bool alone, struct nzd_err *err);
-
-/* Takes the deadline away for good: from here on the agent waits to be told
- * that it is committed. NZD_EROLLEDBACK: the deadline was first. Once it is 0
- * it can be repeated. */
-int nzd_node_confirm(struct nzd_node *node, struct nzd_err *err);
-
-/* It is committed. `left` (appended to) has what the node has still to do by
- * itself, and is not changed where it is all done. */
-int nzd_node_done(struct nzd_node *node, struct nzd_buf *left,
-                  struct nzd_err *err);
-
-/* A plain act: keep, begun, forget, resume_undo, resume_keep. */
-int nzd_node_act(struct nzd_node *node, const char *act, struct nzd_err *err);
-
-struct nzd_call_result {
-    bool passed;
-    bool timed_out;
-    char value[512];
-    struct nzd_buf output; /* the caller clears */
-};
-/* An Erlang-call hook; `args` are terms in text. */
-int nzd_node_call(struct nzd_node *node, const char *module,
-                  const char *function, const char *const *args, unsigned count,
-                  uint64_t timeout_us, struct nzd_call_result *out,
-                  struct nzd_err *err);
 
 #endif

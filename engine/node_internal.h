@@ -2,9 +2,9 @@
 #ifndef NZD_ENGINE_NODE_INTERNAL_H
 #define NZD_ENGINE_NODE_INTERNAL_H
 
-/* What node.c, node_read.c and node_act.c share; no other room includes it. */
+/* What the rooms node*.c share; no other room includes it. */
 
-#include "node.h"
+#include "node_switch.h"
 
 #include <inttypes.h>
 
@@ -63,5 +63,13 @@ static inline int nzd_node_asked(struct nzd_node *node,
 {
     return nzd_node_ask(node, &node->request, 0, answer, err);
 }
+/* The same of `what`, whose only answer is ok. */
+int nzd_node_asked_ok(struct nzd_node *node, const char *what,
+                      struct nzd_err *err);
+/* The reason in {error, Reason}; NULL of any other answer. */
+const struct nzd_term *nzd_node_reason(const struct nzd_term *answer);
+/* Appends the binaries of a list, each behind `what` (or ""), with commas. */
+void nzd_node_join_names(struct nzd_buf *out, const char *what,
+                         const struct nzd_term *names);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
+#include "node_act.h"
+
 #include <stdio.h>
 #include <string.h>
 

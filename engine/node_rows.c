@@ -4,6 +4,7 @@
 #include "extras.h"
 #include "live_config.h"
 #include "migrate.h"
+#include "node_switch.h"
 
 #include <stdlib.h>
 #include <string.h>

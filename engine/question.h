@@ -13,6 +13,7 @@
 #include "../staging/spool.h"
 #include "command.h"
 #include "node.h"
+#include "node_switch.h"
 
 struct nzd_question {
     struct nzd_target target;

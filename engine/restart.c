@@ -2,6 +2,7 @@
 #include "restart.h"
 
 #include "../journal/attempts.h"
+#include "overlay.h"
 
 #include <inttypes.h>
 #include <string.h>

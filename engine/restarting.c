@@ -4,6 +4,7 @@
 #include "../journal/point.h"
 #include "hook.h"
 #include "interrupt.h"
+#include "node_act.h"
 #include "node_rows.h"
 #include "overlay.h"
 #include "restart.h"

@@ -5,6 +5,7 @@
 #include "../journal/point.h"
 #include "health_vm.h"
 #include "interrupt.h"
+#include "node_act.h"
 #include "overlay.h"
 #include "program.h"
 

@@ -5,6 +5,7 @@
 #include "attend.h"
 #include "host.h"
 #include "interrupt.h"
+#include "node_act.h"
 #include "trial.h"
 
 #include <inttypes.h>

@@ -2,6 +2,7 @@
 #include "restarting_internal.h"
 
 #include "interrupt.h"
+#include "node_act.h"
 #include "recall.h"
 
 #include <string.h>

@@ -3,7 +3,9 @@
 
 #include "interrupt.h"
 #include "migrate.h"
+#include "node_act.h"
 #include "node_rows.h"
+#include "node_switch.h"
 #include "restarting.h"
 #include "trial.h"
 

@@ -2,7 +2,9 @@
 #include "settle_agent.h"
 
 #include "code_path.h"
+#include "node_act.h"
 #include "node_rows.h"
+#include "node_switch.h"
 #include "restarting.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 
 #include "file_rows.h"
 #include "live_config.h"
+#include "node_switch.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 
 #include "../journal/point.h"
 #include "interrupt.h"
+#include "node_act.h"
 #include "transaction.h"
 
 #include <inttypes.h>

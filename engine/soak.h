@@ -16,6 +16,7 @@
  * Both readings become events of the transaction.
  */
 
+#include "command.h"
 #include "config.h"
 #include "node.h"
 

@@ -7,6 +7,8 @@
 #include "interrupt.h"
 #include "live_config.h"
 #include "migrate.h"
+#include "node_act.h"
+#include "node_switch.h"
 #include "snapshot.h"
 
 #include <inttypes.h>

@@ -5,6 +5,7 @@
 #include "attend.h"
 #include "hook.h"
 #include "interrupt.h"
+#include "node_act.h"
 #include "node_rows.h"
 
 #include <inttypes.h>

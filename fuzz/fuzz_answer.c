@@ -8,6 +8,7 @@
  */
 
 #include "../engine/link_internal.h"
+#include "../engine/node_act.h"
 #include "../engine/node_internal.h"
 #include "support.h"
 
