@@ -157,7 +157,7 @@ $(BUILD)/tests/cross/%: $(BUILD)/tests/cross/%.o $(BUILD)/libtests.a $(BUILD)/li
 	$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 # nzd of other machines, under qemu-user; `make test` runs a little of it.
-cross-test:
+cross-test: all tests fixtures
 	@tests/cross/run.sh i686-linux-gnu all || [ $$? = 77 ]
 	@tests/cross/run.sh arm-linux-gnueabihf all || [ $$? = 77 ]
 	@tests/cross/run.sh aarch64-linux-gnu all || [ $$? = 77 ]

@@ -218,6 +218,8 @@ unsigned sweep_next(struct sweep *sweep, unsigned count, unsigned sample,
                     unsigned *state)
 {
     unsigned all = sweep->full || sample >= count;
+    if (!count)
+        harness_fail("%s has no points", sweep->tally->name);
     if (*state >= (all ? count : sample))
         return 0;
     ++*state;
