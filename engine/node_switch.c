@@ -138,8 +138,9 @@ static int blocked(struct nzd_node *node, const struct nzd_term *reason,
     const struct nzd_occupant *first = &out->items[0];
     if (first->kind == NZD_OCCUPANT_CLOSURE)
         return nzd_err_set(err, NZD_EREFUSED,
-                           "%" PRIu32 " closures of old code of %s are held",
-                           first->count, first->module);
+                           "old code of %s is held by %" PRIu32 " closure%s",
+                           first->module, first->count,
+                           first->count == 1 ? "" : "s");
     return nzd_err_set(err, NZD_EREFUSED, "%s %s is in old code of %s",
                        first->pid, first->name, first->module);
 }

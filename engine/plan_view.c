@@ -157,9 +157,10 @@ static void show_steps(struct nzd_output *output, const struct nzd_plan *plan)
                 end - first - shown);
         first = end;
     }
-    nzd_output_line(output,
-                    "  %" PRIu32 " applications, %" PRIu32 " modules unchanged",
-                    plan->unchanged_apps, plan->unchanged_modules);
+    nzd_output_line(
+        output, "  %" PRIu32 " application%s, %" PRIu32 " module%s unchanged",
+        plan->unchanged_apps, plan->unchanged_apps == 1 ? "" : "s",
+        plan->unchanged_modules, plan->unchanged_modules == 1 ? "" : "s");
 }
 
 /* --- reasons

@@ -289,15 +289,16 @@ static int undo(struct nzd_settle *s, struct nzd_node *node,
     if (code)
         return code;
     uint32_t back = s->txn->changed;
+    const char *many = back == 1 ? "" : "s";
     nzd_timeline_add(s->timeline, NZD_EVENT_UNDO, "undo", took,
-                     "%" PRIu32 " modules back, md5s match", back);
+                     "%" PRIu32 " module%s back, md5s match", back, many);
     nzd_output_step(&s->context->output, "undo", took, NULL,
-                    "%" PRIu32 " modules back, md5s match", back);
+                    "%" PRIu32 " module%s back, md5s match", back, many);
     if (left)
         nzd_timeline_add(s->timeline, NZD_EVENT_NOTE, "note", 0,
-                         "%" PRIu32 " added modules go when no process is "
-                         "left in the undone code",
-                         left);
+                         "%" PRIu32 " added module%s when no process is left "
+                         "in the undone code",
+                         left, left == 1 ? " goes" : "s go");
     return 0;
 }
 
