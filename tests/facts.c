@@ -19,7 +19,34 @@ const char facts_made[] = "-module(made).\n"
                           "handle_call(_, _, S) -> {reply, ok, S}.\n"
                           "handle_cast(_, S) -> {noreply, S}.\n";
 
-/* One of what nzd_test_facts:beams/1 says. */
+int facts_set_up(void **state)
+{
+    *state = calloc(1, sizeof(struct facts));
+    return *state ? 0 : -1;
+}
+
+int facts_set_up_vm(void **state)
+{
+    struct facts *facts;
+
+    if (facts_set_up(state))
+        return -1;
+    facts = *state;
+    facts->harness = harness_open();
+    return 0;
+}
+
+int facts_tear_down(void **state)
+{
+    struct facts *facts = *state;
+
+    nzd_buf_clear(&facts->buf);
+    nzd_arena_clear(&facts->arena);
+    if (facts->harness)
+        harness_close(facts->harness);
+    free(facts);
+    return 0;
+}
 
 const char *facts_run(struct harness *harness, const char *function)
 {

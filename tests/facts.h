@@ -2,10 +2,24 @@
 #ifndef NZD_TESTS_FACTS_H
 #define NZD_TESTS_FACTS_H
 
-/* What the VM says, by tests/beam/nzd_test_facts.erl. */
+/* What the VM says, by tests/beam/nzd_test_facts.erl, and what a test reads of
+ * it with. */
 
-#include "../journal/bytes.h"
+#include "../staging/term.h"
 #include "harness.h"
+
+struct facts {
+    struct harness *harness;
+    struct nzd_arena arena;
+    struct nzd_buf buf;
+    struct nzd_err err;
+};
+
+/* For a case that asks the VM nothing, it has no harness; and for one that
+ * does. */
+int facts_set_up(void **state);
+int facts_set_up_vm(void **state);
+int facts_tear_down(void **state);
 
 /* Has erl run nzd_test_facts:Function(Dir), Dir being the harness' folder;
  * what it printed. Fails the test when it raises. */

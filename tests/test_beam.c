@@ -12,44 +12,6 @@
 
 #define ALL (NZD_BEAM_CALLS | NZD_BEAM_FUNS)
 
-struct fixture {
-    struct harness *harness;
-    struct nzd_arena arena;
-    struct nzd_buf buf;
-    struct nzd_err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    *state = fixture;
-    return fixture ? 0 : -1;
-}
-
-static int setup_harness(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    *state = fixture;
-    if (!fixture)
-        return -1;
-    fixture->harness = harness_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_buf_clear(&fixture->buf);
-    nzd_arena_clear(&fixture->arena);
-    if (fixture->harness)
-        harness_close(fixture->harness);
-    free(fixture);
-    return 0;
-}
-
 struct chunk {
     const char *id;
     const char *bytes;
@@ -88,7 +50,7 @@ static void set_size(struct nzd_buf *buf)
 }
 
 /* `plain` with one chunk in another's place, or besides; NULL bytes drop it. */
-static struct nzd_view file_with(struct fixture *fixture,
+static struct nzd_view file_with(struct facts *fixture,
                                  const struct chunk *other)
 {
     struct nzd_buf *buf = &fixture->buf;
@@ -111,7 +73,7 @@ static struct nzd_view file_with(struct fixture *fixture,
     return nzd_buf_view(buf);
 }
 
-static struct nzd_beam read_with(struct fixture *fixture, const char *id,
+static struct nzd_beam read_with(struct facts *fixture, const char *id,
                                  const char *bytes, size_t size)
 {
     struct chunk chunk = {id, bytes, size};
@@ -125,7 +87,7 @@ static struct nzd_beam read_with(struct fixture *fixture, const char *id,
 
 static void plain_file(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_beam beam = read_with(fixture, NULL, NULL, 0);
     struct nzd_beam less;
 
@@ -148,7 +110,7 @@ static void plain_file(void **state)
  * everything. */
 static void md5_is_of_the_code(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_digest md5 = read_with(fixture, NULL, NULL, 0).md5;
     struct nzd_digest funs =
         read_with(fixture, "FunT",
@@ -178,7 +140,7 @@ static void md5_is_of_the_code(void **state)
 /* OTP 28: the number of atoms is negative, lengths are compact terms. */
 static void long_atoms(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_buf chunk = {0};
     struct nzd_beam beam;
 
@@ -219,7 +181,7 @@ static void on_load_is_an_instruction(void **state)
         {CODE("\xb9\x95\3"), false},          /* not known to us */
         {CODE("\x40\x77\x95\3\3"), false},    /* nor this operand */
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nzd_beam beam =
@@ -236,7 +198,7 @@ static void unknown_code_with_a_nif(void **state)
     static const char atoms[] = "\0\0\0\4\1m\1f\6erlang\10load_nif";
     static const char imports[] = "\0\0\0\1\0\0\0\3\0\0\0\4\0\0\0\2";
     static const char *const code[] = {"\x95", "\xb9", "\23"};
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < 3; i++) {
         struct nzd_buf *buf = &fixture->buf;
@@ -311,7 +273,7 @@ static void damaged_chunks(void **state)
         {{"Code", CODE("\x40\x19\x00\x95")}, "chunk Code: cut short"},
         {{"Code", CODE("\x40\xf8\xf8\xf8\x95")}, "chunk Code: cut short"},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nzd_err err = NZD_ERR_INIT;
@@ -324,7 +286,7 @@ static void damaged_chunks(void **state)
     }
 }
 
-static void assert_refused(struct fixture *fixture, struct nzd_view view,
+static void assert_refused(struct facts *fixture, struct nzd_view view,
                            const char *message)
 {
     struct nzd_err err = NZD_ERR_INIT;
@@ -337,7 +299,7 @@ static void assert_refused(struct fixture *fixture, struct nzd_view view,
 
 static void damaged_container(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_buf *buf = &fixture->buf;
 
     assert_refused(fixture, nzd_view_text(""), "not a BEAM file");
@@ -364,7 +326,7 @@ static void damaged_container(void **state)
 static void bombs_are_bounded(void **state)
 {
     static const uint8_t header[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_buf *buf = &fixture->buf;
     uint64_t bits = 3 | (uint64_t)0x0c << 3; /* last, fixed; literal 0 */
     unsigned count = 11;
@@ -419,7 +381,7 @@ static void damaged_anywhere(struct nzd_view view)
 
 static void damaged_files(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_reader reader;
     struct nzd_view file;
     unsigned tried = 0;
@@ -442,8 +404,9 @@ static void damaged_files(void **state)
 int main(void)
 {
 #define WITH_VM(test)                                                          \
-    cmocka_unit_test_setup_teardown(test, setup_harness, teardown)
-#define ALONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    cmocka_unit_test_setup_teardown(test, facts_set_up_vm, facts_tear_down)
+#define ALONE(test)                                                            \
+    cmocka_unit_test_setup_teardown(test, facts_set_up, facts_tear_down)
     const struct CMUnitTest tests[] = {
         ALONE(plain_file),
         ALONE(md5_is_of_the_code),

@@ -39,36 +39,19 @@ static const char ren_b[] =
     "who(From) -> {b, ?MODULE, From}.\n"
     "fails(2) -> {?MODULE, \"two\"}.\n";
 
-struct fixture {
-    struct harness *harness;
-    struct nzd_buf out;
-    struct nzd_err err;
-};
-
 static int setup(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct facts *fixture;
 
-    *state = fixture;
-    if (!fixture)
+    if (facts_set_up_vm(state))
         return -1;
-    fixture->harness = harness_open();
+    fixture = *state;
     harness_write_file(harness_path(fixture->harness, "ren_a.erl"), ren_a);
     harness_write_file(harness_path(fixture->harness, "ren_b.erl"), ren_b);
     return 0;
 }
 
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_buf_clear(&fixture->out);
-    harness_close(fixture->harness);
-    free(fixture);
-    return 0;
-}
-
-static int rename_one(struct fixture *fixture, struct nzd_view file)
+static int rename_one(struct facts *fixture, struct nzd_view file)
 {
     static const char *const pair[] = {"ren_a", "ren_b"};
     struct nzd_rename rename = {"x.", pair, 2};
@@ -80,9 +63,9 @@ static int rename_one(struct fixture *fixture, struct nzd_view file)
         rename.modules = &beam.module;
         rename.count = 1;
     }
-    nzd_buf_reset(&fixture->out);
+    nzd_buf_reset(&fixture->buf);
     if (rc == 0)
-        rc = nzd_beam_rename(file, &rename, &fixture->out, &fixture->err);
+        rc = nzd_beam_rename(file, &rename, &fixture->buf, &fixture->err);
     nzd_arena_clear(&arena);
     return rc;
 }
@@ -90,7 +73,7 @@ static int rename_one(struct fixture *fixture, struct nzd_view file)
 /* Elixir holds a few that load code of their own, none that cannot be. */
 static void the_vm_takes_what_comes_out(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_buf all = {0};
     struct nzd_reader reader;
     struct nzd_view file;
@@ -101,7 +84,7 @@ static void the_vm_takes_what_comes_out(void **state)
     for (; facts_block(&reader, &file); count++) {
         if (rename_one(fixture, file) != 0)
             fail_msg("module %d: %s", count, fixture->err.message);
-        nzd_buf_block(&all, nzd_buf_view(&fixture->out));
+        nzd_buf_block(&all, nzd_buf_view(&fixture->buf));
     }
     facts_write(fixture->harness, "renamed", nzd_buf_view(&all));
     nzd_buf_clear(&all);
@@ -109,7 +92,7 @@ static void the_vm_takes_what_comes_out(void **state)
     assert_true(count > 300);
 }
 
-static struct nzd_view first_made(struct fixture *fixture)
+static struct nzd_view first_made(struct facts *fixture)
 {
     struct nzd_reader reader;
     struct nzd_view file;
@@ -120,13 +103,13 @@ static struct nzd_view first_made(struct fixture *fixture)
     return file;
 }
 
-static void refuse(struct fixture *fixture, struct nzd_view file,
+static void refuse(struct facts *fixture, struct nzd_view file,
                    const struct nzd_rename *rename, int code, const char *why)
 {
     nzd_err_clear(&fixture->err);
-    nzd_buf_reset(&fixture->out);
+    nzd_buf_reset(&fixture->buf);
     assert_int_equal(
-        nzd_beam_rename(file, rename, &fixture->out, &fixture->err), code);
+        nzd_beam_rename(file, rename, &fixture->buf, &fixture->err), code);
     assert_contains(fixture->err.message, why);
 }
 
@@ -134,7 +117,7 @@ static void what_cannot_be_renamed_is_refused(void **state)
 {
     static const char *const names[] = {"ren_a"};
     static const char *const others[] = {"ren", "ren_aa"};
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_view file = first_made(fixture);
     struct nzd_buf prefix = {0}, unknown = {0};
     struct nzd_rename rename = {"x.", names, 1};
@@ -164,9 +147,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_vm_takes_what_comes_out, setup,
-                                        teardown),
+                                        facts_tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_renamed_is_refused,
-                                        setup, teardown),
+                                        setup, facts_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,6 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,35 +11,6 @@
 /* What is read of a BEAM file is what the VM says of it. */
 
 #define ALL (NZD_BEAM_CALLS | NZD_BEAM_FUNS)
-
-struct fixture {
-    struct harness *harness;
-    struct nzd_arena arena;
-    struct nzd_buf buf;
-    struct nzd_err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    *state = fixture;
-    if (!fixture)
-        return -1;
-    fixture->harness = harness_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_buf_clear(&fixture->buf);
-    nzd_arena_clear(&fixture->arena);
-    harness_close(fixture->harness);
-    free(fixture);
-    return 0;
-}
 
 static const struct nzd_term *fact(const struct nzd_term *facts,
                                    const char *name)
@@ -61,7 +31,7 @@ static void assert_flag(const struct nzd_term *facts, const char *name,
 
 /* The functions as #{{M,F,A} => true}, exports without M. */
 static const struct nzd_term *
-function_map(struct fixture *fixture, const struct nzd_beam_function *functions,
+function_map(struct facts *fixture, const struct nzd_beam_function *functions,
              uint32_t count)
 {
     const struct nzd_term *term = NULL;
@@ -110,7 +80,7 @@ static bool is_same(const struct nzd_beam_function *a,
 }
 
 /* One may be in several literals. */
-static void assert_funs(struct fixture *fixture, const struct nzd_term *facts,
+static void assert_funs(struct facts *fixture, const struct nzd_term *facts,
                         const struct nzd_beam *beam)
 {
     struct nzd_beam_function *once =
@@ -128,7 +98,7 @@ static void assert_funs(struct fixture *fixture, const struct nzd_term *facts,
     assert_true(nzd_term_equal(facts, function_map(fixture, once, count)));
 }
 
-static void assert_facts(struct fixture *fixture, const struct nzd_term *facts,
+static void assert_facts(struct facts *fixture, const struct nzd_term *facts,
                          const struct nzd_beam *beam)
 {
     struct nzd_digest digest = nzd_term_digest(fact(facts, "attributes"));
@@ -154,7 +124,7 @@ static void assert_facts(struct fixture *fixture, const struct nzd_term *facts,
 
 static void vm_agrees(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_reader reader;
     struct nzd_view file;
     struct nzd_view etf;
@@ -184,7 +154,8 @@ static void vm_agrees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(vm_agrees, setup, teardown),
+        cmocka_unit_test_setup_teardown(vm_agrees, facts_set_up_vm,
+                                        facts_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

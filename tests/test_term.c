@@ -12,46 +12,7 @@
 
 #define ENCODINGS 4 /* that nzd_test_facts:terms/1 writes of each term */
 
-struct fixture {
-    struct harness *harness;
-    struct nzd_arena arena;
-    struct nzd_buf buf;
-    struct nzd_err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    *state = fixture;
-    return fixture ? 0 : -1;
-}
-
-static int setup_harness(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    *state = fixture;
-    if (!fixture)
-        return -1;
-    fixture->harness = harness_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_buf_clear(&fixture->buf);
-    nzd_arena_clear(&fixture->arena);
-    if (fixture->harness)
-        harness_close(fixture->harness);
-    free(fixture);
-    return 0;
-}
-
-static const struct nzd_term *parse_all(struct fixture *fixture,
-                                        const char *text)
+static const struct nzd_term *parse_all(struct facts *fixture, const char *text)
 {
     const struct nzd_term *terms = NULL;
 
@@ -62,7 +23,7 @@ static const struct nzd_term *parse_all(struct fixture *fixture,
 }
 
 /* One term, given without its dot. */
-static const struct nzd_term *parse(struct fixture *fixture, const char *text)
+static const struct nzd_term *parse(struct facts *fixture, const char *text)
 {
     const struct nzd_term *terms =
         parse_all(fixture, nzd_arena_printf(&fixture->arena, "%s .", text));
@@ -71,7 +32,7 @@ static const struct nzd_term *parse(struct fixture *fixture, const char *text)
     return nzd_term_at(terms, 0);
 }
 
-static const struct nzd_term *decode(struct fixture *fixture,
+static const struct nzd_term *decode(struct facts *fixture,
                                      struct nzd_view view)
 {
     const struct nzd_term *term = NULL;
@@ -103,7 +64,7 @@ static void assert_other(const struct nzd_term *a, const struct nzd_term *b)
     assert_false(nzd_digest_equal(&left, &right));
 }
 
-static const char *printed(struct fixture *fixture, const struct nzd_term *term,
+static const char *printed(struct facts *fixture, const struct nzd_term *term,
                            size_t limit)
 {
     nzd_buf_reset(&fixture->buf);
@@ -136,8 +97,7 @@ static const char terms_text[] =
     "<<16#fffffffffffffffffffe00:88>>.\n"
     "fun lists:map/2. fun 'A b':c/0. {[],'',<<>>,0,{[{[]}]}}.\n";
 
-static void check_encodings(struct fixture *fixture,
-                            const struct nzd_term *terms)
+static void check_encodings(struct facts *fixture, const struct nzd_term *terms)
 {
     struct nzd_reader reader;
     struct nzd_view block;
@@ -152,7 +112,7 @@ static void check_encodings(struct fixture *fixture,
     assert_int_equal(count, ENCODINGS * nzd_term_length(terms));
 }
 
-static void check_printed(struct fixture *fixture, const struct nzd_term *terms)
+static void check_printed(struct facts *fixture, const struct nzd_term *terms)
 {
     const char *lines = harness_read_file(
         fixture->harness, harness_path(fixture->harness, "printed"));
@@ -171,7 +131,7 @@ static void check_printed(struct fixture *fixture, const struct nzd_term *terms)
 
 static void vm_agrees(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     const char *text = terms_text;
     const struct nzd_term *terms = parse_all(fixture, text);
     struct nzd_buf ours = {0};
@@ -195,7 +155,7 @@ static void identities_keep_their_bytes(void **state)
 {
     static const char *const begin[] = {"<nonode@nohost.", "#Ref<>", "#Port<>",
                                         "#Fun<>"};
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_reader reader;
     struct nzd_view block;
     unsigned count = 0;
@@ -219,7 +179,7 @@ static void identities_keep_their_bytes(void **state)
 /* An .app costs a few times its bytes. */
 static void installed_texts_read(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_reader reader;
     struct nzd_view text;
     struct nzd_view etf;
@@ -278,7 +238,7 @@ static void equal_by_meaning(void **state)
         {ETF("qd\0\1ad\0\1ba\3"), "fun a:b/3"},
         {ETF("qw\1aw\1ba\3"), "fun a:b/3"},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
         assert_same(decode(fixture, nzd_view_of(same[i].etf, same[i].size)),
@@ -321,7 +281,7 @@ static void different_by_meaning(void **state)
         "''",
         "'1'",
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     size_t count = sizeof(terms) / sizeof(terms[0]);
 
     for (size_t i = 0; i < count; i++) {
@@ -337,7 +297,7 @@ static void order_is_transitive(void **state)
         "{z}",    "{a,a}",    "{a,b}",  "#{}", "[]",   "\"a\"", "[97,1]",
         "\"ab\"", "[97,256]", "[97,a]", "[a]", "<<>>", "<<0>>", "<<0,0>>",
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     size_t count = sizeof(ascending) / sizeof(ascending[0]);
 
     for (size_t i = 0; i < count; i++) {
@@ -365,7 +325,7 @@ static void text_forms(void **state)
         {"{ % why\n a % not\n}", "{a}"},
         {"\"a\" % one\n \"b\"", "\"ab\""},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
         assert_same(parse(fixture, same[i][0]), parse(fixture, same[i][1]));
@@ -373,7 +333,7 @@ static void text_forms(void **state)
 
 static void text_encodings(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     const struct nzd_term *accent = parse(fixture, "[233]");
 
     assert_same(nzd_term_at(parse_all(fixture, "\"\xc3\xa9\"."), 0), accent);
@@ -430,7 +390,7 @@ static void text_refused(void **state)
         {"\"\"\"\n x\n  \"\"\".", "line 2: wrong indentation of a "
                                   "triple-quoted string"},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         const struct nzd_term *out = NULL;
@@ -459,7 +419,7 @@ static void terminals_are_safe(void **state)
         {"<<255,\"a\">>", "<<255,97>>"},
         {"\"\\n\"", "\"\\n\""},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_term raw = {.kind = NZD_TERM_ATOM,
                            .text = nzd_view_of("a\xff\x1b", 3)};
 
@@ -472,7 +432,7 @@ static void terminals_are_safe(void **state)
 
 static void printing_is_cut(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     const struct nzd_term *term = parse(fixture, "{abc,\"d\xc3\xa9\",[1,2,3]}");
     const char *whole = "{abc,\"d\xc3\xa9\",[1,2,3]}";
 
@@ -491,7 +451,7 @@ static void printing_is_cut(void **state)
 
 static void looking_in(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     const struct nzd_term *app = parse(
         fixture, "{application,x,[{vsn,\"1.2\"},{mod,{x,[]}},odd,{n,-7}]}");
     const struct nzd_term *list = nzd_term_at(app, 2);
@@ -548,7 +508,7 @@ static void texts(void **state)
         {"[-1]", NULL},
         {"'a\\0b'", NULL},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *text =
@@ -564,7 +524,7 @@ static void texts(void **state)
 
 static void written_by_hand(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_buf *buf = &fixture->buf;
 
     nzd_etf_version(buf);
@@ -589,7 +549,7 @@ static void written_by_hand(void **state)
 
 static void long_ones(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     char *text = nzd_arena_alloc(&fixture->arena, 70001);
     const struct nzd_term *term;
 
@@ -609,7 +569,7 @@ static void long_ones(void **state)
 
 /* --- damage --- */
 
-static void refused_at(struct fixture *fixture, const char *bytes, size_t size,
+static void refused_at(struct facts *fixture, const char *bytes, size_t size,
                        const char *message)
 {
     const struct nzd_term *out = NULL;
@@ -653,7 +613,7 @@ static void etf_refused(void **state)
          "term: a wrong size of compressed data"},
         {RAW("\x83P\0\0\0\5\x78\x9cxxxx"), "compressed data: cut short"},
     };
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         refused_at(fixture, cases[i].etf, cases[i].size, cases[i].message);
@@ -665,7 +625,7 @@ static void claims_cost_nothing(void **state)
     static const char *const heads[] = {
         "l\xff\xff\xff\xff", "t\xff\xff\xff\xff", "i\xff\xff\xff\xff",
         "l\0\0\x7f\xff",     "m\xff\xff\xff\xff", "o\xff\xff\xff\xff"};
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         const struct nzd_term *out = NULL;
@@ -689,7 +649,7 @@ static void claims_cost_nothing(void **state)
  * it, which is counted. */
 static void tails_are_counted(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     nzd_etf_version(&fixture->buf);
     for (int i = 0; i < 150; i++) {
@@ -706,7 +666,7 @@ static void tails_are_counted(void **state)
 
 static void nesting_ends(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_buf text = {0};
     const struct nzd_term *out = NULL;
     struct nzd_err err = NZD_ERR_INIT;
@@ -728,7 +688,7 @@ static void nesting_ends(void **state)
 
 static void atoms_have_a_length(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
 
     nzd_buf_text(&fixture->buf, "\x83w\xff");
     for (int i = 0; i < 255; i++)
@@ -790,7 +750,7 @@ static void damage(struct nzd_view view, bool text)
 
 static void damaged_etf(void **state)
 {
-    struct fixture *fixture = *state;
+    struct facts *fixture = *state;
     struct nzd_reader reader;
     struct nzd_view block;
 
@@ -823,8 +783,9 @@ static void damaged_text(void **state)
 int main(void)
 {
 #define WITH_VM(test)                                                          \
-    cmocka_unit_test_setup_teardown(test, setup_harness, teardown)
-#define ALONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    cmocka_unit_test_setup_teardown(test, facts_set_up_vm, facts_tear_down)
+#define ALONE(test)                                                            \
+    cmocka_unit_test_setup_teardown(test, facts_set_up, facts_tear_down)
     const struct CMUnitTest tests[] = {
         WITH_VM(vm_agrees),
         WITH_VM(identities_keep_their_bytes),
