@@ -56,6 +56,30 @@ void ledger_close(struct ledger *ledger)
     ledger->journal = NULL;
 }
 
+int ledger_set_up(void **state)
+{
+    struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+    assert_non_null(ledger);
+    ledger_make(ledger);
+    *state = ledger;
+    return 0;
+}
+
+int ledger_set_up_open(void **state)
+{
+    (void)ledger_set_up(state);
+    ledger_open(*state, NZD_JOURNAL_CREATE);
+    return 0;
+}
+
+int ledger_tear_down(void **state)
+{
+    ledger_drop(*state);
+    free(*state);
+    return 0;
+}
+
 void ledger_open_fails(struct ledger *ledger, enum nzd_journal_mode mode,
                        int code, const char *part)
 {
@@ -219,6 +243,18 @@ uint64_t ledger_apply_one(struct ledger *ledger, const char *module,
     return ledger_apply(ledger, &change, 1);
 }
 
+void ledger_apply_numbered(struct ledger *ledger, int from, int to)
+{
+    char before[32];
+    char after[32];
+
+    for (int i = from; i < to; i++) {
+        (void)snprintf(before, sizeof(before), "code %d", i);
+        (void)snprintf(after, sizeof(after), "code %d", i + 1);
+        ledger_apply_one(ledger, "m", before, after);
+    }
+}
+
 uint64_t ledger_fail(struct ledger *ledger, const char *module,
                      const char *before, const char *after)
 {
@@ -337,18 +373,6 @@ static void move_full(struct ledger *ledger, enum nzd_state state)
     ledger_ok(ledger, nzd_journal_move(ledger->journal, &move, &ledger->err));
 }
 
-static void apply_many(struct ledger *ledger, int from, int to)
-{
-    char before[32];
-    char after[32];
-
-    for (int i = from; i < to; i++) {
-        (void)snprintf(before, sizeof(before), "code %d", i);
-        (void)snprintf(after, sizeof(after), "code %d", i + 1);
-        ledger_apply_one(ledger, "m", before, after);
-    }
-}
-
 void ledger_fill(struct ledger *ledger)
 {
     struct change changes[] = {
@@ -362,7 +386,7 @@ void ledger_fill(struct ledger *ledger)
     ledger_close(ledger);
     ledger->options.keep = 6;
     ledger_open(ledger, NZD_JOURNAL_WRITE);
-    apply_many(ledger, 0, 8);
+    ledger_apply_numbered(ledger, 0, 8);
     ledger_apply(ledger, changes, 3);
     bad = ledger->txn;
     ledger_fail(ledger, "m", "code 9", "never in force");

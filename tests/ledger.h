@@ -33,6 +33,11 @@ void ledger_make(struct ledger *ledger); /* scratch folder, no journal yet */
 void ledger_drop(struct ledger *ledger);
 void ledger_open(struct ledger *ledger, enum nzd_journal_mode mode);
 void ledger_close(struct ledger *ledger);
+/* Of a case whose state is one ledger: without a journal, or with one that is
+ * open. */
+int ledger_set_up(void **state);
+int ledger_set_up_open(void **state);
+int ledger_tear_down(void **state);
 /* Opens and must fail so; the message must hold `part`. */
 void ledger_open_fails(struct ledger *ledger, enum nzd_journal_mode mode,
                        int code, const char *part);
@@ -54,6 +59,8 @@ uint64_t ledger_apply(struct ledger *ledger, const struct change *changes,
                       size_t count);
 uint64_t ledger_apply_one(struct ledger *ledger, const char *module,
                           const char *before, const char *after);
+/* Module m from "code `from`" to "code `to`", a transaction for each number. */
+void ledger_apply_numbered(struct ledger *ledger, int from, int to);
 /* Armed, undoing, rolled back. */
 uint64_t ledger_fail(struct ledger *ledger, const char *module,
                      const char *before, const char *after);

@@ -7,28 +7,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
-
-static int set_up(void **state)
-{
-    struct ledger *ledger = calloc(1, sizeof(*ledger));
-
-    assert_non_null(ledger);
-    ledger_make(ledger);
-    ledger_open(ledger, NZD_JOURNAL_CREATE);
-    *state = ledger;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    ledger_drop(*state);
-    free(*state);
-    return 0;
-}
 
 /* With another `keep` than the moves before had. */
 static void reopen(struct ledger *ledger, enum nzd_journal_mode mode,
@@ -37,18 +17,6 @@ static void reopen(struct ledger *ledger, enum nzd_journal_mode mode,
     ledger_close(ledger);
     ledger->options.keep = keep;
     ledger_open(ledger, mode);
-}
-
-static void apply_numbered(struct ledger *ledger, int from, int to)
-{
-    char before[32];
-    char after[32];
-
-    for (int i = from; i < to; i++) {
-        (void)snprintf(before, sizeof(before), "code %d", i);
-        (void)snprintf(after, sizeof(after), "code %d", i + 1);
-        ledger_apply_one(ledger, "m", before, after);
-    }
 }
 
 static struct nzd_collection look(struct ledger *ledger)
@@ -77,7 +45,7 @@ static void test_nothing_to_drop(void **state)
     assert_int_equal(found.dropped, 0);
     assert_int_equal(found.held, 0);
     assert_int_equal(found.held_blobs, 0);
-    apply_numbered(ledger, 0, 2);
+    ledger_apply_numbered(ledger, 0, 2);
     found = look(ledger);
     assert_int_equal(found.dropped, 0);
     assert_int_equal(found.loose_blobs, 0);
@@ -95,7 +63,7 @@ static void test_look_and_collect_agree(void **state)
     struct nzd_collection foretold;
     struct nzd_collection done;
 
-    apply_numbered(ledger, 0, 8);
+    ledger_apply_numbered(ledger, 0, 8);
     ledger_put(ledger, "of an interrupted snapshot");
     reopen(ledger, NZD_JOURNAL_READ, 3);
     foretold = look(ledger);
@@ -130,9 +98,9 @@ static void test_reasons(void **state)
     struct ledger *ledger = *state;
     struct nzd_collection found;
 
-    apply_numbered(ledger, 0, 1);
+    ledger_apply_numbered(ledger, 0, 1);
     ledger->base = nzd_digest_of(nzd_view_text("second"));
-    apply_numbered(ledger, 1, 5);
+    ledger_apply_numbered(ledger, 1, 5);
     ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ARMED, NULL, 0));
     reopen(ledger, NZD_JOURNAL_READ, 2);
     found = look(ledger);
@@ -264,7 +232,8 @@ static void test_opening_leaves_it_alone(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, ledger_set_up_open, ledger_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(test_nothing_to_drop),
         CASE(test_look_and_collect_agree),

@@ -13,30 +13,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-    struct ledger *ledger = calloc(1, sizeof(*ledger));
-
-    assert_non_null(ledger);
-    ledger_make(ledger);
-    *state = ledger;
-    return 0;
-}
-
-static int set_up_open(void **state)
-{
-    set_up(state);
-    ledger_open(*state, NZD_JOURNAL_CREATE);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    ledger_drop(*state);
-    free(*state);
-    return 0;
-}
-
 static void reopen(struct ledger *ledger)
 {
     ledger_close(ledger);
@@ -459,27 +435,15 @@ static void check_held(struct ledger *ledger, uint64_t first, uint64_t last)
     assert_int_equal(stat_.transactions, last - first + 1);
 }
 
-static void apply_numbered(struct ledger *ledger, int from, int to)
-{
-    char before[32];
-    char after[32];
-
-    for (int i = from; i < to; i++) {
-        (void)snprintf(before, sizeof(before), "code %d", i);
-        (void)snprintf(after, sizeof(after), "code %d", i + 1);
-        ledger_apply_one(ledger, "m", before, after);
-    }
-}
-
 static void test_old_ones_go(void **state)
 {
     struct ledger *ledger = *state;
 
     ledger->options.keep = 3;
     reopen(ledger);
-    apply_numbered(ledger, 0, 4);
+    ledger_apply_numbered(ledger, 0, 4);
     check_held(ledger, 1, 4);
-    apply_numbered(ledger, 4, 6);
+    ledger_apply_numbered(ledger, 4, 6);
     check_held(ledger, 3, 6);
     ledger_verify(ledger);
     /* 2 is the old side of 3, the oldest one held. */
@@ -500,9 +464,9 @@ static void test_in_force_stays(void **state)
     ledger->options.keep = 1;
     reopen(ledger);
     ledger_apply_one(ledger, "n", "n0", "n1");
-    apply_numbered(ledger, 0, 1);
+    ledger_apply_numbered(ledger, 0, 1);
     ledger->base = second;
-    apply_numbered(ledger, 1, 9);
+    ledger_apply_numbered(ledger, 1, 9);
     /* 2 is in force over the first base: nothing from it on goes. */
     check_held(ledger, 2, 10);
     ledger->base = nzd_digest_of(nzd_view_text("base"));
@@ -522,7 +486,7 @@ static void test_quarantine(void **state)
 
     ledger->options.keep = 1;
     reopen(ledger);
-    apply_numbered(ledger, 0, 2);
+    ledger_apply_numbered(ledger, 0, 2);
     bad = ledger->txn;
     ledger_fail(ledger, "m", "code 2", "x");
     ledger->txn = bad;
@@ -533,7 +497,7 @@ static void test_quarantine(void **state)
     nzd_txn_clear(&txn);
     ledger_verify(ledger);
     /* The late event of 2 binds the chain of 2 and 3. */
-    apply_numbered(ledger, 2, 5);
+    ledger_apply_numbered(ledger, 2, 5);
     ledger_verify(ledger);
     check_held(ledger, 5, 6);
 }
@@ -542,7 +506,7 @@ static void test_lifted(void **state)
 {
     struct ledger *ledger = *state;
 
-    apply_numbered(ledger, 0, 2);
+    ledger_apply_numbered(ledger, 0, 2);
     ledger_ok(ledger, ledger_move(ledger, NZD_STATE_QUARANTINED));
     ledger_ok(ledger, ledger_move(ledger, NZD_STATE_COMMITTED));
     assert_string_equal(ledger_live(ledger), "m=code 2");
@@ -558,7 +522,7 @@ static void test_stray_blobs_go(void **state)
     ledger_fail(ledger, "m", "code 0", "of a failed one");
     assert_true(ledger_has(ledger, "of a failed one"));
     ledger_ok(ledger, ledger_begin(ledger, NZD_STATE_ABORTED, &change, 1));
-    apply_numbered(ledger, 0, 1);
+    ledger_apply_numbered(ledger, 0, 1);
     assert_false(ledger_has(ledger, "of an interrupted snapshot"));
     assert_false(ledger_has(ledger, "of a failed one"));
     assert_false(ledger_has(ledger, "o1"));
@@ -638,8 +602,10 @@ static void test_lock(void **state)
     ledger_open_fails(&second, NZD_JOURNAL_CREATE, NZD_EBUSY, "held by pid");
 }
 
-#define ON(test)   cmocka_unit_test_setup_teardown(test, set_up_open, tear_down)
-#define BARE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define ON(test)                                                               \
+    cmocka_unit_test_setup_teardown(test, ledger_set_up_open, ledger_tear_down)
+#define BARE(test)                                                             \
+    cmocka_unit_test_setup_teardown(test, ledger_set_up, ledger_tear_down)
 
 int main(void)
 {

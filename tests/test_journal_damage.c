@@ -22,24 +22,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-    struct ledger *ledger = calloc(1, sizeof(*ledger));
-
-    assert_non_null(ledger);
-    ledger_make(ledger);
-    ledger_open(ledger, NZD_JOURNAL_CREATE);
-    *state = ledger;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    ledger_drop(*state);
-    free(*state);
-    return 0;
-}
-
 static char *noise(size_t size, uint64_t seed)
 {
     char *text = calloc(1, size + 1);
@@ -769,7 +751,8 @@ static void test_locks_that_are_none(void **state)
     assert_string_equal(ledger_live(ledger), "m=2");
 }
 
-#define IN(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define IN(test)                                                               \
+    cmocka_unit_test_setup_teardown(test, ledger_set_up_open, ledger_tear_down)
 
 int main(void)
 {

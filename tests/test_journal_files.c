@@ -5,29 +5,9 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-static int set_up(void **state)
-{
-    struct ledger *ledger = calloc(1, sizeof(*ledger));
-
-    assert_non_null(ledger);
-    ledger_make(ledger);
-    ledger_open(ledger, NZD_JOURNAL_CREATE);
-    *state = ledger;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    ledger_drop(*state);
-    free(*state);
-    return 0;
-}
 
 /* --- what is in force --- */
 
@@ -305,7 +285,8 @@ static void writes_none_of_them(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, ledger_set_up_open, ledger_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(there_and_back),
         TEST(by_way_of_another),

@@ -6,30 +6,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 /* What an open transaction would put in force, before it is committed. */
-
-static int set_up(void **state)
-{
-    struct ledger *ledger = calloc(1, sizeof(*ledger));
-
-    assert_non_null(ledger);
-    ledger_make(ledger);
-    ledger_open(ledger, NZD_JOURNAL_CREATE);
-    *state = ledger;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    ledger_drop(*state);
-    free(*state);
-    return 0;
-}
 
 /* Rows as they are encoded: nothing of one is left out. */
 static int add_row(void *context, const struct nzd_live_row *row)
@@ -187,7 +167,8 @@ static void test_a_lost_row(void **state)
     nzd_buf_clear(&names);
 }
 
-#define ON(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define ON(test)                                                               \
+    cmocka_unit_test_setup_teardown(test, ledger_set_up_open, ledger_tear_down)
 
 int main(void)
 {

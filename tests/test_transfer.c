@@ -197,18 +197,6 @@ static void test_empty(void **state)
     assert_int_equal(pair->to.txn.id, 1);
 }
 
-static void apply_numbered(struct ledger *ledger, int from, int to)
-{
-    char before[32];
-    char after[32];
-
-    for (int i = from; i < to; i++) {
-        (void)snprintf(before, sizeof(before), "code %d", i);
-        (void)snprintf(after, sizeof(after), "code %d", i + 1);
-        ledger_apply_one(ledger, "m", before, after);
-    }
-}
-
 static void test_all_kinds(void **state)
 {
     struct pair *pair = *state;
@@ -233,9 +221,9 @@ static void test_goes_on(void **state)
 {
     struct pair *pair = *state;
 
-    apply_numbered(&pair->from, 0, 3);
+    ledger_apply_numbered(&pair->from, 0, 3);
     check_carried(pair);
-    apply_numbered(&pair->to, 3, 5);
+    ledger_apply_numbered(&pair->to, 3, 5);
     assert_int_equal(pair->to.txn.id, 5);
     assert_string_equal(ledger_live(&pair->to), "m=code 5");
     ledger_verify(&pair->to);
@@ -352,7 +340,7 @@ static void test_spoilt(void **state)
     };
     struct pair *pair = *state;
 
-    apply_numbered(&pair->from, 0, 3);
+    ledger_apply_numbered(&pair->from, 0, 3);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         carry_fails(pair, cases[i].carrier, NZD_EBUNDLE, cases[i].says);
     check_carried(pair);
@@ -403,7 +391,7 @@ static void test_changed_meanwhile(void **state)
     struct pair *pair = *state;
     int rc;
 
-    apply_numbered(&pair->from, 0, 2);
+    ledger_apply_numbered(&pair->from, 0, 2);
     rc = nzd_transfer_each(pair->from.journal, write_between, &pair->from,
                            &pair->to.err);
     assert_non_null(strstr(pair->to.err.message, "changed while it was read"));
@@ -455,7 +443,7 @@ static void test_damaged_source(void **state)
     unsigned calls = 0;
     int rc;
 
-    apply_numbered(&pair->from, 0, 2);
+    ledger_apply_numbered(&pair->from, 0, 2);
     insert(&pair->from,
            (struct row){NZD_STORE_BLOB, nzd_view_of(&key, sizeof(key)),
                         nzd_view_text("no blob")});
@@ -538,7 +526,7 @@ static void test_target_is_an_empty_folder(void **state)
     struct pair *pair = *state;
 
     tree_run(&pair->to.tree, "mkdir -p a/real && ln -s real a/journal");
-    apply_numbered(&pair->from, 0, 1);
+    ledger_apply_numbered(&pair->from, 0, 1);
     pair->to.directory[strlen(pair->to.directory)] = '/';
     ledger_ok(&pair->to, carry_over(pair, &(struct carrier){0}));
     check_same(pair);
