@@ -21,6 +21,17 @@ uint64_t damage_draw(uint64_t *seed)
     return z ^ (z >> 31);
 }
 
+char *damage_noise(size_t size, uint64_t seed)
+{
+    char *text = calloc(1, size + 1);
+
+    if (!text)
+        harness_fail("no memory");
+    for (size_t i = 0; i < size; i++)
+        text[i] = (char)('!' + damage_draw(&seed) % 90);
+    return text;
+}
+
 void damage_flip(uint8_t *data, size_t size, uint64_t *seed)
 {
     size_t count = 1 + damage_draw(seed) % 4;

@@ -15,6 +15,8 @@
 
 /* splitmix64; moves the seed on. */
 uint64_t damage_draw(uint64_t *seed);
+/* A text of that many bytes, malloc(); nothing packs it. */
+char *damage_noise(size_t size, uint64_t seed);
 /* One to four bits, half of them where LMDB keeps its own, at the head of a
  * page. */
 void damage_flip(uint8_t *data, size_t size, uint64_t *seed);

@@ -56,6 +56,12 @@ void ledger_close(struct ledger *ledger)
     ledger->journal = NULL;
 }
 
+void ledger_reopen(struct ledger *ledger)
+{
+    ledger_close(ledger);
+    ledger_open(ledger, NZD_JOURNAL_WRITE);
+}
+
 int ledger_set_up(void **state)
 {
     struct ledger *ledger = calloc(1, sizeof(*ledger));

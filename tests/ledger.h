@@ -33,6 +33,7 @@ void ledger_make(struct ledger *ledger); /* scratch folder, no journal yet */
 void ledger_drop(struct ledger *ledger);
 void ledger_open(struct ledger *ledger, enum nzd_journal_mode mode);
 void ledger_close(struct ledger *ledger);
+void ledger_reopen(struct ledger *ledger); /* to be written */
 /* Of a case whose state is one ledger: without a journal, or with one that is
  * open. */
 int ledger_set_up(void **state);

@@ -48,12 +48,12 @@ tests/cross/sysroot.sh "$triple" "$sysroot" || status=$?
 
 # lock is not among them under qemu, which shows a process another start time of
 # itself than others see, nor elf where the loader is what runs. What asks a VM of this machine is there where `all` is.
-units='bytes record state digest term term_refused beam config journal source transfer'
+units='bytes record state digest term term_refused beam config journal journal_keep source transfer'
 nodes=
 if [ "$all" = all ]; then
     units="$units base64 beam_vm beam_reach beam_rename elf format inventory collect
-        journal_damage journal_files journal_target link_wire options output
-        plan settings settings_need spool sys_config verdict command cmd_journal"
+        journal_damage journal_files journal_room journal_target link_wire options
+        output plan settings settings_need spool sys_config verdict command cmd_journal"
     [ "$emulator" != env ] || units="$(echo "$units" | sed 's/ elf / /') lock"
     nodes='rollback apply apply_json hooks journal_use'
 fi
