@@ -4,7 +4,10 @@
 #include "collect.h"
 #include "journal_internal.h"
 #include "lock.h"
+#include "way.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -85,6 +88,28 @@ static int judge_owner(const struct judging *j, const struct stat *status)
                         "call nzd as that user, or chown it");
 }
 
+int nzd_journal_judge_way(const char *directory, const char *done,
+                          struct nzd_err *err)
+{
+    const struct judging judging = {directory, done, err};
+    char where[PATH_MAX];
+    char why[128];
+    enum nzd_way way = NZD_WAY_OURS;
+
+    if (nzd_way_counts())
+        way = nzd_way_look(directory, where, sizeof(where));
+    if (way == NZD_WAY_OURS)
+        return NZD_OK;
+    (void)snprintf(why, sizeof(why), "%.90s, on its way, is another user's",
+                   where);
+    if (way == NZD_WAY_OPEN)
+        (void)snprintf(why, sizeof(why),
+                       "others may write in %.90s, on its way", where);
+    return refuse_owner(&judging, why,
+                        "move it below folders that root alone may write");
+}
+
+/* Looked at again: what is at the end of a way of ours is there for good. */
 int nzd_journal_judge(const char *directory, const char *done,
                       struct nzd_err *err)
 {
@@ -92,9 +117,14 @@ int nzd_journal_judge(const char *directory, const char *done,
     struct judging judging = {directory, done, err};
     struct nzd_buf path = {0};
     struct stat status;
-    int rc = NZD_OK;
+    int rc;
 
-    if (stat(directory, &status) == 0)
+    if (stat(directory, &status) != 0)
+        return NZD_OK;
+    rc = judge_owner(&judging, &status);
+    if (rc == NZD_OK)
+        rc = nzd_journal_judge_way(directory, done, err);
+    if (rc == NZD_OK && stat(directory, &status) == 0)
         rc = judge_owner(&judging, &status);
     for (size_t i = 0; rc == NZD_OK && i < sizeof(files) / sizeof(*files);
          i++) {
@@ -116,9 +146,11 @@ static int prepare(struct nzd_journal *journal, enum nzd_journal_mode mode,
     struct nzd_err absent = NZD_ERR_INIT;
     int rc = nzd_store_find(journal->directory, &absent);
 
-    if (rc == NZD_ENOTFOUND && mode == NZD_JOURNAL_CREATE)
-        rc = nzd_store_make_directory(journal->directory, err);
-    else if (rc && err && err->code == NZD_OK)
+    if (rc == NZD_ENOTFOUND && mode == NZD_JOURNAL_CREATE) {
+        rc = nzd_journal_judge_way(journal->directory, "made", err);
+        if (rc == NZD_OK)
+            rc = nzd_store_make_directory(journal->directory, err);
+    } else if (rc && err && err->code == NZD_OK)
         *err = absent;
     if (rc || mode == NZD_JOURNAL_READ)
         return rc;

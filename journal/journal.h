@@ -61,8 +61,9 @@ int nzd_journal_open(const char *directory, enum nzd_journal_mode mode,
                      struct nzd_journal **out, struct nzd_err *err);
 void nzd_journal_close(struct nzd_journal *journal); /* NULL is fine */
 /*
- * NZD_EJOURNAL: others than root and this user may write what lies there, so it
- * is not `done`, as "written". Every writer is judged so when it opens.
+ * NZD_EJOURNAL: others than root and this user may write what lies there, or as
+ * root a folder on the way to it, so it is not `done`, as "written". Every
+ * writer is judged so when it opens.
  */
 int nzd_journal_judge(const char *directory, const char *done,
                       struct nzd_err *err);

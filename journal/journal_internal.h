@@ -24,6 +24,10 @@ struct nzd_journal {
  * journal and there is something to do next. */
 int nzd_journal_told(const struct nzd_journal *journal, int rc,
                      struct nzd_err *err);
+/* NZD_EJOURNAL: root would come to it through a folder that others may write,
+ * so it is not `done`, as "made"; see way.h. It need not be there. */
+int nzd_journal_judge_way(const char *directory, const char *done,
+                          struct nzd_err *err);
 int nzd_journal_look(struct nzd_journal *journal, nzd_store_body *body,
                      void *context, struct nzd_err *err);
 /* NZD_EINTERNAL where the journal was opened to read. */

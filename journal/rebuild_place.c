@@ -2,6 +2,7 @@
 #include "rebuild_place.h"
 
 #include "bytes.h"
+#include "journal_internal.h"
 #include "store.h"
 #include "store_internal.h"
 
@@ -200,7 +201,12 @@ int nzd_rebuild_place_take(struct nzd_rebuild_place *place,
         return nzd_err_memory(err);
     rc = check_absent(place->target, err);
     if (rc == NZD_OK)
+        rc = nzd_journal_judge_way(place->target, "made", err);
+    if (rc == NZD_OK)
         rc = nzd_store_make_directory(place->parent, err);
+    /* What is above may have come about meanwhile, and not by us. */
+    if (rc == NZD_OK)
+        rc = nzd_journal_judge_way(place->target, "made", err);
     if (rc == NZD_OK)
         rc = lock_parent(place, err);
     if (rc)

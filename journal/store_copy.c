@@ -3,6 +3,7 @@
 
 #include "store_internal.h"
 #include "store_pages.h"
+#include "way.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,9 @@ bool nzd_store_copy_due(const char *directory)
     if (stat(directory, &status) != 0)
         return false;
     if (geteuid() == 0 && status.st_uid != 0)
+        return true;
+    if (nzd_way_counts() &&
+        nzd_way_look(directory, path, sizeof(path)) != NZD_WAY_OURS)
         return true;
     (void)snprintf(path, sizeof(path), "%s/lock.mdb", directory);
     return access(path, R_OK | W_OK) != 0 && errno == EACCES;

@@ -7,7 +7,8 @@
  * keeps the pages that a reader sees for as long as he stands in lock.mdb; who
  * stands there can hold pages for ever, and who may write there can take the
  * writer's place. So lock.mdb is its owner's alone, and others copy. Root
- * copies what is another user's, too: it opens nothing of theirs to write.
+ * copies what is another user's, too, and what lies behind a folder of theirs:
+ * it opens nothing of theirs to write.
  *
  * LMDB gives pages back to a writer two transactions after the last state that
  * had them. A state is whole in the copy where no more than one transaction
