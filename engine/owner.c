@@ -40,6 +40,20 @@ static const char *caller(void)
     return name ? name : "root";
 }
 
+/* Where a session or a lingering service of his has it: pam_systemd(8). */
+static int set_runtime(const struct passwd *user, struct nzd_err *err)
+{
+    char path[64];
+    struct stat status;
+
+    (void)snprintf(path, sizeof(path), "/run/user/%lu",
+                   (unsigned long)user->pw_uid);
+    if (lstat(path, &status) != 0 || !S_ISDIR(status.st_mode) ||
+        status.st_uid != user->pw_uid || (status.st_mode & 077) != 0)
+        return 0;
+    return setenv("XDG_RUNTIME_DIR", path, 1) == 0 ? 0 : nzd_err_memory(err);
+}
+
 static int change_environment(const struct passwd *user, struct nzd_err *err)
 {
     extern char **environ;
@@ -55,7 +69,7 @@ static int change_environment(const struct passwd *user, struct nzd_err *err)
         setenv("LOGNAME", user->pw_name, 1) != 0 ||
         setenv("SUDO_USER", called, 1) != 0)
         return nzd_err_memory(err);
-    return 0;
+    return set_runtime(user, err);
 }
 
 static int become(const struct passwd *user, const char *directory,

@@ -214,6 +214,54 @@ static bool is_set(const char *name, const char *value)
     return is && value && strcmp(is, value) == 0;
 }
 
+/* His folder in RAM, as logind makes it. */
+static void make_runtime(struct fixture *f, char path[64], mode_t mode)
+{
+    struct stat status;
+
+    (void)snprintf(path, 64, "/run/user/%u", (unsigned)f->service);
+    if (stat(path, &status) == 0)
+        skip(); /* he is logged in here */
+    assert_true(mkdir("/run/user", 0755) == 0 || errno == EEXIST);
+    assert_int_equal(mkdir(path, mode), 0);
+    assert_int_equal(chown(path, f->service, f->group), 0);
+}
+
+/* Overlays of his lie there; root's own is not his. */
+static void what_his_runtime_folder_is(void **state)
+{
+    static const mode_t modes[] = {0700, 0755};
+    struct fixture *f = *state;
+    char runtime[64];
+    int status = 0;
+
+    needs_root();
+    make_journal(f);
+    tree_run(&f->tree, "chown -R " SERVICE " nzd");
+    for (size_t i = 0; i < 2; i++) {
+        struct nzd_context context = {.options = {.journal = f->journal},
+                                      .output = {.quiet = true}};
+        pid_t pid;
+
+        make_runtime(f, runtime, modes[i]);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            setenv("XDG_RUNTIME_DIR", "/run/user/0", 1);
+            if (nzd_owner_become(&context, &f->err) != 0)
+                _exit(2);
+            _exit(is_set("XDG_RUNTIME_DIR", runtime)  ? 0
+                  : getenv("XDG_RUNTIME_DIR") == NULL ? 1
+                                                      : 3);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(rmdir(runtime), 0);
+        (void)rmdir("/run/user");
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), i);
+    }
+}
+
 /* Who called is written down, and root's secrets are not known. */
 static void what_the_environment_says(void **state)
 {
@@ -469,6 +517,7 @@ int main(void)
         TEST(root_with_a_journal_of_a_service),
         TEST(root_makes_a_journal_for_a_service),
         TEST(root_follows_no_link_of_a_service),
+        TEST(what_his_runtime_folder_is),
         TEST(what_the_environment_says),
         TEST(root_boots_no_journal_of_a_service),
         TEST(root_where_it_stands),

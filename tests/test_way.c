@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../journal/way.h"
 #include "../journal/journal.h"
+#include "../journal/way.h"
 #include "harness.h"
 #include "tree.h"
 
