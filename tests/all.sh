@@ -20,6 +20,8 @@ passed=0
 failed=0
 skipped=0
 lanes=
+apart=
+in_lane=
 mkdir -p "$logs"
 rm -f "$logs"/*.status "$logs"/*.log "$logs/times"
 TIMEFORMAT='%R s, %U s of user, %S s of system'
@@ -29,19 +31,20 @@ progress()
     [ ! -t 2 ] || printf '\r\033[K%s' "$1" >&2
 }
 
-stop_lanes()
+# Each is a process group.
+stop_all()
 {
-    local lane
-    for lane in $lanes; do
-        kill -- "-$lane" 2>/dev/null
+    local group
+    for group in $lanes $apart; do
+        kill -- "-$group" 2>/dev/null
     done
-    wait
+    wait 2>/dev/null
 }
-trap 'stop_lanes; exit 130' INT TERM HUP
+trap 'trap "" INT TERM HUP; stop_all; exit 130' INT TERM HUP
 
 finish()
 {
-    stop_lanes
+    stop_all
     progress ''
     [ "$skipped" = 0 ] || echo "$skipped skipped"
     echo "$passed passed, $failed failed"
@@ -49,12 +52,31 @@ finish()
     exit
 }
 
+# in_group COMMAND...: in a process group of its own; who waits for it hears a
+# signal at once, and ends it. What is in a lane has one.
+in_group()
+{
+    local status
+    if [ -n "$in_lane" ]; then
+        "$@" </dev/null
+        return
+    fi
+    set -m
+    "$@" </dev/null &
+    set +m
+    apart=$!
+    wait "$apart"
+    status=$?
+    apart=
+    return $status
+}
+
 # run NAME COMMAND...: into its log; what it took and its status beside it.
 run()
 {
     local name=$1 status
     shift
-    { time "$@" >"$logs/$name.log" 2>&1 </dev/null; } 2>"$logs/$name.took"
+    { time in_group "$@" >"$logs/$name.log" 2>&1; } 2>"$logs/$name.took"
     status=$?
     echo "$name: $(tail -n 1 "$logs/$name.took")" >>"$logs/times"
     rm -f "$logs/$name.took"
@@ -118,14 +140,13 @@ with()
 # As root without name spaces two runs of tests would meet in /run, see run.sh.
 lane()
 {
-    if [ "$(id -u)" = 0 ] && ! unshare --mount true 2>/dev/null; then
-        ("$1")
-        return
-    fi
     set -m
-    "$1" </dev/null &
+    in_lane=1 "$1" </dev/null &
     set +m
     lanes="$lanes $!"
+    if [ "$(id -u)" = 0 ] && ! unshare --mount true 2>/dev/null; then
+        wait "$!"
+    fi
 }
 
 # collect NAME...: judges steps of the lanes when they have ended.
