@@ -34,8 +34,9 @@ static int set_up(void **state)
     tree_text(tree, "bin/unshare", "#!/bin/sh\n");
     tree_text(tree, "bin/make",
               "#!/bin/sh\n"
+              "echo \"$*\" >>asked\n"
               "case \"$*\" in\n"
-              "*' all tests fixtures') ;;\n"
+              "*' all tests fixtures '*) ;;\n"
               "*) [ ! -e wait ] || { echo $$ >>jobs; sleep 300; } ;;\n"
               "esac\n"
               "case \"$*\" in\n"
@@ -43,12 +44,14 @@ static int set_up(void **state)
               "  echo '3 passed, 1 failed' >build/test-logs/build/sum ;;\n"
               "*layers) echo no layer; exit 1 ;;\n"
               "esac\n");
-    (void)snprintf(command, sizeof(command),
-                   "cp '%s/tests/all.sh' tests && "
-                   "for step in cross/static cross/run package reproducible; do "
-                   "  mkdir -p tests/cross; echo '#!/bin/sh' >tests/$step.sh; "
-                   "done; chmod +x bin/* tests/*.sh tests/*/*.sh",
-                   here);
+    (void)snprintf(
+        command, sizeof(command),
+        "cp '%s/tests/all.sh' tests && "
+        "mkdir tests/cross && touch tests/cross/smoke.c && "
+        "for step in cross/static cross/run package reproducible; do "
+        "  echo '#!/bin/sh' >tests/$step.sh; "
+        "done; chmod +x bin/* tests/*.sh tests/*/*.sh",
+        here);
     tree_run(tree, command);
     *state = tree;
     return 0;
@@ -128,6 +131,22 @@ static void it_counts(void **state)
     free(said);
 }
 
+/* clang-tidy's step and those of the packages make it, too. */
+static void what_two_lanes_need_is_made_before(void **state)
+{
+    const struct tree *tree = *state;
+    char asked[4096] = "";
+    pid_t pid = start(tree);
+    FILE *file;
+
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    file = fopen(tree_path(tree, "asked"), "re");
+    assert_non_null(file);
+    assert_non_null(fgets(asked, sizeof(asked), file));
+    (void)fclose(file);
+    assert_contains(asked, " all tests fixtures build/tests/cross/smoke\n");
+}
+
 /* Sent to it alone, as by a service or a timeout. */
 static void its_jobs_end_with_it(void **state)
 {
@@ -162,6 +181,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_two_lanes_need_is_made_before,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(its_jobs_end_with_it, set_up,
                                         tear_down),
     };
