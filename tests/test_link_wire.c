@@ -131,8 +131,6 @@ static void assert_lost(struct fixture *fixture, const char *why)
     assert_true(fixture->wire.dead);
 }
 
-/* --- tests --- */
-
 static void gives_messages_in_order(void **state)
 {
     struct fixture *fixture = *state;
