@@ -1,240 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../staging/inventory.h"
 #include "../staging/spool.h"
-#include "tree.h"
+#include "layout.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-/* Modules compiled once: "FOLDER/NAME.beam". */
-static struct tree compiled;
-
-struct fixture {
-    struct tree tree;
-    struct nzd_inventory inventory;
-    struct nzd_spool *spool;
-    struct nzd_err err;
-    unsigned progress;
-    /* Of a bundle that is read before it is known what the node has. */
-    bool late;
-    unsigned settled;
-    const struct nzd_inventory *known;
-    struct nzd_release_options options;
-};
-
-static int compile_all(void **state)
-{
-    (void)state;
-    tree_open(&compiled);
-    tree_compile(&compiled, "one", "counter",
-                 "-module(counter).\n-export([value/0, twice/1]).\n"
-                 "value() -> 1.\ntwice(L) -> lists:map(fun(X) -> X * 2 end, "
-                 "L).\n");
-    tree_compile(&compiled, "two", "counter",
-                 "-module(counter).\n-export([value/0]).\n"
-                 "value() -> counter_text:hello().\n");
-    tree_compile(&compiled, "one", "counter_text",
-                 "-module(counter_text).\n-export([hello/0]).\n"
-                 "hello() -> hello.\n");
-    return 0;
-}
-
-static int remove_all(void **state)
-{
-    (void)state;
-    tree_close(&compiled);
-    return 0;
-}
-
-static int set_up(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    assert_non_null(fixture);
-    tree_open(&fixture->tree);
-    nzd_inventory_init(&fixture->inventory);
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_inventory_clear(&fixture->inventory);
-    nzd_spool_close(fixture->spool);
-    tree_close(&fixture->tree);
-    free(fixture);
-    return 0;
-}
-
-/* --- making bundles --- */
-
-static void put_beam(struct fixture *fixture, const char *from, const char *to)
-{
-    size_t size;
-    uint8_t *bytes = tree_read(&compiled, from, &size);
-
-    tree_write(&fixture->tree, to, bytes, size);
-    free(bytes);
-}
-
-static void put_boot(struct fixture *fixture, const char *to, const char *text)
-{
-    struct nzd_arena arena = {0};
-    struct nzd_buf bytes = {0};
-    const struct nzd_term *terms;
-
-    assert_int_equal(
-        nzd_term_parse(nzd_view_text(text), &arena, &terms, &fixture->err), 0);
-    nzd_etf_version(&bytes);
-    nzd_term_encode(nzd_term_at(terms, 0), &bytes);
-    tree_write(&fixture->tree, to, bytes.data, bytes.size);
-    nzd_buf_clear(&bytes);
-    nzd_arena_clear(&arena);
-}
-
-static void put_app(struct fixture *fixture, const char *to,
-                    const char *version)
-{
-    char text[512];
-
-    snprintf(text, sizeof(text),
-             "%%%% an application\n{application, counter,\n [{vsn, \"%s\"},\n"
-             "  {modules, [counter, counter_text]},\n"
-             "  {applications, [kernel, stdlib]}]}.\n",
-             version);
-    tree_text(&fixture->tree, to, text);
-}
-
-/* lib/counter-VERSION with two modules, of folder "one" or "two". */
-static void put_lib(struct fixture *fixture, const char *root,
-                    const char *version, const char *from)
-{
-    char to[200], beam[64];
-
-    snprintf(beam, sizeof(beam), "%s/counter.beam", from);
-    snprintf(to, sizeof(to), "%slib/counter-%s/ebin/counter.beam", root,
-             version);
-    put_beam(fixture, beam, to);
-    snprintf(to, sizeof(to), "%slib/counter-%s/ebin/counter_text.beam", root,
-             version);
-    put_beam(fixture, "one/counter_text.beam", to);
-    snprintf(to, sizeof(to), "%slib/counter-%s/ebin/counter.app", root,
-             version);
-    put_app(fixture, to, version);
-    snprintf(to, sizeof(to), "%slib/counter-%s/priv/www/index.html", root,
-             version);
-    tree_text(&fixture->tree, to, "hello");
-}
-
-static void put_version(struct fixture *fixture, const char *root,
-                        const char *version)
-{
-    char to[200], text[600];
-
-    snprintf(text, sizeof(text),
-             "{script, {\"counter\", \"%s\"}, [{preLoaded, [erlang]},"
-             " {path, [\"$ROOT/lib/kernel-8.5.3/ebin\"]},"
-             " {path, [\"$ROOT/lib/counter-%s/ebin\"]},"
-             " {primLoad, [counter, counter_text]},"
-             " {apply, {application, load,"
-             " [{application, counter, [{vsn, \"%s\"}]}]}},"
-             " {apply, {application, start_boot, [counter, permanent]}}]}.",
-             version, version, version);
-    snprintf(to, sizeof(to), "%sreleases/%s/start.boot", root, version);
-    put_boot(fixture, to, text);
-    snprintf(text, sizeof(text),
-             "{release, {\"counter\", \"%s\"}, {erts, \"13.1.5\"},"
-             " [{kernel, \"8.5.3\"}, {counter, \"%s\"}]}.\n",
-             version, version);
-    snprintf(to, sizeof(to), "%sreleases/%s/counter.rel", root, version);
-    tree_text(&fixture->tree, to, text);
-    snprintf(to, sizeof(to), "%sreleases/%s/sys.config", root, version);
-    tree_text(&fixture->tree, to, "[{counter, [{limit, 100}]}].\n");
-    snprintf(to, sizeof(to), "%sreleases/%s/vm.args", root, version);
-    tree_text(&fixture->tree, to, "+K true\n");
-}
-
-static void put_release(struct fixture *fixture, const char *root)
-{
-    char to[200];
-
-    put_lib(fixture, root, "0.1.0", "one");
-    put_version(fixture, root, "0.1.0");
-    snprintf(to, sizeof(to), "%sreleases/start_erl.data", root);
-    tree_text(&fixture->tree, to, "13.1.5 0.1.0\n");
-}
-
-/* --- reading them --- */
-
-static void note_progress(void *context, unsigned per_mille)
-{
-    struct fixture *fixture = context;
-
-    assert_true(per_mille >= fixture->progress && per_mille <= 1000);
-    fixture->progress = per_mille;
-}
-
-static void settle(void *context)
-{
-    struct fixture *fixture = context;
-
-    fixture->settled++;
-    fixture->options.known = fixture->known;
-    fixture->options.spool = fixture->spool;
-}
-
-static int read_known(struct fixture *fixture, const char *relative,
-                      const struct nzd_inventory *known)
-{
-    struct nzd_source *source = NULL;
-    int code;
-
-    fixture->known = known;
-    fixture->options =
-        (struct nzd_release_options){.settle = fixture->late ? settle : NULL,
-                                     .progress = note_progress,
-                                     .context = fixture};
-    if (!fixture->late)
-        settle(fixture);
-    fixture->settled = 0;
-
-    nzd_err_clear(&fixture->err);
-    nzd_inventory_clear(&fixture->inventory);
-    fixture->progress = 0;
-    code = nzd_source_open(tree_path(&fixture->tree, relative), &source,
-                           &fixture->err);
-    if (code == 0)
-        code = nzd_release_read(source, &fixture->options, &fixture->inventory,
-                                &fixture->err);
-    nzd_source_close(source);
-    if (code == 0)
-        assert_int_equal(fixture->settled, fixture->late);
-    return code;
-}
-
-static void expect_read(struct fixture *fixture, const char *relative)
-{
-    if (read_known(fixture, relative, NULL) != 0)
-        fail_msg("%s: %s", relative, fixture->err.message);
-}
-
-static void expect_refused(struct fixture *fixture, const char *relative,
-                           const char *why)
-{
-    assert_int_equal(read_known(fixture, relative, NULL), NZD_EBUNDLE);
-    if (!strstr(fixture->err.message, why))
-        fail_msg("\"%s\" does not say \"%s\"", fixture->err.message, why);
-    assert_int_equal(fixture->inventory.module_count, 0);
-}
-
-static void expect_counter(struct fixture *fixture, const char *version)
+static void expect_counter(struct layout *fixture, const char *version)
 {
     const struct nzd_inventory *inventory = &fixture->inventory;
     const struct nzd_app *app = nzd_inventory_app(inventory, "counter");
@@ -255,11 +29,11 @@ static void expect_counter(struct fixture *fixture, const char *version)
 
 static void reads_a_release(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     const struct nzd_inventory *inventory = &fixture->inventory;
     const struct nzd_app *kernel;
 
-    put_release(fixture, "");
+    layout_put_release(fixture, "");
     tree_text(&fixture->tree, "nzd/hooks.conf", "hooks");
     tree_text(&fixture->tree, "releases/0.1.0/env.sh", "export A=1");
     tree_text(&fixture->tree, "releases/0.1.0/runtime.exs", "import Config");
@@ -293,10 +67,10 @@ static void reads_a_release(void **state)
 
 static void details_modules(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     const struct nzd_module *module;
 
-    put_release(fixture, "");
+    layout_put_release(fixture, "");
     expect_read(fixture, ".");
     module = nzd_inventory_module(&fixture->inventory, "counter");
     assert_string_equal(module->path, "lib/counter-0.1.0/ebin/counter.beam");
@@ -311,9 +85,9 @@ static void details_modules(void **state)
 
 static void reads_any_layout(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
 
-    put_release(fixture, "r/counter-0.1.0/");
+    layout_put_release(fixture, "r/counter-0.1.0/");
     expect_read(fixture, "r");
     expect_counter(fixture, "0.1.0");
     expect_read(fixture, "r/counter-0.1.0");
@@ -327,29 +101,11 @@ static void reads_any_layout(void **state)
     expect_counter(fixture, "0.1.0");
 }
 
-/* In a tarball one name can be both; no folder could hold it. */
-static void refuses_a_file_that_is_a_folder(void **state)
-{
-    struct fixture *fixture = *state;
-
-    put_release(fixture, "r/");
-    tree_text(&fixture->tree, "s/lib/counter-0.1.0/priv/www", "file");
-    tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/www-1", "between");
-    tree_run(&fixture->tree, "(cd r && find . -type f) >files && "
-                             "tar cf both.tar -C r --no-recursion -T files && "
-                             "tar rf both.tar -C s lib/counter-0.1.0/priv/www");
-    expect_refused(fixture, "both.tar",
-                   "counter: priv/www is a file and the folder of "
-                   "priv/www/index.html");
-    tree_run(&fixture->tree, "tar cf fine.tar -C r --no-recursion -T files");
-    expect_read(fixture, "fine.tar");
-}
-
 static void reads_a_build(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
 
-    put_lib(fixture, "r/", "0.1.0", "one");
+    layout_put_lib(fixture, "r/", "0.1.0", "one");
     tree_run(&fixture->tree, "mkdir -p prod/lib && "
                              "mv r/lib/counter-0.1.0 prod/lib/counter");
     expect_read(fixture, "prod");
@@ -363,15 +119,15 @@ static void reads_a_build(void **state)
 /* What says which version counts may come last in an archive. */
 static void chooses_the_version_in_any_order(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     const struct nzd_module *module;
     struct nzd_digest md5;
 
-    put_release(fixture, "r/");
+    layout_put_release(fixture, "r/");
     expect_read(fixture, "r");
     md5 = nzd_inventory_module(&fixture->inventory, "counter")->md5;
-    put_lib(fixture, "r/", "0.2.0", "two");
-    put_version(fixture, "r/", "0.2.0");
+    layout_put_lib(fixture, "r/", "0.2.0", "two");
+    layout_put_version(fixture, "r/", "0.2.0");
     tree_text(&fixture->tree, "r/releases/start_erl.data", "13.1.5 0.2.0");
     tree_run(&fixture->tree,
              "tar cf first.tar -C r releases lib && "
@@ -397,14 +153,14 @@ static void chooses_the_version_in_any_order(void **state)
 
 static void overrides_protocols(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     const struct nzd_module *module;
 
-    put_release(fixture, "r/");
-    put_beam(fixture, "two/counter.beam",
-             "r/releases/0.1.0/consolidated/counter.beam");
-    put_beam(fixture, "two/counter.beam",
-             "r/releases/0.0.9/consolidated/counter.beam");
+    layout_put_release(fixture, "r/");
+    layout_put_beam(fixture, "two/counter.beam",
+                    "r/releases/0.1.0/consolidated/counter.beam");
+    layout_put_beam(fixture, "two/counter.beam",
+                    "r/releases/0.0.9/consolidated/counter.beam");
     expect_read(fixture, "r");
     expect_counter(fixture, "0.1.0");
     module = nzd_inventory_module(&fixture->inventory, "counter");
@@ -416,24 +172,24 @@ static void overrides_protocols(void **state)
 
 static void spools_only_what_is_not_known(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     struct nzd_inventory known;
     const struct nzd_module *changed, *same;
     struct nzd_buf bytes = {0};
     uint8_t *file;
     size_t size;
 
-    put_release(fixture, "old/");
+    layout_put_release(fixture, "old/");
     expect_read(fixture, "old");
     known = fixture->inventory;
     nzd_inventory_init(&fixture->inventory);
-    put_lib(fixture, "new/", "0.2.0", "two");
+    layout_put_lib(fixture, "new/", "0.2.0", "two");
     assert_int_equal(nzd_spool_open(fixture->tree.root, 1u << 20,
                                     &fixture->spool, &fixture->err),
                      0);
     for (unsigned late = 0; late < 2; late++) {
         fixture->late = late;
-        assert_int_equal(read_known(fixture, "new", &known), 0);
+        assert_int_equal(layout_read_known(fixture, "new", &known), 0);
         same = nzd_inventory_module(&fixture->inventory, "counter_text");
         assert_int_equal(same->flags, 0);
         assert_null(same->beam);
@@ -444,7 +200,7 @@ static void spools_only_what_is_not_known(void **state)
                                         changed->bytes, &changed->content,
                                         &bytes, &fixture->err),
                          0);
-        file = tree_read(&compiled, "two/counter.beam", &size);
+        file = tree_read(&layout_compiled, "two/counter.beam", &size);
         assert_int_equal(bytes.size, size);
         assert_memory_equal(bytes.data, file, size);
         assert_int_equal(nzd_spool_size(fixture->spool), (late + 1) * size);
@@ -457,10 +213,10 @@ static void spools_only_what_is_not_known(void **state)
 /* What is put off is bounded, and what is found behind it is named right. */
 static void puts_off_what_depends_on_the_node(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     const struct nzd_inventory *inventory = &fixture->inventory;
 
-    put_release(fixture, "r/");
+    layout_put_release(fixture, "r/");
     tree_run(&fixture->tree, "mkdir -p r/lib/counter-0.1.0/priv; "
                              "truncate -s 5M r/lib/counter-0.1.0/priv/a; "
                              "truncate -s 5M r/lib/counter-0.1.0/priv/b; "
@@ -480,12 +236,12 @@ static void puts_off_what_depends_on_the_node(void **state)
 
 static void spools_priv_files_within_limits(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     struct nzd_inventory known;
     const struct nzd_file *file;
     struct nzd_buf bytes = {0};
 
-    put_release(fixture, "r/");
+    layout_put_release(fixture, "r/");
     tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/run.sh", "#!/bin/sh\n");
     tree_text(&fixture->tree, "r/lib/counter-0.1.0/priv/none", "");
     tree_run(&fixture->tree, "chmod +x r/lib/counter-0.1.0/priv/run.sh; "
@@ -500,7 +256,7 @@ static void spools_priv_files_within_limits(void **state)
                                     &fixture->spool, &fixture->err),
                      0);
     fixture->late = true;
-    assert_int_equal(read_known(fixture, "r", &known), 0);
+    assert_int_equal(layout_read_known(fixture, "r", &known), 0);
     assert_int_equal(fixture->inventory.priv_count, 4);
     file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/run.sh");
     assert_true(file->spooled && file->executable);
@@ -510,7 +266,7 @@ static void spools_priv_files_within_limits(void **state)
                      0);
     assert_true(nzd_view_equal(nzd_buf_view(&bytes), nzd_view_text("true\n")));
     assert_int_equal(nzd_spool_size(fixture->spool), 5);
-    assert_int_equal(read_known(fixture, "r", NULL), 0);
+    assert_int_equal(layout_read_known(fixture, "r", NULL), 0);
     file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/none");
     assert_true(file->spooled && !file->executable);
     file = nzd_inventory_priv(&fixture->inventory, "counter", "priv/large");
@@ -524,10 +280,10 @@ static void spools_priv_files_within_limits(void **state)
 /* What a start script puts values into is no file that a boot reads. */
 static void knows_a_source_from_a_file(void **state)
 {
-    struct fixture *fixture = *state;
+    struct layout *fixture = *state;
     const struct nzd_inventory *inventory = &fixture->inventory;
 
-    put_release(fixture, "r/");
+    layout_put_release(fixture, "r/");
     tree_run(&fixture->tree, "rm r/releases/0.1.0/vm.args "
                              "r/releases/0.1.0/sys.config");
     tree_text(&fixture->tree, "r/releases/0.1.0/vm.args.src",
@@ -544,92 +300,6 @@ static void knows_a_source_from_a_file(void **state)
     assert_false(inventory->sys_config_is_source);
     assert_true(
         nzd_view_equal(inventory->sys_config_text, nzd_view_text("[].\n")));
-}
-
-/* --- damage --- */
-
-static void names_damaged_files(void **state)
-{
-    struct fixture *fixture = *state;
-
-    put_release(fixture, "r/");
-    tree_run(&fixture->tree,
-             "truncate -s 300 r/lib/counter-0.1.0/ebin/counter.beam");
-    expect_refused(fixture, "r", "r: lib/counter-0.1.0/ebin/counter.beam: ");
-    put_release(fixture, "r/");
-    tree_text(&fixture->tree, "r/lib/counter-0.1.0/ebin/counter.app",
-              "{application, counter,\n [{vsn \"1\"}]}.");
-    expect_refused(fixture, "r", "ebin/counter.app: line 2");
-    tree_text(&fixture->tree, "r/lib/counter-0.1.0/ebin/counter.app",
-              "{application, other, []}.");
-    expect_refused(fixture, "r", "not one {application, counter");
-    put_release(fixture, "r/");
-    put_beam(fixture, "one/counter_text.beam",
-             "r/lib/counter-0.1.0/ebin/other.beam");
-    expect_refused(fixture, "r", "it holds the module counter_text");
-    tree_run(&fixture->tree, "rm r/lib/counter-0.1.0/ebin/other.beam");
-    tree_text(&fixture->tree, "r/releases/0.1.0/sys.config", "[{counter,");
-    expect_refused(fixture, "r", "releases/0.1.0/sys.config: line 1");
-    tree_text(&fixture->tree, "r/releases/start_erl.data", "13.1.5\n");
-    expect_refused(fixture, "r", "releases/start_erl.data");
-}
-
-static void refuses_a_cut_boot_script(void **state)
-{
-    struct fixture *fixture = *state;
-    uint8_t *bytes;
-    size_t size;
-
-    put_release(fixture, "r/");
-    bytes = tree_read(&fixture->tree, "r/releases/0.1.0/start.boot", &size);
-    for (size_t cut = 1; cut < size; cut += 7) {
-        tree_write(&fixture->tree, "r/releases/0.1.0/start.boot", bytes, cut);
-        expect_refused(fixture, "r", "releases/0.1.0/start.boot: ");
-    }
-    free(bytes);
-    put_boot(fixture, "r/releases/0.1.0/start.boot", "{script, x, y}.");
-    expect_refused(fixture, "r", "not a boot script");
-}
-
-static void refuses_what_is_ambiguous(void **state)
-{
-    struct fixture *fixture = *state;
-
-    tree_text(&fixture->tree, "empty/lib/a/priv/x", "x");
-    expect_refused(fixture, "empty", "no module in it");
-    put_lib(fixture, "two/", "0.1.0", "one");
-    put_lib(fixture, "two/", "0.2.0", "two");
-    expect_refused(fixture, "two", "and no release says which");
-    put_lib(fixture, "both/a/", "0.1.0", "one");
-    put_lib(fixture, "both/b/", "0.1.0", "one");
-    expect_refused(fixture, "both", "a second release");
-    put_lib(fixture, "twice/", "0.1.0", "one");
-    put_beam(fixture, "one/counter.beam", "twice/lib/b-1/ebin/counter.beam");
-    expect_refused(fixture, "twice", "module counter is in lib/");
-    put_release(fixture, "gone/");
-    tree_text(&fixture->tree, "gone/releases/start_erl.data", "13.1.5 9.9");
-    expect_refused(fixture, "gone", "there is no releases/9.9");
-    put_release(fixture, "other/");
-    tree_run(&fixture->tree,
-             "mv other/lib/counter-0.1.0 other/lib/counter-0.3.0");
-    expect_refused(fixture, "other",
-                   "needs counter 0.1.0, but lib/ has "
-                   "counter-0.3.0");
-}
-
-/* A release that brings OTP along must bring all of it. */
-static void misses_applications_of_a_whole_release(void **state)
-{
-    struct fixture *fixture = *state;
-
-    put_release(fixture, "r/");
-    tree_text(&fixture->tree, "r/lib/kernel-8.5.3/ebin/kernel.app",
-              "{application, kernel, [{vsn, \"8.5.3\"}]}.");
-    expect_read(fixture, "r");
-    tree_text(&fixture->tree, "r/releases/0.1.0/counter.rel",
-              "{release, {\"counter\", \"0.1.0\"}, {erts, \"13.1.5\"},"
-              " [{kernel, \"8.5.3\"}, {sasl, \"4.2\"}]}.");
-    expect_refused(fixture, "r", "needs sasl 4.2, but lib/ has none");
 }
 
 static void compares_modules(void **state)
@@ -650,12 +320,12 @@ static void compares_modules(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, layout_set_up, layout_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(reads_a_release),
         TEST(details_modules),
         TEST(reads_any_layout),
-        TEST(refuses_a_file_that_is_a_folder),
         TEST(reads_a_build),
         TEST(chooses_the_version_in_any_order),
         TEST(overrides_protocols),
@@ -663,13 +333,9 @@ int main(void)
         TEST(puts_off_what_depends_on_the_node),
         TEST(spools_priv_files_within_limits),
         TEST(knows_a_source_from_a_file),
-        TEST(names_damaged_files),
-        TEST(refuses_a_cut_boot_script),
-        TEST(refuses_what_is_ambiguous),
-        TEST(misses_applications_of_a_whole_release),
         cmocka_unit_test(compares_modules),
     };
 
-    return cmocka_run_group_tests_name("inventory", tests, compile_all,
-                                       remove_all);
+    return cmocka_run_group_tests_name("inventory", tests, layout_compile,
+                                       layout_remove);
 }
