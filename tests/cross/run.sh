@@ -51,11 +51,12 @@ tests/cross/sysroot.sh "$triple" "$sysroot" || status=$?
 units='bytes record state digest term term_refused beam config journal journal_keep source transfer'
 nodes=
 if [ "$all" = all ]; then
-    units="$units base64 beam_vm beam_reach beam_rename elf format inventory collect
-        journal_damage journal_files journal_room journal_target link_wire options
-        output plan settings settings_need spool sys_config verdict command cmd_journal"
+    units="$units base64 beam_vm beam_reach beam_rename elf format inventory
+        inventory_refused collect journal_damage journal_files journal_room
+        journal_target link_wire options output plan settings settings_need spool
+        sys_config verdict verdict_code command cmd_journal"
     [ "$emulator" != env ] || units="$(echo "$units" | sed 's/ elf / /') lock"
-    nodes='rollback apply apply_json hooks journal_use'
+    nodes='rollback apply apply_json hooks hooks_program journal_use'
 fi
 programs=$(for name in $units; do echo "$build/tests/test_$name"; done)
 
