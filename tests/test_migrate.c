@@ -1,117 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
+#include "moves.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-/*
- * The states of processes over a change of code. One node runs fixture moves
- * for all tests: each begins and ends with version 1. In version 2 every kind
- * of process has another shape of state, and code_change insists on the version
- * it is called with.
- */
-#define MODULES                                                                \
-    "[moves_do, moves_event, moves_late, moves_loop, moves_machine, "          \
-    "moves_pool, moves_srv, moves_sup]"
-/* With their supervisor. */
-#define WORKERS 100
-
-struct moves {
-    struct harness *harness;
-    struct beam_node *node;
-    const char *config;
-};
-
-static int group_setup(void **state)
-{
-    static const char *const arguments[] = {"-mode", "embedded", NULL};
-    struct harness *harness = harness_open();
-    struct moves *moves = harness_alloc(harness, sizeof *moves);
-    struct beam_node_options options = {.name = "moves",
-                                        .arguments = arguments};
-    moves->harness = harness;
-    moves->config = harness_path(harness, "nzd.conf");
-    harness_write_file(moves->config, "");
-    moves->node = beam_node_start(harness, &options);
-    beam_node_eval(moves->node,
-                   "true = code:add_patha(\"%s\"), "
-                   "[{module, M} = code:load_file(M) || M <- " MODULES "], "
-                   "ok = application:start(moves), ok = moves_do:start(%d)",
-                   harness_fixture(harness, "moves-1/lib/moves-1.0.0/ebin"),
-                   WORKERS);
-    *state = moves;
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    struct moves *moves = *state;
-    harness_close(moves->harness);
-    return 0;
-}
-
-/* --- words --- */
-
-#define apply(moves, ...)                                                      \
-    harness_nzd((moves)->harness, (moves)->node, "apply", "--retry",           \
-                harness_fixture((moves)->harness, "moves-2"), "--config",      \
-                (moves)->config, __VA_ARGS__, NULL)
-#define rollback(moves, ...)                                                   \
-    harness_nzd((moves)->harness, (moves)->node, "rollback", "--to", "0",      \
-                "--config", (moves)->config, __VA_ARGS__, NULL)
-
 static void up(struct moves *moves)
 {
-    struct harness_run run = apply(moves, "-q");
+    struct harness_run run = moves_apply(moves, "-q");
     assert_status(run, 0);
-}
-
-static void down(struct moves *moves)
-{
-    struct harness_run run = rollback(moves, "-q");
-    assert_status(run, 0);
-}
-
-#define COUNTS                                                                 \
-    "{element(2, gen_server:call(moves_srv, value)), "                         \
-    "element(2, moves_event:count(a)), element(2, moves_event:count(b)), "     \
-    "lists:sum([N || {_, N} <- moves_do:all(value)])}"
-
-/* Everybody answers out of the code of this version; the states are whole. */
-static void runs(struct moves *moves, int version)
-{
-    const char *all = harness_text(
-        moves->harness, "lists:usort([V || {V, _} <- moves_do:all(value)] ++ "
-                        "[element(1, gen_server:call(moves_srv, value)), "
-                        "element(1, moves_machine:push()), "
-                        "element(1, moves_event:count(a)), "
-                        "element(1, moves_loop:count())])");
-    beam_node_check(moves->node, all,
-                    harness_text(moves->harness, "[%d]", version), __FILE__,
-                    __LINE__);
-    beam_node_wait_unsuspended(moves->node);
-    assert_eval(moves->node,
-                "[P || P <- processes(), {dictionary, D} <- "
-                "[process_info(P, dictionary)], {{'$nzd_kept', _}, _} <- D]",
-                "[]");
-}
-
-/* Has code_change of a module do this; V is the version it is called with. */
-static void in_code_change(struct moves *moves, const char *module,
-                           const char *body)
-{
-    beam_node_eval(moves->node, "moves_do:set(%s, fun(V) -> %s end)", module,
-                   body);
-}
-
-static void forget(struct moves *moves)
-{
-    beam_node_eval(moves->node, "moves_do:clear()");
 }
 
 /* The event of the newest transaction with this label. */
@@ -159,10 +60,10 @@ static void plan_names_them(void **state)
     assert_matches(run.out, "^  migrate +moves_sup .* moves_sup$");
     assert_lacks(run.out, "moves_pool");
     assert_lacks(run.out, "in the way");
-    run = apply(moves, "--max", "hot");
+    run = moves_apply(moves, "--max", "hot");
     assert_status(run, 5);
     assert_contains(run.err, "verdict migrate is over the limit hot: ");
-    runs(moves, 1);
+    moves_runs(moves, 1);
 }
 
 static void states_go_up_and_down(void **state)
@@ -170,17 +71,17 @@ static void states_go_up_and_down(void **state)
     struct moves *moves = *state;
     const char *before = beam_node_eval(moves->node, COUNTS);
     for (int i = 0; i < 2; i++) {
-        struct harness_run run = apply(moves, "-v");
+        struct harness_run run = moves_apply(moves, "-v");
         assert_status(run, 0);
         event_says(moves, "suspend", "105 processes, 1 supervisor");
         event_says(moves, "migrate", "105 states converted");
         event_says(moves, "resume", "105 processes");
-        runs(moves, 2);
+        moves_runs(moves, 2);
         assert_eval(moves->node, COUNTS, before);
-        run = rollback(moves, "-v");
+        run = moves_rollback(moves, "-v");
         assert_status(run, 0);
         event_says(moves, "migrate", "105 states converted");
-        runs(moves, 1);
+        moves_runs(moves, 1);
         assert_eval(moves->node, COUNTS, before);
     }
 }
@@ -197,13 +98,13 @@ static void loses_nothing_under_load(void **state)
         beam_load_wait(load, 50);
         up(moves);
         beam_load_wait(load, 50);
-        down(moves);
+        moves_down(moves);
     }
     struct beam_load_result result = beam_load_stop(load);
     assert_int_equal(result.fail + result.undef + result.killed, 0);
     assert_int_equal(atoi(beam_node_eval(moves->node, "%s", count)),
                      before + (int)result.ok);
-    runs(moves, 1);
+    moves_runs(moves, 1);
 }
 
 /* --- what fails --- */
@@ -213,7 +114,7 @@ static void rolled_back(struct moves *moves, struct harness_run run,
 {
     assert_status(run, 6);
     assert_matches(run.out, why);
-    runs(moves, 1);
+    moves_runs(moves, 1);
 }
 
 /* One of a hundred fails, the others have begun: each has what it had. */
@@ -224,10 +125,11 @@ static void one_failure_undoes_all(void **state)
                                           "moves_machine", "moves_loop"};
     const char *before = beam_node_eval(moves->node, COUNTS);
     for (size_t i = 0; i < 4; i++) {
-        in_code_change(moves, modules[i],
-                       "put(n, case get(n) of undefined -> 1; N -> N + 1 end), "
-                       "error(not_today)");
-        struct harness_run run = apply(moves, "-q");
+        moves_in_code_change(
+            moves, modules[i],
+            "put(n, case get(n) of undefined -> 1; N -> N + 1 end), "
+            "error(not_today)");
+        struct harness_run run = moves_apply(moves, "-q");
         rolled_back(moves, run,
                     harness_text(moves->harness,
                                  "<[0-9.]+>[a-z_ ]*: code_change of %s: "
@@ -235,7 +137,7 @@ static void one_failure_undoes_all(void **state)
                                  modules[i]));
         event_says(moves, "migrate", "each is as it was again");
         assert_eval(moves->node, COUNTS, before);
-        forget(moves);
+        moves_forget(moves);
     }
 }
 
@@ -244,16 +146,16 @@ static void a_failure_on_the_way_down(void **state)
     struct moves *moves = *state;
     const char *before = beam_node_eval(moves->node, COUNTS);
     up(moves);
-    in_code_change(moves, "moves_loop", "error({never, V})");
-    struct harness_run run = rollback(moves, "-q");
+    moves_in_code_change(moves, "moves_loop", "error({never, V})");
+    struct harness_run run = moves_rollback(moves, "-q");
     assert_status(run, 6);
     assert_matches(run.out, "moves_loop: code_change of moves_loop: "
                             ".*\\{never,\\{down,1\\}\\}");
-    runs(moves, 2);
+    moves_runs(moves, 2);
     assert_eval(moves->node, COUNTS, before);
-    forget(moves);
-    down(moves);
-    runs(moves, 1);
+    moves_forget(moves);
+    moves_down(moves);
+    moves_runs(moves, 1);
     assert_eval(moves->node, COUNTS, before);
 }
 
@@ -262,15 +164,15 @@ static void one_that_hangs(void **state)
 {
     struct moves *moves = *state;
     const char *before = beam_node_eval(moves->node, COUNTS);
-    in_code_change(moves, "moves_machine",
-                   "receive never -> ok after 700 -> "
-                   "ok end");
-    struct harness_run run = apply(moves, "--timeout", "300ms", "-q");
+    moves_in_code_change(moves, "moves_machine",
+                         "receive never -> ok after 700 -> "
+                         "ok end");
+    struct harness_run run = moves_apply(moves, "--timeout", "300ms", "-q");
     rolled_back(moves, run,
                 "moves_machine: code_change of moves_machine: did "
                 "not return within 30[01] ms");
     assert_eval(moves->node, COUNTS, before);
-    forget(moves);
+    moves_forget(moves);
 }
 
 /* Until it is told to go on; in none of its module's code. */
@@ -287,12 +189,12 @@ static void one_that_is_busy(void **state)
 {
     struct moves *moves = *state;
     make_busy(moves);
-    struct harness_run run = apply(moves, "--timeout", "400ms", "-q");
+    struct harness_run run = moves_apply(moves, "--timeout", "400ms", "-q");
     assert_status(run, 6);
     assert_matches(run.out, "<[0-9.]+> moves_srv runs moves_srv and could not "
                             "be suspended within 40[01] ms");
     beam_node_eval(moves->node, "moves_srv ! go_on");
-    runs(moves, 1);
+    moves_runs(moves, 1);
     /* It goes on when the others have been let go once. */
     make_busy(moves);
     beam_node_eval(
@@ -303,8 +205,8 @@ static void one_that_is_busy(void **state)
         "W(Is) end end, "
         "spawn(fun() -> Wait(true), Wait(false), moves_srv ! go_on end)");
     up(moves);
-    runs(moves, 2);
-    down(moves);
+    moves_runs(moves, 2);
+    moves_down(moves);
 }
 
 static void validation_fails(void **state)
@@ -318,21 +220,22 @@ static void validation_fails(void **state)
         moves->harness, moves->node, "apply", "--retry", "-q",
         harness_fixture(moves->harness, "moves-2"), "--config", config, NULL);
     assert_status(run, 6);
-    runs(moves, 1);
+    moves_runs(moves, 1);
     assert_eval(moves->node, COUNTS, before);
     /* One cannot go down again: it says so, and the others do. */
-    in_code_change(moves, "moves_event", "V =:= 1 orelse error(no_way_back)");
+    moves_in_code_change(moves, "moves_event",
+                         "V =:= 1 orelse error(no_way_back)");
     run = harness_nzd(moves->harness, moves->node, "apply", "--retry",
                       harness_fixture(moves->harness, "moves-2"), "--config",
                       config, NULL);
     assert_status(run, 6);
     assert_matches(run.err, "not converted +<[0-9.]+> moves_events: "
                             "code_change of moves_event: .*no_way_back.*");
-    forget(moves);
+    moves_forget(moves);
     beam_node_eval(moves->node, "exit(whereis(moves_events), kill)");
     beam_node_wait_for(moves->node, "is_pid(whereis(moves_events))", "true",
                        2000);
-    runs(moves, 1);
+    moves_runs(moves, 1);
 }
 
 /* Its instructions hand an Extra to code_change, up and down. */
@@ -358,17 +261,17 @@ static void an_appup_hands_over_more(void **state)
                     "--config", config, NULL);
     assert_status(run, 6);
     assert_matches(run.err, "^hook post +no ok");
-    runs(moves, 1);
+    moves_runs(moves, 1);
     assert_eval(moves->node, "persistent_term:get({moves_srv, extra})",
                 "[down]");
 }
-
-/* --- children --- */
 
 #define CHILDREN                                                               \
     "[{I, is_pid(P)} || {I, P, _, _} <- "                                      \
     "lists:sort(supervisor:which_children(moves_sup)), "                       \
     "lists:member(I, [first, second, own])]"
+
+/* --- children --- */
 
 static void children_come_and_go(void **state)
 {
@@ -383,9 +286,9 @@ static void children_come_and_go(void **state)
     assert_eval(moves->node, "{whereis(first), is_pid(whereis(second))}",
                 "{undefined,true}");
     event_says(moves, "children", "moves_sup: first was stopped");
-    down(moves);
+    moves_down(moves);
     assert_eval(moves->node, CHILDREN, "[{first,true},{own,true}]");
-    runs(moves, 1);
+    moves_runs(moves, 1);
     beam_node_eval(moves->node, "supervisor:terminate_child(moves_sup, own)");
 }
 
@@ -395,7 +298,7 @@ static void a_child_that_does_not_start(void **state)
     struct moves *moves = *state;
     beam_node_eval(moves->node, "register(second, spawn(fun() -> receive stop "
                                 "-> ok end end))");
-    struct harness_run run = apply(moves, "-q");
+    struct harness_run run = moves_apply(moves, "-q");
     rolled_back(moves, run,
                 "moves_sup: its new child second was not to be had: "
                 ".*already_started");
@@ -409,16 +312,16 @@ static void somebody_else_has_suspended_one(void **state)
 {
     struct moves *moves = *state;
     beam_node_eval(moves->node, "sys:suspend(moves_srv)");
-    struct harness_run run = apply(moves, "-v");
+    struct harness_run run = moves_apply(moves, "-v");
     assert_status(run, 0);
     event_says(moves, "suspended", "moves_srv was suspended by somebody else");
     assert_eval(moves->node,
                 "{status, _, _, [_, S | _]} = sys:get_status(moves_srv), S",
                 "suspended");
     beam_node_eval(moves->node, "sys:resume(moves_srv)");
-    runs(moves, 2);
-    down(moves);
-    runs(moves, 1);
+    moves_runs(moves, 2);
+    moves_down(moves);
+    moves_runs(moves, 1);
 }
 
 /* As many as can be are started and ended all the time: by the supervisor,
@@ -435,12 +338,12 @@ static void some_come_and_go(void **state)
                    "register(churn, spawn(Churn))");
     for (int i = 0; i < 2; i++) {
         up(moves);
-        down(moves);
+        moves_down(moves);
     }
     assert_eval(moves->node, "is_pid(whereis(churn))", "true");
     beam_node_eval(moves->node, "churn ! stop");
     beam_node_wait_for(moves->node, "whereis(churn)", "undefined", 2000);
-    runs(moves, 1);
+    moves_runs(moves, 1);
 }
 
 /* What has its state from before or behind the load cannot be told. */
@@ -463,121 +366,6 @@ static void one_is_started_in_the_middle(void **state)
     assert_eval(moves->node, COUNTS, before);
 }
 
-/* --- killed in the middle --- */
-
-/* In the middle of a code_change the agent, or nzd, is killed. */
-static void the_agent_is_killed(void **state)
-{
-    struct moves *moves = *state;
-    const char *before = beam_node_eval(moves->node, COUNTS);
-    in_code_change(moves, "moves_machine",
-                   "moves_do:clear(), exit(whereis(nzd), kill), "
-                   "timer:sleep(100)");
-    struct harness_run run = apply(moves, "--timeout", "500ms", "-q");
-    assert_int_not_equal(run.status, 0);
-    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
-    assert_status(run, 0);
-    runs(moves, 1);
-    assert_eval(moves->node, COUNTS, before);
-}
-
-static void agent_and_guard_are_killed(void **state)
-{
-    struct moves *moves = *state;
-    const char *before = beam_node_eval(moves->node, COUNTS);
-    in_code_change(moves, "moves_machine",
-                   "moves_do:clear(), process_flag(priority, max), "
-                   "[exit(P, kill) || P <- processes(), "
-                   "{current_function, {_, guard_loop, _}} <- "
-                   "[process_info(P, current_function)]], "
-                   "exit(whereis(nzd), kill), timer:sleep(100)");
-    struct harness_run run = apply(moves, "--timeout", "500ms", "-q");
-    assert_int_not_equal(run.status, 0);
-    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
-    assert_status(run, 0);
-    runs(moves, 1);
-    assert_eval(moves->node, COUNTS, before);
-}
-
-static void nzd_is_killed(void **state)
-{
-    struct moves *moves = *state;
-    const char *before = beam_node_eval(moves->node, COUNTS);
-    in_code_change(moves, "moves_machine",
-                   "os:cmd(\"kill -9 \" ++ os:getenv(\"NZD_TEST_PID\", "
-                   "\"none\")), timer:sleep(50)");
-    struct harness_job *job = harness_begin(
-        moves->harness,
-        harness_argv(moves->harness, moves->node, "apply", "--retry", "-q",
-                     harness_fixture(moves->harness, "moves-2"), "--config",
-                     moves->config, NULL),
-        NULL);
-    beam_node_eval(moves->node, "os:putenv(\"NZD_TEST_PID\", \"%d\")",
-                   (int)harness_job_pid(job));
-    struct harness_run run = harness_end(moves->harness, job, 20000);
-    assert_status(run, 137);
-    forget(moves);
-    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
-    assert_status(run, 0);
-    runs(moves, 1);
-    assert_eval(moves->node, COUNTS, before);
-}
-
-/* nzd, or the whole link, is gone while they are suspended, and around it. */
-static void nzd_is_killed_at_points(void **state)
-{
-    struct moves *moves = *state;
-    const char *given = getenv("NZD_POINTS");
-    const char *nzd = given ? given : "build/points/nzd";
-    const char *before = beam_node_eval(moves->node, COUNTS);
-    const char *log = harness_path(moves->harness, "points");
-    const char *const environment[] = {
-        harness_text(moves->harness, "NZD_POINT_LOG=%s", log), NULL};
-    const char *const *argv =
-        harness_argv(moves->harness, moves->node, "apply", "--retry", "-q",
-                     harness_fixture(moves->harness, "moves-2"), "--config",
-                     moves->config, NULL);
-    ((const char **)(uintptr_t)argv)[0] = nzd;
-    struct harness_run run = harness_run(moves->harness, argv, environment);
-    assert_status(run, 0);
-    down(moves);
-    const char *passed = harness_read_file(moves->harness, log);
-    const char *mark = strstr(passed, " while processes are suspended");
-    assert_non_null(mark);
-    while (mark > passed && mark[-1] != '\n')
-        mark--;
-    int middle = atoi(mark);
-    for (int at = middle - 1; at <= middle + 1; at++) {
-        const char *const kill_at[] = {
-            harness_text(moves->harness, "NZD_POINT_AT=%d", at), NULL};
-        run = harness_run(moves->harness, argv, kill_at);
-        assert_status(run, 137);
-        run = harness_nzd(moves->harness, moves->node, "recover", NULL);
-        assert_status(run, 0);
-        runs(moves, 1);
-        assert_eval(moves->node, COUNTS, before);
-    }
-}
-
-/* Nobody confirms it: the agent alone takes the states down again. */
-static void a_trial_ends(void **state)
-{
-    struct moves *moves = *state;
-    const char *before = beam_node_eval(moves->node, COUNTS);
-    struct harness_run run = apply(moves, "--confirm", "1s", "-q");
-    assert_status(run, 0);
-    assert_eval(moves->node, "element(1, gen_server:call(moves_srv, value))",
-                "2");
-    beam_node_wait_for(moves->node,
-                       "element(1, gen_server:call(moves_srv, value))", "1",
-                       10000);
-    run = harness_nzd(moves->harness, moves->node, "recover", "--wait", "20s",
-                      NULL);
-    assert_status(run, 0);
-    runs(moves, 1);
-    assert_eval(moves->node, COUNTS, before);
-}
-
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -597,13 +385,8 @@ int main(void)
         TEST(somebody_else_has_suspended_one),
         TEST(some_come_and_go),
         TEST(one_is_started_in_the_middle),
-        TEST(the_agent_is_killed),
-        TEST(agent_and_guard_are_killed),
-        TEST(nzd_is_killed),
-        TEST(nzd_is_killed_at_points),
-        TEST(a_trial_ends),
     };
 
-    return cmocka_run_group_tests_name("migrate", tests, group_setup,
-                                       group_teardown);
+    return cmocka_run_group_tests_name("migrate", tests, moves_set_up,
+                                       moves_tear_down);
 }
