@@ -96,6 +96,27 @@ const char *scene_script(struct scene *scene, const char *name,
     return path;
 }
 
+struct harness_run scene_shell(struct scene *scene, const char *script)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    return harness_run(scene->harness, argv, NULL);
+}
+
+void scene_must(struct scene *scene, const char *script)
+{
+    struct harness_run run = scene_shell(scene, script);
+    assert_status(run, 0);
+}
+
+void scene_commit(struct scene *scene, const char *version, unsigned id)
+{
+    struct harness_run run = scene_apply(scene, version);
+    assert_status(run, 0);
+    assert_contains(run.out, harness_text(scene->harness, "committed %u:", id));
+    scene_wait_removed(scene);
+    assert_runs(scene, version);
+}
+
 const char *scene_wait_file(struct scene *scene, const char *name)
 {
     const char *path = harness_path(scene->harness, "%s", name);
@@ -218,4 +239,11 @@ void scene_settled(struct scene *scene)
     run = scene_nzd(scene, "journal", "verify");
     assert_status(run, 0);
     assert_contains(run.out, "is whole");
+}
+
+void assert_journal(const struct harness_run *run, const char *why)
+{
+    harness_check_status(run, 8, __FILE__, __LINE__);
+    assert_contains(run->err, why);
+    assert_lacks(run->out, "committed");
 }

@@ -58,6 +58,11 @@ struct harness_run scene_run(struct scene *scene, const char *const *argv);
 const char *const *scene_argv(struct scene *scene, const char *const *argv);
 /* `nzd apply` of this version of counter. */
 struct harness_run scene_apply(struct scene *scene, const char *version);
+/* The same, committed as transaction `id`. */
+void scene_commit(struct scene *scene, const char *version, unsigned id);
+/* A script; and one that succeeds. */
+struct harness_run scene_shell(struct scene *scene, const char *script);
+void scene_must(struct scene *scene, const char *script);
 
 /* Waits until the file is there and not empty; its text. */
 const char *scene_wait_file(struct scene *scene, const char *name);
@@ -78,6 +83,8 @@ const char *scene_differing(struct scene *scene, const char *version);
 void scene_wait_removed(struct scene *scene);
 /* `journal show N --json` has this state; returns the JSON. */
 const char *scene_record(struct scene *scene, unsigned id, const char *state);
+/* It ended because of the journal, and says why. */
+void assert_journal(const struct harness_run *run, const char *why);
 /* `status --check` finds nothing, and the journal is whole. */
 void scene_settled(struct scene *scene);
 

@@ -6,42 +6,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-/* The journal as an operator meets it: held by another nzd, foreign, full,
- * read-only, damaged, too small; and a configuration that is wrong. */
-
-static struct harness_run shell(struct scene *scene, const char *script)
-{
-    const char *const argv[] = {"sh", "-c", script, NULL};
-    return harness_run(scene->harness, argv, NULL);
-}
-
-static void must(struct scene *scene, const char *script)
-{
-    struct harness_run run = shell(scene, script);
-    assert_status(run, 0);
-}
-
-static void commit(struct scene *scene, const char *version, unsigned id)
-{
-    struct harness_run run = scene_apply(scene, version);
-    assert_status(run, 0);
-    assert_contains(run.out, harness_text(scene->harness, "committed %u:", id));
-    scene_wait_removed(scene);
-    assert_runs(scene, version);
-}
-
-static void assert_journal(const struct harness_run *run, const char *why)
-{
-    harness_check_status(run, 8, __FILE__, __LINE__);
-    assert_contains(run->err, why);
-    assert_lacks(run->out, "committed");
-}
+/* The journal as an operator meets it: held by another nzd, foreign, damaged,
+ * too small; and a configuration that is wrong. */
 
 /* --- two at once --- */
 
@@ -163,7 +133,7 @@ static void killed_holder_holds_nothing(void **state)
     struct harness_job *job = begin_waiting(scene, "pre");
     kill(harness_job_pid(job), SIGKILL);
     harness_end(scene->harness, job, 5000);
-    commit(scene, "0.2.0", 1);
+    scene_commit(scene, "0.2.0", 1);
     scene_settled(scene);
 }
 
@@ -173,7 +143,7 @@ static void foreign_journal_is_refused(void **state)
 {
     struct scene *scene = *state;
     const char *own = scene->journal;
-    commit(scene, "0.2.0", 1);
+    scene_commit(scene, "0.2.0", 1);
     scene->journal = harness_path(scene->harness, "other");
     struct harness_run run = scene_apply(scene, "0.3.0");
     assert_status(run, 9);
@@ -211,180 +181,6 @@ static void foreign_journal_is_refused(void **state)
     scene_record(scene, 1, "committed");
 }
 
-/* --- full, on a file system of its own --- */
-
-static void unmount(void *path)
-{
-    const char *const argv[] = {"umount", "-l", path, NULL};
-    struct process_command command = {.argv = argv};
-    process_wait(process_spawn(&command), 10000, NULL);
-}
-
-/* False, and said so, where this user may not mount. */
-static bool mount_small(struct scene *scene, const char *size)
-{
-    const char *path = harness_path(scene->harness, "small");
-    struct harness_run run = shell(
-        scene, harness_text(scene->harness,
-                            "mkdir %s && mount -t tmpfs -o size=%s nzd %s",
-                            path, size, path));
-    if (run.status != 0) {
-        print_message("no tmpfs can be mounted here: %s", run.err);
-        return false;
-    }
-    harness_at_close(
-        scene->harness, unmount,
-        (void *)(uintptr_t)harness_text(scene->harness, "%s", path));
-    scene->journal = harness_text(scene->harness, "%s/journal", path);
-    return true;
-}
-
-#define SMALL(scene, size)                                                     \
-    do {                                                                       \
-        if (!mount_small((scene), (size)))                                     \
-            skip();                                                            \
-    } while (0)
-
-/* Takes every byte that is left. */
-static const char *filler(struct scene *scene)
-{
-    return harness_text(scene->harness,
-                        "dd if=/dev/zero of=%s bs=4096 2>/dev/null; true",
-                        harness_path(scene->harness, "small/filler"));
-}
-
-static void make_room(struct scene *scene)
-{
-    harness_remove(scene->harness,
-                   harness_path(scene->harness, "small/filler"));
-}
-
-static void disk_is_full_at_first(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "4m");
-    must(scene, filler(scene));
-    struct harness_run run = scene_apply(scene, "0.2.0");
-    assert_journal(&run, "nzd: ");
-    assert_matches(run.err, "full|No space left");
-    assert_runs(scene, "0.1.0");
-    assert_eval(scene->node, "whereis(nzd)", "undefined");
-    run = scene_nzd(scene, "status");
-    assert_status(run, 0);
-
-    make_room(scene);
-    commit(scene, "0.2.0", 1);
-    scene_settled(scene);
-}
-
-static void disk_is_full_later(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "4m");
-    commit(scene, "0.2.0", 1);
-    must(scene, filler(scene));
-    struct harness_run run = scene_apply(scene, "0.3.0");
-    assert_journal(&run, "untouched");
-    assert_matches(run.err, "full|No space left");
-    assert_runs(scene, "0.2.0");
-    run = scene_nzd(scene, "journal", "show", "2");
-    assert_status(run, 2);
-    scene_settled(scene);
-    scene_record(scene, 1, "committed");
-
-    make_room(scene);
-    commit(scene, "0.3.0", 2);
-    scene_settled(scene);
-}
-
-/* Before armed, in a pre hook: no room is left to take. */
-static void disk_fills_before_armed(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "4m");
-    commit(scene, "0.2.0", 1);
-    scene_config(scene, SCENE_PROGRAM("fill", "pre", "20s"),
-                 scene_script(scene, "fill", "%s\n", filler(scene)));
-    struct harness_run run = scene_apply(scene, "0.3.0");
-    assert_journal(&run, "untouched  no code was loaded");
-    assert_runs(scene, "0.2.0");
-    run = scene_nzd(scene, "journal", "show", "2");
-    assert_status(run, 2);
-    scene_settled(scene);
-
-    make_room(scene);
-    scene_config(scene, "%s", "");
-    commit(scene, "0.3.0", 2);
-    scene_settled(scene);
-}
-
-/* After armed: the room for the commit was taken before. */
-static void disk_fills_after_armed(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "4m");
-    scene_config(scene, SCENE_PROGRAM("fill", "post", "20s"),
-                 scene_script(scene, "fill", "%s\n", filler(scene)));
-    commit(scene, "0.2.0", 1);
-    scene_record(scene, 1, "committed");
-    scene_settled(scene);
-    make_room(scene);
-    scene_config(scene, "%s", "");
-    commit(scene, "0.3.0", 2);
-    scene_settled(scene);
-}
-
-/* And the room for an undo. */
-static void disk_fills_before_an_undo(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "4m");
-    scene_config(scene, SCENE_PROGRAM("fill", "post", "20s"),
-                 scene_script(scene, "fill", "%s\nexit 1\n", filler(scene)));
-    struct harness_run run = scene_apply(scene, "0.2.0");
-    assert_status(run, 6);
-    assert_runs(scene, "0.1.0");
-    scene_record(scene, 1, "rolled_back");
-    scene_settled(scene);
-}
-
-/* --- read-only --- */
-
-static void read_only_mount(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "4m");
-    commit(scene, "0.2.0", 1);
-    must(scene, harness_text(scene->harness, "mount -o remount,ro %s",
-                             harness_path(scene->harness, "small")));
-    struct harness_run run = scene_apply(scene, "0.3.0");
-    assert_journal(&run, "Read-only file system");
-    run = scene_nzd(scene, "rollback");
-    assert_journal(&run, "Read-only file system");
-    assert_runs(scene, "0.2.0");
-    run = scene_nzd(scene, "journal", "show");
-    assert_status(run, 0);
-    assert_matches(run.out, "^\\* +1 .* committed ");
-    run = scene_nzd(scene, "plan", scene_bundle(scene, "0.3.0"));
-    assert_status(run, 0);
-    scene_record(scene, 1, "committed");
-    scene_settled(scene);
-}
-
-static void read_only_from_the_start(void **state)
-{
-    struct scene *scene = *state;
-    SMALL(scene, "1m");
-    must(scene, harness_text(scene->harness, "mount -o remount,ro %s",
-                             harness_path(scene->harness, "small")));
-    struct harness_run run = scene_apply(scene, "0.2.0");
-    assert_journal(&run, "Read-only file system");
-    assert_runs(scene, "0.1.0");
-    run = scene_nzd(scene, "status");
-    assert_status(run, 0);
-    assert_contains(run.out, "journal    none");
-}
-
 /* --- damaged --- */
 
 static void assert_refused_by_all(struct scene *scene, const char *what)
@@ -403,16 +199,16 @@ static void assert_refused_by_all(struct scene *scene, const char *what)
     const char *compare =
         harness_text(scene->harness, "cmp %s/data.mdb %s", scene->journal,
                      harness_path(scene->harness, "damaged.copy"));
-    must(scene,
-         harness_text(scene->harness, "cp %s/data.mdb %s", scene->journal,
-                      harness_path(scene->harness, "damaged.copy")));
+    scene_must(scene,
+               harness_text(scene->harness, "cp %s/data.mdb %s", scene->journal,
+                            harness_path(scene->harness, "damaged.copy")));
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         struct harness_run run =
             scene_nzd(scene, commands[i][0], commands[i][1], commands[i][2]);
         if (run.status != 8)
             print_error("%s:\n", what);
         assert_journal(&run, scene->journal);
-        must(scene, compare);
+        scene_must(scene, compare);
     }
     assert_runs(scene, "0.2.0");
 }
@@ -434,12 +230,12 @@ static void damage_is_told_by_all(void **state)
          "p=$((p + 1)); [ $p -lt 40 ] || break; done"},
     };
     const char *own = scene->journal;
-    commit(scene, "0.2.0", 1);
+    scene_commit(scene, "0.2.0", 1);
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
         scene->journal = harness_path(scene->harness, "%s", damages[i][0]);
         harness_copy(scene->harness, own, scene->journal);
-        must(scene, harness_text(scene->harness, "f=%s/data.mdb; %s",
-                                 scene->journal, damages[i][1]));
+        scene_must(scene, harness_text(scene->harness, "f=%s/data.mdb; %s",
+                                       scene->journal, damages[i][1]));
         assert_refused_by_all(scene, damages[i][0]);
     }
     scene->journal = own;
@@ -452,7 +248,7 @@ static void flipped_bit_is_found(void **state)
     struct scene *scene = *state;
     const char *own = scene->journal;
     unsigned found = 0;
-    commit(scene, "0.2.0", 1);
+    scene_commit(scene, "0.2.0", 1);
     scene->journal = harness_path(scene->harness, "flipped");
     for (unsigned i = 0; i < 12; i++) {
         harness_remove(scene->harness, scene->journal);
@@ -499,12 +295,13 @@ static void journal_is_a_file(void **state)
 static void folder_is_not_a_journal(void **state)
 {
     struct scene *scene = *state;
-    must(scene, harness_text(scene->harness, "mkdir %s; echo x >%s/notes",
-                             scene->journal, scene->journal));
+    scene_must(scene, harness_text(scene->harness, "mkdir %s; echo x >%s/notes",
+                                   scene->journal, scene->journal));
     struct harness_run run = scene_apply(scene, "0.2.0");
     assert_journal(&run, scene->journal);
     assert_runs(scene, "0.1.0");
-    run = shell(scene, harness_text(scene->harness, "ls %s", scene->journal));
+    run = scene_shell(scene,
+                      harness_text(scene->harness, "ls %s", scene->journal));
     assert_string_equal(run.out, "notes\n");
 }
 
@@ -587,13 +384,6 @@ int main(void)
         real(readers_are_answered_during_a_call),
         real(killed_holder_holds_nothing),
         real(foreign_journal_is_refused),
-        real(disk_is_full_at_first),
-        real(disk_is_full_later),
-        real(disk_fills_before_armed),
-        real(disk_fills_after_armed),
-        real(disk_fills_before_an_undo),
-        real(read_only_mount),
-        real(read_only_from_the_start),
         real(damage_is_told_by_all),
         real(flipped_bit_is_found),
         real(journal_is_a_file),

@@ -48,7 +48,8 @@ tests/cross/sysroot.sh "$triple" "$sysroot" || status=$?
 
 # lock is not among them under qemu, which shows a process another start time of
 # itself than others see, nor elf where the loader is what runs. What asks a VM of this machine is there where `all` is.
-units='bytes record state digest term term_refused beam config journal journal_keep source transfer'
+units='bytes record state digest term term_refused beam config journal journal_keep source transfer
+    transfer_refused'
 nodes=
 if [ "$all" = all ]; then
     units="$units base64 beam_vm beam_reach beam_rename elf format inventory
@@ -56,7 +57,7 @@ if [ "$all" = all ]; then
         journal_target link_wire options output plan settings settings_need spool
         sys_config verdict verdict_code command cmd_journal"
     [ "$emulator" != env ] || units="$(echo "$units" | sed 's/ elf / /') lock"
-    nodes='rollback apply apply_json hooks hooks_program journal_use'
+    nodes='rollback apply apply_json hooks hooks_program journal_use journal_use_disk'
 fi
 programs=$(for name in $units; do echo "$build/tests/test_$name"; done)
 
