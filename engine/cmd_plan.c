@@ -38,6 +38,15 @@ static int fail(struct nzd_context *context, struct nzd_err *err)
     return nzd_err_exit(err->code);
 }
 
+/* What apply would refuse is not to be called hot. */
+static int read_hooks(struct nzd_context *context,
+                      const struct nzd_inventory *bundle, struct nzd_err *err)
+{
+    return bundle->hooks.size ? nzd_config_add_bundle_hooks(&context->config,
+                                                            bundle->hooks, err)
+                              : 0;
+}
+
 /* --- two releases, no node
  * ---------------------------------------------------- */
 
@@ -73,6 +82,8 @@ static int plan_offline(struct nzd_context *context)
         code = read_release(context->options.args[0], &old, &err);
     if (!code)
         code = read_release(context->options.args[1], &new, &err);
+    if (!code)
+        code = read_hooks(context, &new, &err);
     if (!code)
         code = nzd_plan_diff(&old, &new, &plan, &err);
     if (!code)
@@ -115,6 +126,8 @@ static int ask(struct nzd_context *context, struct nzd_question *q,
     if (!code)
         code = nzd_question_bundle(context, q, *journal,
                                    context->options.args[0], err);
+    if (!code)
+        code = read_hooks(context, &q->new, err);
     if (!code && q->plan.step_count)
         code = nzd_question_occupants(q, err);
     if (!code && context->options.rehearse)

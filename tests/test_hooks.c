@@ -283,6 +283,33 @@ static void bundle_brings_hooks(void **state)
     assert_matches(run.err, "^hook post  own ok ");
 }
 
+/* As apply refuses them. */
+static void plan_reads_hooks_of_the_bundle(void **state)
+{
+    struct scene *scene = *state;
+    const char *base = scene_bundle(scene, "0.1.0");
+    const char *bundle = bundle_with_hook(
+        scene, SCENE_CALL("own", "post", "counter_check:run", "\"quick\""));
+    struct harness_run run = scene_nzd(scene, "plan", bundle);
+    assert_status(run, 0);
+    scene_config(scene, "%s", SCENE_CALL("own", "pre", "m:f", ""));
+    run = scene_nzd(scene, "plan", bundle);
+    assert_status(run, 3);
+    assert_contains(run.err, "nzd/hooks.conf");
+    assert_contains(run.err, "untouched");
+    scene_config(scene, "%s", "");
+    bundle = bundle_with_hook(scene,
+                              "hook \"own\" {\n phase = post\n call = \"m:f\"\n"
+                              " timeout = 61s\n}\n");
+    run = scene_nzd(scene, "plan", bundle);
+    assert_status(run, 3);
+    assert_contains(run.err, "timeout above 60s");
+    run = scene_nzd(scene, "plan", base, bundle);
+    assert_status(run, 3);
+    run = scene_nzd(scene, "plan", bundle, base);
+    assert_status(run, 0);
+}
+
 /* --- checks that need no hook --- */
 
 static void ends_after_the_switch(struct scene *scene, const char *how,
@@ -336,6 +363,7 @@ int main(void)
         real(pre_hook_fails),
         real(outcome_cannot_fail),
         real(bundle_brings_hooks),
+        real(plan_reads_hooks_of_the_bundle),
         real(supervised_process_stays_away),
         real(application_stops),
     };
