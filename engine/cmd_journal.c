@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "cmd_journal.h"
+#include "run.h"
 #include "units.h"
 
 #include <inttypes.h>
@@ -196,14 +197,20 @@ static int answer(struct nzd_context *context, const struct request *request,
     view->directory = nzd_journal_path_named(context);
     if (!view->directory)
         return nzd_err_memory(err);
-    if (request->what == IMPORT)
-        return nzd_journal_view_import(view, &options, request->file,
-                                       &context->changed, err);
+    if (request->what == IMPORT) {
+        rc = nzd_journal_view_import(view, &options, request->file,
+                                     &context->changed, err);
+        if (rc == 0)
+            nzd_run_share(context, view->directory);
+        return rc;
+    }
     rc = nzd_journal_open(view->directory,
                           write ? NZD_JOURNAL_WRITE : NZD_JOURNAL_READ,
                           &options, &view->journal, err);
     if (rc == NZD_ENOTFOUND)
         return answer_none(request, view, err);
+    if (rc == 0 && write)
+        nzd_run_share(context, view->directory);
     return rc < 0 ? rc : answer_of(context, request, view, err);
 }
 

@@ -20,8 +20,7 @@
 
 #define STARTING_US 30000000u /* for a node that starts; --timeout */
 
-/* Whoever cannot read it then finds out; what is to be done here goes on. */
-static void share(struct nzd_context *context, const char *directory)
+void nzd_run_share(struct nzd_context *context, const char *directory)
 {
     const char *group = context->config.journal_group;
     struct nzd_err err = NZD_ERR_INIT;
@@ -46,7 +45,7 @@ int nzd_run_open_journal(struct nzd_context *context,
     options->purpose = "nzd";
     int code = nzd_journal_open(directory, mode, options, out, err);
     if (!code && mode != NZD_JOURNAL_READ)
-        share(context, directory);
+        nzd_run_share(context, directory);
     return code;
 }
 

@@ -21,8 +21,13 @@ struct nzd_run {
 /* Returns the exit status; everything is printed. */
 int nzd_run_command(struct nzd_context *context, const struct nzd_run *run);
 
+/* Lets the group of the configuration read a journal that was opened to write,
+ * or has just been made. A failure is a warning: whoever cannot read it finds
+ * out, and what is to be done here goes on. */
+void nzd_run_share(struct nzd_context *context, const char *directory);
+
 /* Opens the journal of a target as --journal, --wait and the configuration
- * say. */
+ * say; shares it where it is written. */
 int nzd_run_open_journal(struct nzd_context *context,
                          const struct nzd_target *target,
                          enum nzd_journal_mode mode,

@@ -446,6 +446,33 @@ static void a_group_that_reads(void **state)
                      NZD_EUSAGE);
 }
 
+/* Also those that ask no node. */
+static void each_command_that_writes_lets_it_in(void **state)
+{
+    struct fixture *f = *state;
+    const char *config = tree_path(&f->tree, "nzd.conf");
+    const char *file = tree_path(&f->tree, "exported");
+    struct harness_run run;
+
+    needs_root();
+    make_journal(f);
+    tree_text(&f->tree, "nzd.conf", "journal_group = \"" SERVICE "\"\n");
+    run = harness_nzd(f->harness, NULL, "journal", "export", file, "--journal",
+                      f->journal, "--config", config, NULL);
+    assert_status(run, 0);
+    assert_mode(f, "nzd/journal", 0700, 0);
+    run = harness_nzd(f->harness, NULL, "journal", "gc", "--journal",
+                      f->journal, "--config", config, NULL);
+    assert_status(run, 0);
+    assert_mode(f, "nzd/journal", 0750, f->group);
+    assert_int_equal(as_user(f, READER, f->group, reads), 0);
+    tree_run(&f->tree, "rm -r nzd");
+    run = harness_nzd(f->harness, NULL, "journal", "import", file, "--journal",
+                      f->journal, "--config", config, NULL);
+    assert_status(run, 0);
+    assert_int_equal(as_user(f, READER, f->group, reads), 0);
+}
+
 /* A home, or /root, holds more than a journal. */
 static void no_group_is_let_through_a_home(void **state)
 {
@@ -524,6 +551,7 @@ int main(void)
         TEST(a_user_that_is_not_known),
         TEST(what_others_may_write),
         TEST(a_group_that_reads),
+        TEST(each_command_that_writes_lets_it_in),
         TEST(no_group_is_let_through_a_home),
         TEST(reading_beside_a_writer),
     };
