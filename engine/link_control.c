@@ -2,46 +2,13 @@
 #include "link_control.h"
 
 #include "../staging/term.h"
-
-#define VERSION_MAGIC 131
-
-/* Tags of the external term format. */
-enum {
-    NEW_FLOAT = 70,
-    BIT_BINARY = 77,
-    NEW_PID = 88,
-    NEW_PORT = 89,
-    NEWER_REFERENCE = 90,
-    SMALL_INTEGER = 97,
-    INTEGER = 98,
-    FLOAT = 99,
-    ATOM = 100,
-    REFERENCE = 101,
-    PORT = 102,
-    PID = 103,
-    SMALL_TUPLE = 104,
-    LARGE_TUPLE = 105,
-    NIL = 106,
-    STRING = 107,
-    LIST = 108,
-    BINARY = 109,
-    SMALL_BIG = 110,
-    LARGE_BIG = 111,
-    NEW_FUN = 112,
-    EXPORT = 113,
-    NEW_REFERENCE = 114,
-    SMALL_ATOM = 115,
-    MAP = 116,
-    ATOM_UTF8 = 118,
-    SMALL_ATOM_UTF8 = 119,
-    V4_PORT = 120
-};
+#include "../staging/term_tags.h"
 
 static bool skip_atom(struct nzd_reader *in, uint8_t tag)
 {
-    if (tag == ATOM || tag == ATOM_UTF8)
+    if (tag == NZD_TAG_ATOM_LATIN1 || tag == NZD_TAG_ATOM_UTF8)
         (void)nzd_read_bytes(in, nzd_read_u16(in));
-    else if (tag == SMALL_ATOM || tag == SMALL_ATOM_UTF8)
+    else if (tag == NZD_TAG_SMALL_ATOM_LATIN1 || tag == NZD_TAG_SMALL_ATOM_UTF8)
         (void)nzd_read_bytes(in, nzd_read_u8(in));
     else
         return false;
@@ -59,24 +26,24 @@ static void skip_named(struct nzd_reader *in, size_t size)
 static bool skip_identifier(struct nzd_reader *in, uint8_t tag)
 {
     switch (tag) {
-    case PID:
+    case NZD_TAG_PID:
         skip_named(in, 9);
         return true;
-    case NEW_PID:
-    case V4_PORT:
+    case NZD_TAG_NEW_PID:
+    case NZD_TAG_V4_PORT:
         skip_named(in, 12);
         return true;
-    case PORT:
-    case REFERENCE:
+    case NZD_TAG_PORT:
+    case NZD_TAG_REFERENCE:
         skip_named(in, 5);
         return true;
-    case NEW_PORT:
+    case NZD_TAG_NEW_PORT:
         skip_named(in, 8);
         return true;
-    case NEW_REFERENCE:
+    case NZD_TAG_NEW_REFERENCE:
         skip_named(in, 1 + 4 * (size_t)nzd_read_u16(in));
         return true;
-    case NEWER_REFERENCE:
+    case NZD_TAG_NEWER_REFERENCE:
         skip_named(in, 4 + 4 * (size_t)nzd_read_u16(in));
         return true;
     default:
@@ -93,24 +60,24 @@ static void skip_more(struct nzd_reader *in, uint32_t size, size_t more)
 static bool skip_flat(struct nzd_reader *in, uint8_t tag)
 {
     switch (tag) {
-    case NIL:
+    case NZD_TAG_NIL:
         return true;
-    case SMALL_INTEGER:
+    case NZD_TAG_SMALL_INTEGER:
         return (void)nzd_read_u8(in), true;
-    case INTEGER:
+    case NZD_TAG_INTEGER:
         return (void)nzd_read_u32(in), true;
-    case NEW_FLOAT:
+    case NZD_TAG_NEW_FLOAT:
         return (void)nzd_read_u64(in), true;
-    case FLOAT:
+    case NZD_TAG_FLOAT:
         return (void)nzd_read_bytes(in, 31), true;
-    case STRING:
+    case NZD_TAG_STRING:
         return (void)nzd_read_bytes(in, nzd_read_u16(in)), true;
-    case BINARY:
+    case NZD_TAG_BINARY:
         return (void)nzd_read_bytes(in, nzd_read_u32(in)), true;
-    case BIT_BINARY:
-    case LARGE_BIG:
+    case NZD_TAG_BIT_BINARY:
+    case NZD_TAG_LARGE_BIG:
         return skip_more(in, nzd_read_u32(in), 1), true;
-    case SMALL_BIG:
+    case NZD_TAG_SMALL_BIG:
         return skip_more(in, nzd_read_u8(in), 1), true;
     default:
         return false;
@@ -123,17 +90,17 @@ static uint64_t open_compound(struct nzd_reader *in, uint8_t tag)
     uint32_t size;
 
     switch (tag) {
-    case SMALL_TUPLE:
+    case NZD_TAG_SMALL_TUPLE:
         return nzd_read_u8(in);
-    case LARGE_TUPLE:
+    case NZD_TAG_LARGE_TUPLE:
         return nzd_read_u32(in);
-    case LIST:
+    case NZD_TAG_LIST:
         return (uint64_t)nzd_read_u32(in) + 1;
-    case MAP:
+    case NZD_TAG_MAP:
         return (uint64_t)nzd_read_u32(in) * 2;
-    case EXPORT:
+    case NZD_TAG_EXPORT:
         return 3;
-    case NEW_FUN:
+    case NZD_TAG_NEW_FUN:
         size = nzd_read_u32(in);
         if (size < 4)
             in->failed = true;
@@ -167,9 +134,9 @@ static uint32_t read_arity(struct nzd_reader *in)
 {
     uint8_t tag = nzd_read_u8(in);
 
-    if (tag == SMALL_TUPLE)
+    if (tag == NZD_TAG_SMALL_TUPLE)
         return nzd_read_u8(in);
-    if (tag == LARGE_TUPLE)
+    if (tag == NZD_TAG_LARGE_TUPLE)
         return nzd_read_u32(in);
     in->failed = true;
     return 0;
@@ -182,11 +149,11 @@ bool nzd_control_read(struct nzd_view message, struct nzd_control *out)
 
     nzd_reader_init(&in, message);
     if (nzd_read_u8(&in) != NZD_CONTROL_PASS_THROUGH ||
-        nzd_read_u8(&in) != VERSION_MAGIC)
+        nzd_read_u8(&in) != NZD_TAG_VERSION)
         return false;
     arity = read_arity(&in);
     if (arity < 1 || arity > NZD_CONTROL_ARGUMENTS + 1 ||
-        nzd_read_u8(&in) != SMALL_INTEGER)
+        nzd_read_u8(&in) != NZD_TAG_SMALL_INTEGER)
         return false;
     out->op = nzd_read_u8(&in);
     out->count = arity - 1;
@@ -219,7 +186,7 @@ void nzd_control_acknowledge(const struct nzd_control *unlink,
 
     nzd_buf_u32(out, (uint32_t)(6 + id->size + from->size + to->size));
     nzd_buf_u8(out, NZD_CONTROL_PASS_THROUGH);
-    nzd_buf_u8(out, VERSION_MAGIC);
+    nzd_buf_u8(out, NZD_TAG_VERSION);
     nzd_etf_tuple(out, 4);
     nzd_etf_integer(out, NZD_CONTROL_UNLINK_ID_ACK);
     nzd_buf_bytes(out, id->data, id->size);

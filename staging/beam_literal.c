@@ -3,15 +3,10 @@
 
 #include "inflate.h"
 #include "limits.h"
+#include "term_tags.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define EXPORT_EXT        113 /* erts' "External Term Format" */
-#define ATOM_EXT          100
-#define ATOM_UTF8_EXT     118
-#define SMALL_ATOM_UTF8   119
-#define SMALL_INTEGER_EXT 97
 
 struct nzd_literals {
     struct nzd_arena arena;
@@ -105,9 +100,9 @@ static const char *atom_read(struct nzd_reader *reader, struct nzd_arena *arena)
     size_t size = 0;
     struct nzd_view name;
 
-    if (tag == SMALL_ATOM_UTF8)
+    if (tag == NZD_TAG_SMALL_ATOM_UTF8)
         size = nzd_read_u8(reader);
-    else if (tag == ATOM_UTF8_EXT || tag == ATOM_EXT)
+    else if (tag == NZD_TAG_ATOM_UTF8 || tag == NZD_TAG_ATOM_LATIN1)
         size = nzd_read_u16(reader);
     else
         reader->failed = true;
@@ -122,11 +117,11 @@ static int take_fun(struct nzd_literals *literals, struct nzd_view bytes,
     struct nzd_reader reader;
 
     nzd_reader_init(&reader, bytes);
-    if (nzd_read_u8(&reader) != EXPORT_EXT)
+    if (nzd_read_u8(&reader) != NZD_TAG_EXPORT)
         return 0;
     fun.module = atom_read(&reader, &literals->arena);
     fun.name = atom_read(&reader, &literals->arena);
-    if (nzd_read_u8(&reader) != SMALL_INTEGER_EXT)
+    if (nzd_read_u8(&reader) != NZD_TAG_SMALL_INTEGER)
         reader.failed = true;
     fun.arity = nzd_read_u8(&reader);
     if (reader.failed)
@@ -191,7 +186,7 @@ int nzd_literals_funs(struct nzd_literals *literals, uint32_t index,
     if (index < literals->count)
         view = literals->views[index];
     /* No byte that a fun begins with, no fun. */
-    if (view.size == 0 || !memchr(view.data, EXPORT_EXT, view.size))
+    if (view.size == 0 || !memchr(view.data, NZD_TAG_EXPORT, view.size))
         return 0;
     rc = nzd_term_decode(view, &terms, &term, err);
     if (rc == 0) {

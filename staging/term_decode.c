@@ -3,46 +3,12 @@
 #include "limits.h"
 #include "term.h"
 #include "term_build.h"
+#include "term_tags.h"
 #include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* erts "External Term Format": all tags that a file or a reply can hold. */
-enum {
-    VERSION = 131,
-    NEW_FLOAT = 70,
-    BIT_BINARY = 77,
-    COMPRESSED = 80,
-    NEW_PID = 88,
-    NEW_PORT = 89,
-    NEWER_REFERENCE = 90,
-    SMALL_INTEGER = 97,
-    INTEGER = 98,
-    FLOAT = 99,
-    ATOM_LATIN1 = 100,
-    REFERENCE = 101,
-    PORT = 102,
-    PID = 103,
-    SMALL_TUPLE = 104,
-    LARGE_TUPLE = 105,
-    NIL = 106,
-    STRING = 107,
-    LIST = 108,
-    BINARY = 109,
-    SMALL_BIG = 110,
-    LARGE_BIG = 111,
-    NEW_FUN = 112,
-    EXPORT = 113,
-    NEW_REFERENCE = 114,
-    SMALL_ATOM_LATIN1 = 115,
-    MAP = 116,
-    FUN = 117,
-    ATOM_UTF8 = 118,
-    SMALL_ATOM_UTF8 = 119,
-    V4_PORT = 120
-};
 
 #define FLOAT_TEXT_SIZE 31
 #define MOST_DEFLATED   1040 /* zlib makes at most 1032 bytes from one */
@@ -392,26 +358,26 @@ static const struct nzd_term *decode_export(struct decoder *decoder)
 static const struct nzd_term *decode_other(struct decoder *decoder, uint8_t tag)
 {
     switch (tag) {
-    case PID:
+    case NZD_TAG_PID:
         return decode_identity(decoder, 4 + 4 + 1);
-    case NEW_PID:
+    case NZD_TAG_NEW_PID:
         return decode_identity(decoder, 4 + 4 + 4);
-    case PORT:
-    case REFERENCE:
+    case NZD_TAG_PORT:
+    case NZD_TAG_REFERENCE:
         return decode_identity(decoder, 4 + 1);
-    case NEW_PORT:
+    case NZD_TAG_NEW_PORT:
         return decode_identity(decoder, 4 + 4);
-    case V4_PORT:
+    case NZD_TAG_V4_PORT:
         return decode_identity(decoder, 8 + 4);
-    case NEW_REFERENCE:
+    case NZD_TAG_NEW_REFERENCE:
         return decode_reference(decoder, 1);
-    case NEWER_REFERENCE:
+    case NZD_TAG_NEWER_REFERENCE:
         return decode_reference(decoder, 4);
-    case NEW_FUN:
+    case NZD_TAG_NEW_FUN:
         return decode_new_fun(decoder);
-    case FUN:
+    case NZD_TAG_FUN:
         return decode_fun(decoder);
-    case EXPORT:
+    case NZD_TAG_EXPORT:
         return decode_export(decoder);
     default:
         return refuse(decoder, "an unknown tag");
@@ -426,41 +392,41 @@ static const struct nzd_term *decode_tagged(struct decoder *decoder,
     struct nzd_reader *in = &decoder->in;
 
     switch (tag) {
-    case SMALL_INTEGER:
+    case NZD_TAG_SMALL_INTEGER:
         return nzd_term_byte(nzd_read_u8(in));
-    case INTEGER:
+    case NZD_TAG_INTEGER:
         return decode_integer(decoder);
-    case SMALL_BIG:
+    case NZD_TAG_SMALL_BIG:
         return decode_big(decoder, nzd_read_u8(in));
-    case LARGE_BIG:
+    case NZD_TAG_LARGE_BIG:
         return decode_big(decoder, nzd_read_u32(in));
-    case NEW_FLOAT:
+    case NZD_TAG_NEW_FLOAT:
         return decode_new_float(decoder);
-    case FLOAT:
+    case NZD_TAG_FLOAT:
         return decode_float_text(decoder);
-    case SMALL_ATOM_UTF8:
+    case NZD_TAG_SMALL_ATOM_UTF8:
         return decode_atom(decoder, nzd_read_u8(in));
-    case ATOM_UTF8:
+    case NZD_TAG_ATOM_UTF8:
         return decode_atom(decoder, nzd_read_u16(in));
-    case SMALL_ATOM_LATIN1:
+    case NZD_TAG_SMALL_ATOM_LATIN1:
         return decode_latin1_atom(decoder, nzd_read_u8(in));
-    case ATOM_LATIN1:
+    case NZD_TAG_ATOM_LATIN1:
         return decode_latin1_atom(decoder, nzd_read_u16(in));
-    case STRING:
+    case NZD_TAG_STRING:
         return decode_string(decoder);
-    case BINARY:
+    case NZD_TAG_BINARY:
         return decode_binary(decoder);
-    case BIT_BINARY:
+    case NZD_TAG_BIT_BINARY:
         return decode_bits(decoder);
-    case SMALL_TUPLE:
+    case NZD_TAG_SMALL_TUPLE:
         return decode_tuple(decoder, nzd_read_u8(in));
-    case LARGE_TUPLE:
+    case NZD_TAG_LARGE_TUPLE:
         return decode_tuple(decoder, nzd_read_u32(in));
-    case NIL:
+    case NZD_TAG_NIL:
         return nzd_term_nil();
-    case LIST:
+    case NZD_TAG_LIST:
         return decode_list(decoder);
-    case MAP:
+    case NZD_TAG_MAP:
         return decode_map(decoder);
     default:
         return decode_other(decoder, tag);
@@ -515,9 +481,9 @@ int nzd_term_decode(struct nzd_view view, struct nzd_arena *arena,
     struct nzd_view inflated = {NULL, 0};
 
     nzd_reader_init(&decoder.in, view);
-    if (nzd_read_u8(&decoder.in) != VERSION)
+    if (nzd_read_u8(&decoder.in) != NZD_TAG_VERSION)
         return nzd_err_set(err, NZD_EBUNDLE, "term: not an external term");
-    if (decoder.in.left > 0 && decoder.in.data[0] == COMPRESSED) {
+    if (decoder.in.left > 0 && decoder.in.data[0] == NZD_TAG_COMPRESSED) {
         (void)nzd_read_u8(&decoder.in);
         if (decompress(&decoder.in, arena, &inflated, err))
             return nzd_err_set(err, NZD_EBUNDLE, "term: not inflated");

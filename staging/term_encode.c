@@ -1,36 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "term.h"
 
-#include <string.h>
+#include "term_tags.h"
 
-/* erts "External Term Format": the tags that we write. */
-enum {
-    VERSION = 131,
-    NEW_FLOAT = 70,
-    BIT_BINARY = 77,
-    SMALL_INTEGER = 97,
-    INTEGER = 98,
-    SMALL_TUPLE = 104,
-    LARGE_TUPLE = 105,
-    NIL = 106,
-    STRING = 107,
-    LIST = 108,
-    BINARY = 109,
-    SMALL_BIG = 110,
-    LARGE_BIG = 111,
-    MAP = 116,
-    ATOM_UTF8 = 118,
-    SMALL_ATOM_UTF8 = 119
-};
+#include <string.h>
 
 void nzd_etf_version(struct nzd_buf *out)
 {
-    nzd_buf_u8(out, VERSION);
+    nzd_buf_u8(out, NZD_TAG_VERSION);
 }
 
 void nzd_etf_tuple(struct nzd_buf *out, uint32_t arity)
 {
-    nzd_buf_u8(out, arity < 256 ? SMALL_TUPLE : LARGE_TUPLE);
+    nzd_buf_u8(out, arity < 256 ? NZD_TAG_SMALL_TUPLE : NZD_TAG_LARGE_TUPLE);
     if (arity < 256)
         nzd_buf_u8(out, (uint8_t)arity);
     else
@@ -43,18 +25,18 @@ void nzd_etf_list(struct nzd_buf *out, uint32_t count)
         nzd_etf_nil(out);
         return;
     }
-    nzd_buf_u8(out, LIST);
+    nzd_buf_u8(out, NZD_TAG_LIST);
     nzd_buf_u32(out, count);
 }
 
 void nzd_etf_nil(struct nzd_buf *out)
 {
-    nzd_buf_u8(out, NIL);
+    nzd_buf_u8(out, NZD_TAG_NIL);
 }
 
 void nzd_etf_map(struct nzd_buf *out, uint32_t pairs)
 {
-    nzd_buf_u8(out, MAP);
+    nzd_buf_u8(out, NZD_TAG_MAP);
     nzd_buf_u32(out, pairs);
 }
 
@@ -64,7 +46,8 @@ static void write_atom(struct nzd_buf *out, struct nzd_view name)
         out->failed = true;
         return;
     }
-    nzd_buf_u8(out, name.size < 256 ? SMALL_ATOM_UTF8 : ATOM_UTF8);
+    nzd_buf_u8(out,
+               name.size < 256 ? NZD_TAG_SMALL_ATOM_UTF8 : NZD_TAG_ATOM_UTF8);
     if (name.size < 256)
         nzd_buf_u8(out, (uint8_t)name.size);
     else
@@ -85,7 +68,7 @@ static void write_small_big(struct nzd_buf *out, bool negative,
 
     for (; magnitude > 0; magnitude >>= 8)
         bytes[size++] = (uint8_t)magnitude;
-    nzd_buf_u8(out, SMALL_BIG);
+    nzd_buf_u8(out, NZD_TAG_SMALL_BIG);
     nzd_buf_u8(out, size);
     nzd_buf_u8(out, negative);
     nzd_buf_bytes(out, bytes, size);
@@ -94,10 +77,10 @@ static void write_small_big(struct nzd_buf *out, bool negative,
 void nzd_etf_integer(struct nzd_buf *out, int64_t value)
 {
     if (value >= 0 && value <= 255) {
-        nzd_buf_u8(out, SMALL_INTEGER);
+        nzd_buf_u8(out, NZD_TAG_SMALL_INTEGER);
         nzd_buf_u8(out, (uint8_t)value);
     } else if (value >= INT32_MIN && value <= INT32_MAX) {
-        nzd_buf_u8(out, INTEGER);
+        nzd_buf_u8(out, NZD_TAG_INTEGER);
         nzd_buf_u32(out, (uint32_t)(int32_t)value);
     } else {
         write_small_big(out, value < 0,
@@ -115,7 +98,7 @@ void nzd_etf_unsigned(struct nzd_buf *out, uint64_t value)
 
 void nzd_etf_binary(struct nzd_buf *out, struct nzd_view bytes)
 {
-    nzd_buf_u8(out, BINARY);
+    nzd_buf_u8(out, NZD_TAG_BINARY);
     nzd_buf_block(out, bytes);
 }
 
@@ -131,7 +114,7 @@ static void write_bytes_list(struct nzd_buf *out, struct nzd_view bytes)
         return;
     }
     if (bytes.size <= UINT16_MAX) {
-        nzd_buf_u8(out, STRING);
+        nzd_buf_u8(out, NZD_TAG_STRING);
         nzd_buf_u16(out, (uint16_t)bytes.size);
         nzd_buf_bytes(out, bytes.data, bytes.size);
         return;
@@ -176,7 +159,7 @@ static void write_list(struct nzd_buf *out, const struct nzd_term *list)
         return;
     }
     if (string) {
-        nzd_buf_u8(out, STRING);
+        nzd_buf_u8(out, NZD_TAG_STRING);
         nzd_buf_u16(out, (uint16_t)list->count);
     } else {
         nzd_etf_list(out, list->count);
@@ -209,7 +192,7 @@ static void write_big(struct nzd_buf *out, struct nzd_view text)
         out->failed = true;
         return;
     }
-    nzd_buf_u8(out, size < 256 ? SMALL_BIG : LARGE_BIG);
+    nzd_buf_u8(out, size < 256 ? NZD_TAG_SMALL_BIG : NZD_TAG_LARGE_BIG);
     if (size < 256)
         nzd_buf_u8(out, (uint8_t)size);
     else
@@ -233,7 +216,7 @@ static void write_binary(struct nzd_buf *out, const struct nzd_term *term)
         out->failed = true;
         return;
     }
-    nzd_buf_u8(out, BIT_BINARY);
+    nzd_buf_u8(out, NZD_TAG_BIT_BINARY);
     nzd_buf_u32(out, (uint32_t)term->text.size);
     nzd_buf_u8(out, term->bits);
     nzd_buf_bytes(out, term->text.data, term->text.size);
@@ -244,7 +227,7 @@ static void write_float(struct nzd_buf *out, double real)
     uint64_t bits;
 
     memcpy(&bits, &real, sizeof(bits));
-    nzd_buf_u8(out, NEW_FLOAT);
+    nzd_buf_u8(out, NZD_TAG_NEW_FLOAT);
     nzd_buf_u64(out, bits);
 }
 
