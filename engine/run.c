@@ -96,22 +96,27 @@ static void warn_of_restart(struct nzd_output *output,
                     q->base.path[0] ? " in " : "", q->base.path);
 }
 
+static void show_runs(struct nzd_output *output,
+                      const struct nzd_transaction *t, char color,
+                      const char *how)
+{
+    char took[32], pause[32];
+    nzd_format_duration(took, t->txn.took_us);
+    nzd_format_duration(pause, t->txn.pause_us);
+    nzd_output_line(
+        output, "%s%s %" PRIu64 "%s: %s %s runs on %s (%s, paused %s)",
+        nzd_color(output, color), how, t->txn.id, nzd_color(output, '0'),
+        t->txn.release, t->txn.to_version, t->txn.node, took, pause);
+}
+
 /* A line of text is there as soon as it holds; the outcome of --json is the
  * last event. */
 static void show_committed(struct nzd_transaction *t)
 {
     struct nzd_output *output = &t->context->output;
-    char took[32], pause[32];
     if (output->json)
         return;
-    nzd_format_duration(took, t->txn.took_us);
-    nzd_format_duration(pause, t->txn.pause_us);
-    nzd_output_line(output,
-                    "%scommitted %" PRIu64 "%s: %s %s runs on %s (%s, paused "
-                    "%s)",
-                    nzd_color(output, 'g'), t->txn.id, nzd_color(output, '0'),
-                    t->txn.release, t->txn.to_version, t->txn.node, took,
-                    pause);
+    show_runs(output, t, 'g', "committed");
     nzd_output_flush(output);
 }
 
@@ -130,7 +135,7 @@ static void show_trial(struct nzd_context *context,
                        const struct nzd_transaction *t)
 {
     struct nzd_output *output = &context->output;
-    char until[96], took[32], pause[32];
+    char until[96];
     uint64_t left = nzd_trial_left(&t->txn);
     if (left == NZD_TRIAL_UNKNOWN)
         left = t->trial_us;
@@ -145,14 +150,7 @@ static void show_trial(struct nzd_context *context,
         return;
     }
     nzd_trial_until(left, until);
-    nzd_format_duration(took, t->txn.took_us);
-    nzd_format_duration(pause, t->txn.pause_us);
-    nzd_output_line(output,
-                    "%son trial %" PRIu64 "%s: %s %s runs on %s (%s, paused "
-                    "%s)",
-                    nzd_color(output, 'y'), t->txn.id, nzd_color(output, '0'),
-                    t->txn.release, t->txn.to_version, t->txn.node, took,
-                    pause);
+    show_runs(output, t, 'y', "on trial");
     nzd_output_line(output,
                     "  until %s, then %s %s; so it does when the VM "
                     "restarts",
