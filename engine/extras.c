@@ -2,6 +2,7 @@
 #include "extras.h"
 
 #include "../staging/appup.h"
+#include "file_rows.h"
 #include "migrate.h"
 
 #include <stdlib.h>
@@ -34,37 +35,17 @@ static int make_room(struct nzd_question *q, struct nzd_err *err)
 
 /* --- the row ------------------------------------------------------------- */
 
-static int fill_row(struct nzd_module_row *row, struct nzd_view bytes,
-                    struct nzd_err *err)
-{
-    memset(row, 0, sizeof *row);
-    row->change = NZD_MODULE_CHANGED;
-    row->old_blob = row->new_blob = row->old_md5 = row->new_md5 =
-        nzd_digest_of(bytes);
-    row->old_bytes = row->new_bytes = bytes.size;
-    row->module = strdup(NZD_FILE_EXTRAS);
-    row->application = strdup("");
-    row->old_path = strdup("");
-    row->new_path = strdup("");
-    bool whole =
-        row->module && row->application && row->old_path && row->new_path;
-    return whole ? 0 : nzd_err_memory(err);
-}
-
 int nzd_extras_add_row(struct nzd_transaction *t, struct nzd_err *err)
 {
     if (t->way || !t->q->extras.count)
         return 0;
-    void *rows = realloc(t->rows, (t->row_count + 1) * sizeof *t->rows);
-    if (!rows)
-        return nzd_err_memory(err);
-    t->rows = rows;
     nzd_buf_reset(&t->extras);
     nzd_etf_version(&t->extras);
     nzd_node_put_extras(&t->extras, &t->q->extras);
     if (t->extras.failed)
         return nzd_err_memory(err);
-    return fill_row(&t->rows[t->row_count++], nzd_buf_view(&t->extras), err);
+    return nzd_file_rows_add_kept(t, NZD_FILE_EXTRAS, nzd_buf_view(&t->extras),
+                                  err);
 }
 
 static int find_row(void *context, const struct nzd_module_row *row)

@@ -38,23 +38,23 @@ static void fill_sides(struct nzd_module_row *row, const struct sides *sides)
     row->change = nzd_file_row_change(&row->old_md5, &row->new_md5);
 }
 
-static int append(struct making *m, const struct sides *sides)
+/* The next row, its sides empty; NULL without memory. */
+static struct nzd_module_row *append(struct nzd_transaction *t,
+                                     const char *name, const char *app)
 {
-    struct nzd_transaction *t = m->t;
     void *rows = realloc(t->rows, (t->row_count + 1) * sizeof *t->rows);
     if (!rows)
-        return nzd_err_memory(m->err);
+        return NULL;
     t->rows = rows;
     struct nzd_module_row *row = &t->rows[t->row_count++];
     memset(row, 0, sizeof *row);
-    fill_sides(row, sides);
-    row->module = strdup(sides->name);
-    row->application = strdup(sides->app);
+    row->module = strdup(name);
+    row->application = strdup(app);
     row->old_path = strdup("");
     row->new_path = strdup("");
     return row->module && row->application && row->old_path && row->new_path
-               ? 0
-               : nzd_err_memory(m->err);
+               ? row
+               : NULL;
 }
 
 int nzd_file_rows_put(struct making *m, const struct sides *sides)
@@ -66,7 +66,24 @@ int nzd_file_rows_put(struct making *m, const struct sides *sides)
         return m->err->code;
     if (same(&sides->before, &sides->after) && same(in_force, &sides->after))
         return 0;
-    return append(m, sides);
+    struct nzd_module_row *row = append(m->t, sides->name, sides->app);
+    if (!row)
+        return nzd_err_memory(m->err);
+    fill_sides(row, sides);
+    return 0;
+}
+
+int nzd_file_rows_add_kept(struct nzd_transaction *t, const char *name,
+                           struct nzd_view bytes, struct nzd_err *err)
+{
+    struct nzd_module_row *row = append(t, name, "");
+    if (!row)
+        return nzd_err_memory(err);
+    row->change = NZD_MODULE_CHANGED;
+    row->old_blob = row->new_blob = row->old_md5 = row->new_md5 =
+        nzd_digest_of(bytes);
+    row->old_bytes = row->new_bytes = bytes.size;
+    return 0;
 }
 
 /* --- specifications ------------------------------------------------------ */

@@ -19,6 +19,11 @@
  * is named that the journal cannot hold. */
 int nzd_file_rows_add(struct nzd_transaction *t, struct nzd_err *err);
 
+/* Appends the row of something that is no file and kept beside them for the way
+ * back, NZD_FILE_KEPT or NZD_FILE_EXTRAS: both its sides are `bytes`. */
+int nzd_file_rows_add_kept(struct nzd_transaction *t, const char *name,
+                           struct nzd_view bytes, struct nzd_err *err);
+
 /* The content of a side of such a row: 1, or 0 where the journal or the base
  * holds it, or the row is a module's. */
 int nzd_file_rows_bytes(const struct nzd_transaction *t,

@@ -2,6 +2,7 @@
 #include "live_config.h"
 
 #include "../staging/script.h"
+#include "file_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -367,24 +368,10 @@ static void tell(struct nzd_transaction *t, const struct nzd_term *names,
 static int append(struct nzd_transaction *t, struct nzd_view kept,
                   struct nzd_err *err)
 {
-    void *rows = realloc(t->rows, (t->row_count + 1) * sizeof *t->rows);
-    if (!rows)
-        return nzd_err_memory(err);
-    t->rows = rows;
     nzd_buf_bytes(&t->kept, kept.data, kept.size);
-    struct nzd_module_row *row = &t->rows[t->row_count++];
-    memset(row, 0, sizeof *row);
-    row->change = NZD_MODULE_CHANGED;
-    row->old_blob = row->new_blob = row->old_md5 = row->new_md5 =
-        nzd_digest_of(kept);
-    row->old_bytes = row->new_bytes = kept.size;
-    row->module = strdup(NZD_FILE_KEPT);
-    row->application = strdup("");
-    row->old_path = strdup("");
-    row->new_path = strdup("");
-    bool whole =
-        row->module && row->application && row->old_path && row->new_path;
-    return whole && !t->kept.failed ? 0 : nzd_err_memory(err);
+    if (t->kept.failed)
+        return nzd_err_memory(err);
+    return nzd_file_rows_add_kept(t, NZD_FILE_KEPT, kept, err);
 }
 
 static int take(struct nzd_transaction *t, const struct nzd_term *answer,
