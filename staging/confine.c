@@ -46,6 +46,14 @@ static uint32_t right_to_read(void)
     return data[0].permitted & 1u << CAP_DAC_OVERRIDE;
 }
 
+/* That one lets write, too: only where something else keeps from it. */
+static void keep_no_right_to_write(unsigned confined)
+{
+    if (!(confined & (NZD_CONFINED_CALLS | NZD_CONFINED_FILES)) &&
+        right_to_read() == 1u << CAP_DAC_OVERRIDE)
+        keep_capabilities(0);
+}
+
 /* A release that only root may read is read all the same: a directory's files
  * are opened one by one. Where they may lie, and that they are not written, the
  * other means see to. */
@@ -153,6 +161,7 @@ unsigned nzd_confine_self(const struct nzd_confine *confine)
         _exit(1);
     if (rights && confine_calls(confine) == 0)
         confined |= NZD_CONFINED_CALLS;
+    keep_no_right_to_write(confined);
     return confined | (rights ? NZD_CONFINED_RIGHTS : 0);
 }
 
