@@ -13,6 +13,7 @@ struct lost {
     const char *name;
     uint32_t arity;
     bool removed; /* with its whole module, which stays while it is called */
+    const char *caller; /* that was seen to call it last */
 };
 
 struct losses {
@@ -40,35 +41,89 @@ static int by_function(const void *a, const void *b)
 
 /* --- what is lost --- */
 
-/* Both sides mostly have theirs in the same order: it is looked for from `at`
- * on, where the one before was found. */
-static bool is_exported(const struct nzd_beam *beam,
-                        const struct nzd_beam_function *function, uint32_t *at)
-{
-    for (uint32_t i = 0; i < beam->export_count; i++) {
-        uint32_t next = (*at + i) % beam->export_count;
+/* Of the new side. Both mostly have theirs in the same order: looked at first
+ * is what follows the one before. */
+struct exported {
+    const struct nzd_beam *beam;
+    uint32_t next;
+    const struct nzd_beam_function **sorted; /* once one was not there */
+};
 
-        if (beam->exports[next].arity == function->arity &&
-            strcmp(beam->exports[next].name, function->name) == 0) {
-            *at = next + 1;
-            return true;
-        }
-    }
-    return false;
+static int compare_functions(const struct nzd_beam_function *left,
+                             const struct nzd_beam_function *right)
+{
+    if (left->arity != right->arity)
+        return left->arity < right->arity ? -1 : 1;
+    return strcmp(left->name, right->name);
 }
 
-static bool is_lost(const struct nzd_step *step,
-                    const struct nzd_beam_function *function, uint32_t *at)
+static int by_name(const void *a, const void *b)
 {
-    return !is_module_info(function) &&
-           (step->change == NZD_STEP_REMOVED ||
-            !is_exported(step->new->beam, function, at));
+    const struct nzd_beam_function *const *left = a;
+    const struct nzd_beam_function *const *right = b;
+
+    return compare_functions(*left, *right);
+}
+
+static bool sort_them(struct exported *e)
+{
+    uint32_t count = e->beam->export_count;
+
+    if (e->sorted)
+        return true;
+    e->sorted = calloc(count + 1, sizeof(const struct nzd_beam_function *));
+    if (!e->sorted)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        e->sorted[i] = &e->beam->exports[i];
+    qsort(e->sorted, count, sizeof(*e->sorted), by_name);
+    return true;
+}
+
+/* 1, 0; -1: no memory. */
+static int is_exported(struct exported *e,
+                       const struct nzd_beam_function *function)
+{
+    const struct nzd_beam_function *const *found;
+
+    if (e->next < e->beam->export_count &&
+        compare_functions(&e->beam->exports[e->next], function) == 0) {
+        e->next++;
+        return 1;
+    }
+    if (!sort_them(e))
+        return -1;
+    found = bsearch(&function, e->sorted, e->beam->export_count,
+                    sizeof(*e->sorted), by_name);
+    if (found)
+        e->next = (uint32_t)(*found - e->beam->exports) + 1;
+    return found != NULL;
 }
 
 static bool may_lose(const struct nzd_step *step)
 {
     return step->old && step->old->beam &&
            (step->change == NZD_STEP_REMOVED || (step->new && step->new->beam));
+}
+
+static bool find_losses_of(const struct nzd_step *step, struct losses *out)
+{
+    const bool removed = step->change == NZD_STEP_REMOVED;
+    struct exported exported = {removed ? NULL : step->new->beam, 0, NULL};
+    int is = 0;
+
+    for (uint32_t i = 0; is >= 0 && i < step->old->beam->export_count; i++) {
+        const struct nzd_beam_function *function = &step->old->beam->exports[i];
+
+        if (is_module_info(function))
+            continue;
+        is = removed ? 0 : is_exported(&exported, function);
+        if (is == 0)
+            out->items[out->count++] = (struct lost){
+                step->name, function->name, function->arity, removed, NULL};
+    }
+    free((void *)exported.sorted);
+    return is >= 0;
 }
 
 static int find_losses(struct nzd_plan *plan, struct losses *out,
@@ -84,19 +139,11 @@ static int find_losses(struct nzd_plan *plan, struct losses *out,
     if (!out->items)
         return nzd_err_memory(err);
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        const struct nzd_step *step = &plan->steps[i];
-        uint32_t at = 0;
-
-        for (uint32_t j = 0;
-             may_lose(step) && j < step->old->beam->export_count; j++) {
-            const struct nzd_beam_function *function =
-                &step->old->beam->exports[j];
-
-            if (is_lost(step, function, &at))
-                out->items[out->count++] =
-                    (struct lost){step->name, function->name, function->arity,
-                                  step->change == NZD_STEP_REMOVED};
-        }
+        if (!may_lose(&plan->steps[i]) || find_losses_of(&plan->steps[i], out))
+            continue;
+        free(out->items);
+        out->items = NULL;
+        return nzd_err_memory(err);
     }
     if (out->count > 1)
         qsort(out->items, out->count, sizeof(*out->items), by_function);
@@ -170,18 +217,19 @@ static int judge_call(struct nzd_plan *plan, const struct losses *losses,
                       const char *caller, const struct nzd_beam_function *call,
                       bool in_flight, struct nzd_err *err)
 {
-    const struct lost key = {call->module, call->name, call->arity, false};
-    const struct lost *found =
-        losses->count == 0 || strcmp(call->module, caller) == 0
-            ? NULL
-            : bsearch(&key, losses->items, losses->count, sizeof(key),
-                      by_function);
+    const struct lost key = {call->module, call->name, call->arity, false,
+                             NULL};
+    struct lost *found = losses->count == 0 || strcmp(call->module, caller) == 0
+                             ? NULL
+                             : bsearch(&key, losses->items, losses->count,
+                                       sizeof(key), by_function);
     const struct nzd_gap gap = {caller, call->module, call->name, call->arity,
                                 in_flight};
 
-    return found && !(found->removed && in_flight)
-               ? nzd_plan_add_gap(plan, &gap, err)
-               : 0;
+    if (!found || found->caller == caller || (found->removed && in_flight))
+        return 0;
+    found->caller = caller;
+    return nzd_plan_add_gap(plan, &gap, err);
 }
 
 /* The calls of one body of code that lose their target, and the funs in its
