@@ -41,12 +41,16 @@ static int by_function(const void *a, const void *b)
 
 /* --- what is lost --- */
 
+struct entry {
+    const struct nzd_beam_function *function;
+};
+
 /* Of the new side. Both mostly have theirs in the same order: looked at first
  * is what follows the one before. */
 struct exported {
     const struct nzd_beam *beam;
     uint32_t next;
-    const struct nzd_beam_function **sorted; /* once one was not there */
+    struct entry *sorted; /* once one was not there */
 };
 
 static int compare_functions(const struct nzd_beam_function *left,
@@ -59,10 +63,10 @@ static int compare_functions(const struct nzd_beam_function *left,
 
 static int by_name(const void *a, const void *b)
 {
-    const struct nzd_beam_function *const *left = a;
-    const struct nzd_beam_function *const *right = b;
+    const struct entry *left = a;
+    const struct entry *right = b;
 
-    return compare_functions(*left, *right);
+    return compare_functions(left->function, right->function);
 }
 
 static bool sort_them(struct exported *e)
@@ -71,11 +75,11 @@ static bool sort_them(struct exported *e)
 
     if (e->sorted)
         return true;
-    e->sorted = calloc(count + 1, sizeof(const struct nzd_beam_function *));
+    e->sorted = calloc(count + 1, sizeof(*e->sorted));
     if (!e->sorted)
         return false;
     for (uint32_t i = 0; i < count; i++)
-        e->sorted[i] = &e->beam->exports[i];
+        e->sorted[i].function = &e->beam->exports[i];
     qsort(e->sorted, count, sizeof(*e->sorted), by_name);
     return true;
 }
@@ -84,7 +88,8 @@ static bool sort_them(struct exported *e)
 static int is_exported(struct exported *e,
                        const struct nzd_beam_function *function)
 {
-    const struct nzd_beam_function *const *found;
+    const struct entry key = {function};
+    const struct entry *found;
 
     if (e->next < e->beam->export_count &&
         compare_functions(&e->beam->exports[e->next], function) == 0) {
@@ -93,10 +98,10 @@ static int is_exported(struct exported *e,
     }
     if (!sort_them(e))
         return -1;
-    found = bsearch(&function, e->sorted, e->beam->export_count,
-                    sizeof(*e->sorted), by_name);
+    found = bsearch(&key, e->sorted, e->beam->export_count, sizeof(*e->sorted),
+                    by_name);
     if (found)
-        e->next = (uint32_t)(*found - e->beam->exports) + 1;
+        e->next = (uint32_t)(found->function - e->beam->exports) + 1;
     return found != NULL;
 }
 
@@ -122,7 +127,7 @@ static bool find_losses_of(const struct nzd_step *step, struct losses *out)
             out->items[out->count++] = (struct lost){
                 step->name, function->name, function->arity, removed, NULL};
     }
-    free((void *)exported.sorted);
+    free(exported.sorted);
     return is >= 0;
 }
 
@@ -142,7 +147,7 @@ static int find_losses(struct nzd_plan *plan, struct losses *out,
         if (!may_lose(&plan->steps[i]) || find_losses_of(&plan->steps[i], out))
             continue;
         free(out->items);
-        out->items = NULL;
+        memset(out, 0, sizeof(*out));
         return nzd_err_memory(err);
     }
     if (out->count > 1)
