@@ -117,6 +117,25 @@ void scene_commit(struct scene *scene, const char *version, unsigned id)
     assert_runs(scene, version);
 }
 
+struct harness_job *scene_begin_until_post(struct scene *scene,
+                                           const char *bundle)
+{
+    harness_remove(scene->harness, harness_path(scene->harness, "began"));
+    scene_config(scene, SCENE_PROGRAM("wait", "post", "10m"),
+                 scene_script(scene, "wait", "echo x >%s/began\nsleep 60\n",
+                              harness_dir(scene->harness)));
+    struct harness_job *job = scene_begin(scene, "apply", "--retry", bundle);
+    scene_wait_file(scene, "began");
+    return job;
+}
+
+void scene_kill(struct scene *scene, struct harness_job *job)
+{
+    kill(harness_job_pid(job), SIGKILL);
+    harness_end(scene->harness, job, 5000);
+    scene_config(scene, "%s", "");
+}
+
 const char *scene_wait_file(struct scene *scene, const char *name)
 {
     const char *path = harness_path(scene->harness, "%s", name);
@@ -154,6 +173,14 @@ bool scene_is_gone(pid_t pid)
 }
 
 /* --- nzd --- */
+
+const char *scene_copy(struct scene *scene, const char *release,
+                       const char *name)
+{
+    const char *to = harness_path(scene->harness, "%s", name);
+    harness_copy(scene->harness, harness_fixture(scene->harness, release), to);
+    return to;
+}
 
 const char *scene_bundle(struct scene *scene, const char *version)
 {

@@ -42,6 +42,9 @@ const char *scene_script(struct scene *scene, const char *name,
     "hook \"" name "\" {\n phase = " phase "\n command = {\"%s\"}\n timeout "  \
     "= " timeout "\n}\n"
 
+/* A copy of this fixture, to be changed. */
+const char *scene_copy(struct scene *scene, const char *release,
+                       const char *name);
 /* The folder of counter's release. */
 const char *scene_bundle(struct scene *scene, const char *version);
 /* What harness_nzd() does, with the scene's configuration and journal. */
@@ -63,6 +66,13 @@ void scene_commit(struct scene *scene, const char *version, unsigned id);
 /* A script; and one that succeeds. */
 struct harness_run scene_shell(struct scene *scene, const char *script);
 void scene_must(struct scene *scene, const char *script);
+
+/* Begins `nzd apply --retry`; returns when it is in its post hook, which goes
+ * on for longer than any test. */
+struct harness_job *scene_begin_until_post(struct scene *scene,
+                                           const char *bundle);
+/* With SIGKILL; the configuration has no hooks behind that. */
+void scene_kill(struct scene *scene, struct harness_job *job);
 
 /* Waits until the file is there and not empty; its text. */
 const char *scene_wait_file(struct scene *scene, const char *name);

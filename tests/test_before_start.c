@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse.h"
-#include "scene.h"
+#include "booted.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -145,15 +144,8 @@ static void a_holder_that_is_stopped(void **state)
 /* A child that not even SIGKILL ends is left behind. */
 static void a_disk_that_does_not_answer(void **state)
 {
-    static const struct fuse_folder folder = {.mute = true};
     struct scene *scene = *state;
-    if (fuse_lacks()) {
-        print_message("no disk can hang here: %s\n", fuse_lacks());
-        skip();
-    }
-    scene_config(scene, "%s", "boot {\n timeout = 1s\n}\n");
-    scene->journal = harness_text(scene->harness, "%s/journal",
-                                  fuse_mount(scene->harness, &folder));
+    booted_on_mute_disk(scene);
     struct harness_run run = before_start(scene, NULL);
     assert_status(run, 10);
     assert_contains(run.err, "the journal took too long");

@@ -2,8 +2,7 @@
 #include "../journal/meta.h"
 #include "../journal/value.h"
 #include "answer.h"
-#include "fuse.h"
-#include "scene.h"
+#include "booted.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,28 +19,13 @@
 /* A node whose VM is started by `nzd boot --`, as erlinit would: what it runs
  * after each kind of end, and with everything damaged. */
 
-static const char *const *prefix(struct scene *scene)
-{
-    struct harness *harness = scene->harness;
-    const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char **words = harness_alloc(harness, 8 * sizeof *words);
-    words[0] = nzd[0];
-    words[1] = "boot";
-    words[2] = "--journal";
-    words[3] = scene->journal;
-    words[4] = "--config";
-    words[5] = scene->config;
-    words[6] = "--";
-    return words;
-}
-
 static void start(struct scene *scene, bool interactive)
 {
     struct beam_node_options options = {
         .release = scene_bundle(scene, "0.1.0"),
         .name = "counter",
         .interactive = interactive,
-        .prefix = prefix(scene),
+        .prefix = booted_prefix(scene),
     };
     beam_node_kill(scene->node);
     scene_start(scene, &options);
@@ -54,12 +38,6 @@ static int setup(void **state)
     scene_config(scene, "%s", "boot {\n tries = 3\n healthy = 0\n}\n");
     start(scene, false);
     return 0;
-}
-
-static void reboot(struct scene *scene)
-{
-    beam_node_kill(scene->node);
-    beam_node_start_again(scene->node);
 }
 
 static void apply(struct scene *scene, const char *version)
@@ -84,7 +62,7 @@ static void what_was_committed(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     scene_settled(scene);
     assert_eval(scene->node, "os:getenv(\"NZD_BOOT\")", "\"1\"");
@@ -95,7 +73,7 @@ static void what_was_committed(void **state)
     struct harness_run run = scene_nzd(scene, "rollback");
     assert_status(run, 0);
     assert_runs(scene, "0.1.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     scene_settled(scene);
 }
@@ -104,19 +82,19 @@ static void generation_upon_generation(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     apply(scene, "0.3.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.3.0");
     scene_settled(scene);
     struct harness_run run = scene_nzd(scene, "rollback");
     assert_status(run, 0);
     assert_contains(run.out, "counter 0.2.0 runs");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     run = scene_nzd(scene, "rollback", "--to", "0");
     assert_status(run, 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     scene_settled(scene);
 }
@@ -126,7 +104,7 @@ static void in_interactive_mode(void **state)
     struct scene *scene = *state;
     start(scene, true);
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_eval(scene->node, "element(1, counter_srv:call())", "\"0.2.0\"");
     assert_eval(scene->node, "counter_rate:module_info(module)",
                 "counter_rate");
@@ -155,7 +133,7 @@ static void what_was_cut_short(void **state)
     scene_config(scene, "%s", "");
     scene_settled(scene);
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
 }
 
@@ -166,10 +144,10 @@ static void falls_back_after_tries(void **state)
     struct scene *scene = *state;
     apply(scene, "0.2.0");
     for (int i = 0; i < 3; i++) {
-        reboot(scene);
+        booted_reboot(scene);
         assert_runs(scene, "0.2.0");
     }
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     scene_record(scene, 1, "quarantined");
     scene_record(scene, 2, "committed");
@@ -189,7 +167,7 @@ static void health_ok_keeps_it(void **state)
     struct scene *scene = *state;
     apply(scene, "0.2.0");
     for (int i = 0; i < 5; i++) {
-        reboot(scene);
+        booted_reboot(scene);
         assert_runs(scene, "0.2.0");
         struct harness_run run = scene_nzd(scene, "health", "ok");
         assert_status(run, 0);
@@ -197,10 +175,10 @@ static void health_ok_keeps_it(void **state)
     }
     apply(scene, "0.3.0");
     for (int i = 0; i < 3; i++) {
-        reboot(scene);
+        booted_reboot(scene);
         assert_runs(scene, "0.3.0");
     }
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     scene_settled(scene);
 }
@@ -213,11 +191,11 @@ static void health_bad_ends_it(void **state)
     apply(scene, "0.2.0");
     run = scene_nzd(scene, "health", "bad");
     assert_status(run, 5);
-    reboot(scene);
+    booted_reboot(scene);
     run = scene_nzd(scene, "health", "bad");
     assert_status(run, 0);
     assert_runs(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     scene_settled(scene);
 }
@@ -227,18 +205,18 @@ static void never_back_to_the_bad_one(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     struct harness_run run = scene_nzd(scene, "health", "ok");
     assert_status(run, 0);
     apply(scene, "0.3.0");
-    reboot(scene);
+    booted_reboot(scene);
     run = scene_nzd(scene, "health", "bad");
     assert_status(run, 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     run = scene_nzd(scene, "health", "bad");
     assert_status(run, 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     scene_settled(scene);
 }
@@ -262,14 +240,14 @@ static void back_from_the_base(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0-state");
-    reboot(scene);
+    booted_reboot(scene);
     runs_with_state(scene);
     apply(scene, "0.3.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.3.0");
     struct harness_run run = scene_nzd(scene, "health", "bad");
     assert_status(run, 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_eval(scene->node, "os:getenv(\"NZD_BOOT\")", "\"3\"");
     runs_with_state(scene);
     scene_settled(scene);
@@ -280,10 +258,10 @@ static void health_of_the_base(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     scene_config(scene, "%s", "boot { rubbish");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     scene_config(scene, "%s", "");
     struct harness_run run = scene_nzd(scene, "health", "ok");
@@ -309,7 +287,7 @@ static void health_of_what_was_restarted(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     apply(scene, "0.3.0");
     struct harness_run run = scene_nzd(scene, "health", "ok");
     assert_status(run, 0);
@@ -326,7 +304,7 @@ static void health_of_what_was_restarted(void **state)
     run = scene_nzd(scene, "health", "bad");
     assert_status(run, 0);
     assert_contains(run.out, "generation 2: bad");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     assert_eval(scene->node, "persistent_term:get({nzd, booted})", "3");
 }
@@ -336,7 +314,7 @@ static void health_of_the_base_in_place(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     struct harness_run run = scene_nzd(scene, "rollback");
     assert_status(run, 0);
     wait_restarted(scene, "0");
@@ -350,7 +328,7 @@ static void health_of_a_vm_that_hides(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     const char *const *ok = harness_argv(scene->harness, NULL, "health", "ok",
                                          "--node", "nobody@localhost", NULL);
     struct harness_run run = scene_run(scene, ok);
@@ -371,16 +349,16 @@ static void the_keeper_sees_it(void **state)
     scene_config(scene, "%s", "boot {\n tries = 1\n healthy = 200ms\n}\n");
     apply(scene, "0.2.0");
     for (int i = 0; i < 3; i++) {
-        reboot(scene);
+        booted_reboot(scene);
         assert_runs(scene, "0.2.0");
         process_sleep_ms(500);
     }
     /* But for one that ends before, each boot is a try. */
     scene_config(scene, "%s", "boot {\n tries = 1\n healthy = 1h\n}\n");
     apply(scene, "0.3.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.3.0");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
 }
 
@@ -402,7 +380,7 @@ static void a_damaged_journal(void **state)
     struct scene *scene = *state;
     apply(scene, "0.2.0");
     damage(scene, "data.mdb", 24);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     assert_contains(beam_node_log(scene->node), "the base boots: ");
 }
@@ -441,12 +419,12 @@ static void a_journal_of_a_newer_nzd(void **state)
     struct scene *scene = *state;
     apply(scene, "0.2.0");
     set_format(scene, 7);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     assert_contains(beam_node_log(scene->node), "the base boots: ");
     assert_contains(beam_node_log(scene->node), "newer nzd (format 7");
     set_format(scene, NZD_JOURNAL_FORMAT);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     scene_settled(scene);
 }
@@ -459,7 +437,7 @@ static void a_truncated_journal(void **state)
         truncate(harness_text(scene->harness, "%s/data.mdb", scene->journal),
                  4096),
         0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
 }
 
@@ -468,9 +446,9 @@ static void a_damaged_count(void **state)
 {
     struct scene *scene = *state;
     apply(scene, "0.2.0");
-    reboot(scene);
+    booted_reboot(scene);
     damage(scene, "boot", 8);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
 }
 
@@ -481,11 +459,11 @@ static void a_count_that_cannot_be_written(void **state)
     apply(scene, "0.2.0");
     assert_int_equal(unlink(boot), 0);
     assert_int_equal(mkdir(boot, 0700), 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     assert_contains(beam_node_log(scene->node), "the base boots: ");
     assert_int_equal(rmdir(boot), 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
 }
 
@@ -494,13 +472,13 @@ static void a_configuration_of_rubbish(void **state)
     struct scene *scene = *state;
     apply(scene, "0.2.0");
     scene_config(scene, "%s", "boot { rubbish");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.1.0");
     assert_contains(beam_node_log(scene->node), "the base boots: ");
     assert_contains(beam_node_log(scene->node),
                     harness_text(scene->harness, "%s:1: ", scene->config));
     scene_config(scene, "%s", "");
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
 }
 
@@ -512,7 +490,7 @@ static void a_journal_that_is_held(void **state)
     int fd =
         open(harness_text(scene->harness, "%s/lock", scene->journal), O_RDWR);
     assert_int_equal(flock(fd, LOCK_EX), 0);
-    reboot(scene);
+    booted_reboot(scene);
     assert_runs(scene, "0.2.0");
     close(fd);
 }
@@ -520,19 +498,12 @@ static void a_journal_that_is_held(void **state)
 /* Who looks hangs, and not even SIGKILL ends it: it is left behind. */
 static void a_disk_that_does_not_answer(void **state)
 {
-    static const struct fuse_folder folder = {.mute = true};
     struct scene *scene = *state;
-    if (fuse_lacks()) {
-        print_message("no disk can hang here: %s\n", fuse_lacks());
-        skip();
-    }
-    scene_config(scene, "%s", "boot {\n timeout = 1s\n}\n");
-    scene->journal = harness_text(scene->harness, "%s/journal",
-                                  fuse_mount(scene->harness, &folder));
+    booted_on_mute_disk(scene);
     static const char *const command[] = {"echo", "as it is", NULL};
     struct harness_run run = harness_run(
-        scene->harness, harness_concat(scene->harness, prefix(scene), command),
-        NULL);
+        scene->harness,
+        harness_concat(scene->harness, booted_prefix(scene), command), NULL);
     assert_status(run, 0);
     assert_string_equal(run.out, "as it is\n");
     assert_contains(run.err, "was not found out in time");

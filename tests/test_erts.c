@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
+#include "booted.h"
 #include "other_erts.h"
 
 #include <setjmp.h>
@@ -13,21 +14,6 @@
 /* A generation that runs on an ERTS of its own (other_erts.h). */
 
 #define VERSION "erlang:system_info(version)"
-
-static int setup(void **state)
-{
-    struct scene *scene = scene_open();
-    scene_config(scene, "boot {\n tries = 2\n healthy = 0\n}\n");
-    *state = scene;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct scene *scene = *state;
-    harness_close(scene->harness);
-    return 0;
-}
 
 static const char *fixture(struct scene *scene, const char *name)
 {
@@ -44,14 +30,6 @@ static const char *shell(struct scene *scene, const char *script)
 
 /* --- bundles ------------------------------------------------------------- */
 
-static const char *copy(struct scene *scene, const char *release,
-                        const char *name)
-{
-    const char *to = harness_path(scene->harness, "%s", name);
-    harness_copy(scene->harness, fixture(scene, release), to);
-    return to;
-}
-
 static const char *with_other(struct scene *scene, const char *release,
                               const char *name)
 {
@@ -67,25 +45,10 @@ static const char *quoted(struct scene *scene, const char *text)
 
 /* --- starts -------------------------------------------------------------- */
 
-static const char *const *by_nzd_boot(struct scene *scene)
-{
-    struct harness *harness = scene->harness;
-    const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char **words = harness_alloc(harness, 8 * sizeof *words);
-    words[0] = nzd[0];
-    words[1] = "boot";
-    words[2] = "--journal";
-    words[3] = scene->journal;
-    words[4] = "--config";
-    words[5] = scene->config;
-    words[6] = "--";
-    return words;
-}
-
 static void start(struct scene *scene, const char *release)
 {
     struct beam_node_options options = {.release = release,
-                                        .prefix = by_nzd_boot(scene)};
+                                        .prefix = booted_prefix(scene)};
     scene->node = beam_node_start(scene->harness, &options);
 }
 
@@ -102,7 +65,7 @@ static void start_supervised(struct scene *scene, const char *release)
     const char *const first[] = {loop, NULL};
     struct beam_node_options options = {
         .release = release,
-        .prefix = harness_concat(harness, first, by_nzd_boot(scene))};
+        .prefix = harness_concat(harness, first, booted_prefix(scene))};
     scene_config(scene,
                  "boot {\n tries = 2\n healthy = 0\n}\n"
                  "restart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
@@ -184,7 +147,7 @@ static void there_and_back(void **state)
     /* Code over it is hot, and stays on it; nothing of it is written anew. */
     const char *inode = "stat -c %%i %s/../native/*/vm-*/erts-*/bin/beam.smp";
     inode = shell(scene, harness_text(scene->harness, inode, scene->journal));
-    const char *more = copy(scene, "counter-0.3.0", "more");
+    const char *more = scene_copy(scene, "counter-0.3.0", "more");
     shell(scene, harness_text(scene->harness,
                               "sed -i 's/^[^ ]*/%s/' "
                               "%s/releases/start_erl.data",
@@ -249,7 +212,7 @@ static const char *said(struct scene *scene, const char *release,
     harness_remove(harness, file);
     struct harness_run run = harness_run(
         harness,
-        boot ? harness_concat(harness, by_nzd_boot(scene), script) : script,
+        boot ? harness_concat(harness, booted_prefix(scene), script) : script,
         environment);
     const char *text = harness_read_file(harness, file);
     if (!text[0])
@@ -293,7 +256,7 @@ static void starts(struct scene *scene, const char *base, const char *app,
 static void script_of_rebar3(void **state)
 {
     struct scene *scene = *state;
-    const char *base = copy(scene, "counter-0.1.0", "base");
+    const char *base = scene_copy(scene, "counter-0.1.0", "base");
     const char *one = with_other(scene, "counter-0.2.0", "one");
     commit(scene, base, one);
     /* The script wants a name there. */
@@ -305,7 +268,7 @@ static void script_of_rebar3(void **state)
     /* It would have run_erl start another shell, which starts the base's. */
     struct harness_run run = harness_run(
         scene->harness,
-        harness_concat(scene->harness, by_nzd_boot(scene),
+        harness_concat(scene->harness, booted_prefix(scene),
                        (const char *const[]){
                            harness_text(scene->harness, "%s/bin/counter", base),
                            "daemon", NULL}),
@@ -322,7 +285,7 @@ static void script_of_rebar3(void **state)
 static void script_of_mix(void **state)
 {
     struct scene *scene = *state;
-    const char *base = copy(scene, "greeter-0.1.0", "base");
+    const char *base = scene_copy(scene, "greeter-0.1.0", "base");
     commit(scene, base, with_other(scene, "greeter-0.2.0", "one"));
     starts(scene, base, "greeter", "start", "\"--no-halt\"");
     shell(scene,
@@ -432,7 +395,8 @@ static void does_not_run(void **state)
 
 int main(void)
 {
-#define of(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define of(test)                                                               \
+    cmocka_unit_test_setup_teardown(test, booted_set_up, scene_teardown)
     const struct CMUnitTest tests[] = {
         of(there_and_back), of(script_of_rebar3), of(script_of_mix),
         of(without_a_way),  of(does_not_run),

@@ -311,26 +311,6 @@ static void the_application_says_no(void **state)
     fails(live, live->conf, "counter_app:config_change/3");
 }
 
-static struct harness_job *begin_until_post(struct live *live,
-                                            const char *bundle)
-{
-    struct scene *scene = live->scene;
-    harness_remove(scene->harness, harness_path(scene->harness, "began"));
-    scene_config(scene, SCENE_PROGRAM("wait", "post", "10m"),
-                 scene_script(scene, "wait", "echo x >%s/began\nsleep 60\n",
-                              harness_dir(scene->harness)));
-    struct harness_job *job = scene_begin(scene, "apply", "--retry", bundle);
-    scene_wait_file(scene, "began");
-    return job;
-}
-
-static void kill_nzd(struct live *live, struct harness_job *job)
-{
-    kill(harness_job_pid(job), SIGKILL);
-    harness_end(live->scene->harness, job, 5000);
-    scene_config(live->scene, "%s", "");
-}
-
 static void recovers(struct live *live, const struct before *before)
 {
     struct harness_run run = scene_nzd(live->scene, "recover");
@@ -343,8 +323,8 @@ static void nzd_is_killed(void **state)
 {
     struct live *live = *state;
     struct before before = look(live);
-    struct harness_job *job = begin_until_post(live, live->conf);
-    kill_nzd(live, job);
+    struct harness_job *job = scene_begin_until_post(live->scene, live->conf);
+    scene_kill(live->scene, job);
     beam_node_wait_for(live->scene->node, "application:get_env(counter, limit)",
                        "{ok,100}", 5000);
     recovers(live, &before);
@@ -358,11 +338,11 @@ static void everybody_is_killed(void **state)
                    "application:set_env(counter, limit, {[], <<1:3>>, fun() -> "
                    "whole end})");
     struct before before = look(live);
-    struct harness_job *job = begin_until_post(live, live->conf);
+    struct harness_job *job = scene_begin_until_post(live->scene, live->conf);
     beam_node_eval(live->scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
     beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 5000);
-    kill_nzd(live, job);
+    scene_kill(live->scene, job);
     recovers(live, &before);
     assert_eval(live->scene->node,
                 "begin {ok, {_, _, F}} = application:get_env(counter, limit), "
@@ -437,12 +417,12 @@ static void everybody_is_killed_with_one_more(void **state)
 {
     struct live *live = *state;
     struct before before = look(live);
-    struct harness_job *job = begin_until_post(live, live->extra);
+    struct harness_job *job = scene_begin_until_post(live->scene, live->extra);
     assert_eval(live->scene->node, runs, "temporary");
     beam_node_eval(live->scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
     beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 5000);
-    kill_nzd(live, job);
+    scene_kill(live->scene, job);
     recovers(live, &before);
 }
 

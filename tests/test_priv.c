@@ -252,26 +252,6 @@ static void what_is_in_use(void **state)
 
 /* --- broken off ---------------------------------------------------------- */
 
-static struct harness_job *begin_until_post(struct files *files,
-                                            const char *bundle)
-{
-    struct scene *scene = files->scene;
-    harness_remove(scene->harness, harness_path(scene->harness, "began"));
-    scene_config(scene, SCENE_PROGRAM("wait", "post", "10m"),
-                 scene_script(scene, "wait", "echo x >%s/began\nsleep 60\n",
-                              harness_dir(scene->harness)));
-    struct harness_job *job = scene_begin(scene, "apply", "--retry", bundle);
-    scene_wait_file(scene, "began");
-    return job;
-}
-
-static void kill_nzd(struct files *files, struct harness_job *job)
-{
-    kill(harness_job_pid(job), SIGKILL);
-    harness_end(files->scene->harness, job, 5000);
-    scene_config(files->scene, "%s", "");
-}
-
 static void recovers(struct files *files, const char *before, const char *was)
 {
     struct harness_run run = scene_nzd(files->scene, "recover");
@@ -298,9 +278,9 @@ static void nzd_is_killed(void **state)
 {
     struct files *files = *state;
     const char *before = eval(files, path);
-    struct harness_job *job = begin_until_post(files, files->next);
+    struct harness_job *job = scene_begin_until_post(files->scene, files->next);
     assert_eval(files->scene->node, tree, NEXT_TREE);
-    kill_nzd(files, job);
+    scene_kill(files->scene, job);
     beam_node_wait_for(files->scene->node, tree, OLD_TREE, 5000);
     recovers(files, before, OLD_TREE);
 }
@@ -310,10 +290,10 @@ static void the_agent_is_killed(void **state)
 {
     struct files *files = *state;
     const char *before = eval(files, path);
-    struct harness_job *job = begin_until_post(files, files->next);
+    struct harness_job *job = scene_begin_until_post(files->scene, files->next);
     eval(files, "spawn(nzd_test_hook, kill_agent, [])");
     beam_node_wait_for(files->scene->node, tree, OLD_TREE, 5000);
-    kill_nzd(files, job);
+    scene_kill(files->scene, job);
     recovers(files, before, OLD_TREE);
 }
 
@@ -325,14 +305,14 @@ static void everybody_is_killed(void **state)
     for (int round = 0; round < 2; round++) {
         const char *was = round ? NEXT_TREE : OLD_TREE;
         const char *before = eval(files, path);
-        struct harness_job *job =
-            begin_until_post(files, round ? files->later : files->next);
+        struct harness_job *job = scene_begin_until_post(
+            files->scene, round ? files->later : files->next);
         assert_string_not_equal(eval(files, path), before);
         eval(files, "true = code:add_pathz(\"/tmp\")");
         eval(files, "spawn(nzd_test_hook, kill_agent_and_guard, [])");
         beam_node_wait_for(files->scene->node, "whereis(nzd)", "undefined",
                            5000);
-        kill_nzd(files, job);
+        scene_kill(files->scene, job);
         struct harness_run run = scene_nzd(files->scene, "recover");
         assert_status(run, 0);
         assert_eval(files->scene->node, "lists:last(code:get_path())",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
-#include "scene.h"
+#include "booted.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,53 +13,17 @@
  * arguments of the VM. Each is there behind it, and gone behind the way back.
  */
 
-static int setup(void **state)
-{
-    struct scene *scene = scene_open();
-    scene_config(scene, "boot {\n tries = 2\n healthy = 0\n}\n");
-    *state = scene;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct scene *scene = *state;
-    harness_close(scene->harness);
-    return 0;
-}
-
 static const char *fixture(struct scene *scene, const char *name)
 {
     return harness_fixture(scene->harness, name);
-}
-
-static const char *const *by_nzd_boot(struct scene *scene)
-{
-    struct harness *harness = scene->harness;
-    const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char **words = harness_alloc(harness, 8 * sizeof *words);
-    words[0] = nzd[0];
-    words[1] = "boot";
-    words[2] = "--journal";
-    words[3] = scene->journal;
-    words[4] = "--config";
-    words[5] = scene->config;
-    words[6] = "--";
-    return words;
 }
 
 static void start(struct scene *scene, const char *release, bool interactive)
 {
     struct beam_node_options options = {.release = release,
                                         .interactive = interactive,
-                                        .prefix = by_nzd_boot(scene)};
+                                        .prefix = booted_prefix(scene)};
     scene->node = beam_node_start(scene->harness, &options);
-}
-
-static void start_again(struct scene *scene)
-{
-    beam_node_kill(scene->node);
-    beam_node_start_again(scene->node);
 }
 
 #define MAX "--min", "restart-vm", "--max", "restart-vm", "--retry"
@@ -85,14 +49,6 @@ static void is_there(struct scene *scene, const char *bundle)
     scene_settled(scene);
 }
 
-static const char *copy(struct scene *scene, const char *release,
-                        const char *name)
-{
-    const char *to = harness_path(scene->harness, "%s", name);
-    harness_copy(scene->harness, fixture(scene, release), to);
-    return to;
-}
-
 static void shell(struct scene *scene, const char *script)
 {
     const char *const argv[] = {"sh", "-ec", script, NULL};
@@ -114,11 +70,11 @@ static void configuration(void **state)
     apply(scene, conf);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
     is_there(scene, conf);
-    start_again(scene);
+    booted_reboot(scene);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
     is_there(scene, conf);
     /* Code over it is hot, and keeps it. */
-    const char *more = copy(scene, "counter-0.3.0", "more");
+    const char *more = scene_copy(scene, "counter-0.3.0", "more");
     shell(scene, harness_text(scene->harness,
                               "cp %s/releases/0.2.0-conf/sys.config "
                               "%s/releases/0.3.0/",
@@ -126,7 +82,7 @@ static void configuration(void **state)
     struct harness_run run = scene_nzd(scene, "apply", more);
     assert_status(run, 0);
     is_there(scene, more);
-    start_again(scene);
+    booted_reboot(scene);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
     is_there(scene, more);
     run = scene_nzd(scene, "rollback");
@@ -157,7 +113,7 @@ static void applications(void **state)
     back(scene, "1");
     assert_eval(scene->node, EXTRA, "false");
     is_there(scene, without);
-    start_again(scene);
+    booted_reboot(scene);
     is_there(scene, without);
     back(scene, "0");
     assert_eval(scene->node, EXTRA, "true");
@@ -168,7 +124,7 @@ static void added_with_files(void **state)
 {
     struct scene *scene = *state;
     const char *base = fixture(scene, "counter-0.2.0");
-    const char *with = copy(scene, "counter-0.2.0-app", "with");
+    const char *with = scene_copy(scene, "counter-0.2.0-app", "with");
     shell(scene, harness_text(scene->harness,
                               "mkdir %s/lib/counter_extra-1.0.0/priv; "
                               "printf 'echo ran' > "
@@ -192,8 +148,8 @@ static void added_with_files(void **state)
 static void files(void **state)
 {
     struct scene *scene = *state;
-    const char *base = copy(scene, "counter-0.2.0", "base");
-    const char *one = copy(scene, "counter-0.2.0", "one");
+    const char *base = scene_copy(scene, "counter-0.2.0", "base");
+    const char *one = scene_copy(scene, "counter-0.2.0", "one");
     shell(scene, harness_text(scene->harness,
                               "cd %s/lib/counter-0.2.0/priv; mkdir www; "
                               "echo a > www/a; echo b > www/b; ln -s www w; "
@@ -220,7 +176,7 @@ static void runtime_configuration(void **state)
     struct scene *scene = *state;
     const char *base = fixture(scene, "greeter-0.2.0");
     const char *one = fixture(scene, "greeter-0.2.0-runtime");
-    const char *two = copy(scene, "greeter-0.2.0-runtime", "two");
+    const char *two = scene_copy(scene, "greeter-0.2.0-runtime", "two");
     shell(scene, harness_text(scene->harness,
                               "echo 'config :greeter, again: 1' >> "
                               "%s/releases/0.2.0-runtime/runtime.exs",
@@ -231,7 +187,7 @@ static void runtime_configuration(void **state)
     apply(scene, two);
     assert_eval(scene->node, "application:get_env(greeter, again)", "{ok,1}");
     is_there(scene, two);
-    start_again(scene);
+    booted_reboot(scene);
     assert_eval(scene->node, "application:get_env(greeter, again)", "{ok,1}");
     back(scene, "1");
     assert_eval(scene->node, "application:get_env(greeter, again)",
@@ -256,7 +212,7 @@ static void start_supervised(struct scene *scene, const char *release)
     const char *const first[] = {loop, NULL};
     struct beam_node_options options = {
         .release = release,
-        .prefix = harness_concat(harness, first, by_nzd_boot(scene))};
+        .prefix = harness_concat(harness, first, booted_prefix(scene))};
     scene_config(scene,
                  "boot {\n tries = 2\n healthy = 0\n}\n"
                  "restart {\n command = {\"%s\"}\n timeout = 40s\n}\n",
@@ -277,8 +233,8 @@ static void arguments_of_the_vm(void **state)
     static const char limit[] = "erlang:system_info(ets_limit)";
     struct scene *scene = *state;
     const char *base = fixture(scene, "counter-0.2.0");
-    const char *one = copy(scene, "counter-0.2.0", "one");
-    const char *two = copy(scene, "counter-0.2.0", "two");
+    const char *one = scene_copy(scene, "counter-0.2.0", "one");
+    const char *two = scene_copy(scene, "counter-0.2.0", "two");
     arguments(scene, one, "-env ERL_MAX_ETS_TABLES 9001");
     arguments(scene, two, "-env ERL_MAX_ETS_TABLES 9002");
     start_supervised(scene, base);
@@ -324,13 +280,13 @@ static void one_that_is_ill(void **state)
     start(scene, fixture(scene, "counter-0.2.0"), false);
     const char *motd = beam_node_eval(scene->node, MOTD);
     apply(scene, conf);
-    start_again(scene);
+    booted_reboot(scene);
     struct harness_run run = scene_nzd(scene, "health", "ok");
     assert_status(run, 0);
     apply(scene, priv);
     assert_string_not_equal(beam_node_eval(scene->node, MOTD), motd);
     for (int i = 0; i < 3; i++)
-        start_again(scene);
+        booted_reboot(scene);
     assert_eval(scene->node, MOTD, motd);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
     run = scene_nzd(scene, "plan", conf);
@@ -350,7 +306,7 @@ static void started_without(void **state)
     scene->node = beam_node_start(scene->harness, &options);
     apply(scene, fixture(scene, "counter-0.2.0-conf"));
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
-    start_again(scene);
+    booted_reboot(scene);
     assert_eval(scene->node, GREETING, "{ok,\"hello\"}");
     struct harness_run run = scene_nzd(scene, "apply", base);
     assert_status(run, 0);
@@ -363,7 +319,8 @@ static void started_without(void **state)
 
 int main(void)
 {
-#define of(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define of(test)                                                               \
+    cmocka_unit_test_setup_teardown(test, booted_set_up, scene_teardown)
     const struct CMUnitTest tests[] = {
         of(configuration),   of(applications),          of(added_with_files),
         of(files),           of(runtime_configuration), of(arguments_of_the_vm),

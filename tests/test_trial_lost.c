@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
+#include "booted.h"
 #include "trial.h"
 
 #include <fcntl.h>
@@ -108,35 +109,12 @@ static void its_host_restarts(void **state)
     trial_check_undone(scene, 1, RESTARTED);
 }
 
-static const char *const *boot_prefix(struct scene *scene)
-{
-    struct harness *harness = scene->harness;
-    const char *const *nzd = harness_argv(harness, NULL, NULL);
-    const char **words = harness_alloc(harness, 8 * sizeof *words);
-    words[0] = nzd[0];
-    words[1] = "boot";
-    words[2] = "--journal";
-    words[3] = scene->journal;
-    words[4] = "--config";
-    words[5] = scene->config;
-    words[6] = "--";
-    return words;
-}
-
-static void start_by_nzd_boot(struct scene *scene)
-{
-    const struct beam_node_options options = {.name = "counter",
-                                              .prefix = boot_prefix(scene)};
-    beam_node_kill(scene->node);
-    scene_start(scene, &options);
-}
-
 /* The generation before it boots, and not the base. */
 static void the_old_generation_boots(void **state)
 {
     struct scene *scene = *state;
     scene_config(scene, "%s", "boot {\n healthy = 0\n}\n");
-    start_by_nzd_boot(scene);
+    booted_start(scene);
     struct harness_run run = scene_apply(scene, "0.2.0");
     assert_status(run, 0);
     trial_begin(scene, "0.3.0", "1h");
@@ -419,7 +397,7 @@ static void a_vm_that_hangs_is_ended(void **state)
 {
     struct scene *scene = *state;
     scene_config(scene, "%s", "trial {\n hung = restart\n hung_after = 1s\n}");
-    start_by_nzd_boot(scene);
+    booted_start(scene);
     struct harness_run run =
         scene_nzd(scene, "apply", "--confirm", "1s", "--timeout", "2s",
                   scene_bundle(scene, "0.2.0"));
