@@ -10,6 +10,22 @@
 
 #include <cmocka.h>
 
+const struct operation quick_apply = {
+    "apply", "0.1.0", {"apply", "--timeout", "2s"}, "0.2.0", 0};
+const struct operation quick_rollback = {
+    "rollback", "0.2.0", {"rollback", "--to=0", "--timeout", "2s"}, NULL, 0};
+const struct operation quick_failing = {
+    "failing apply", "0.2.0", {"apply", "--timeout", "2s"}, "0.3.0", 6};
+
+const struct operation quick_trial = {
+    "apply on trial",
+    "0.1.0",
+    {"apply", "--confirm=1h", "--timeout", "2s"},
+    "0.2.0",
+    0};
+const struct operation quick_confirm = {
+    "confirm", "0.1.0", {"confirm", "--timeout", "2s"}, NULL, 0};
+
 #define HELD_LIMIT_MS 20000
 
 struct harness_job *hold_begin(struct sweep *sweep,

@@ -10,6 +10,13 @@
 
 #include "sweep.h"
 
+/* Operations that wait two seconds for each answer. */
+extern const struct operation quick_apply;
+extern const struct operation quick_rollback;
+extern const struct operation quick_failing;
+extern const struct operation quick_trial;
+extern const struct operation quick_confirm;
+
 /* Begins the operation; returns when it stands at point `at`. */
 struct harness_job *hold_at(struct sweep *sweep,
                             const struct operation *operation, unsigned at);

@@ -16,25 +16,9 @@
 
 #define SAMPLE 1u
 #define LANES  6u
-/* Each answer is waited for two seconds, the node for ten. */
+/* The node is waited for ten seconds. */
 #define LIMIT_MS  40000
 #define PAUSED_MS 300
-
-static const struct operation quick_apply = {
-    "apply", "0.1.0", {"apply", "--timeout", "2s"}, "0.2.0", 0};
-static const struct operation quick_rollback = {
-    "rollback", "0.2.0", {"rollback", "--to=0", "--timeout", "2s"}, NULL, 0};
-static const struct operation quick_failing = {
-    "failing apply", "0.2.0", {"apply", "--timeout", "2s"}, "0.3.0", 6};
-
-static const struct operation quick_trial = {
-    "apply on trial",
-    "0.1.0",
-    {"apply", "--confirm=1h", "--timeout", "2s"},
-    "0.2.0",
-    0};
-static const struct operation quick_confirm = {
-    "confirm", "0.1.0", {"confirm", "--timeout", "2s"}, NULL, 0};
 
 static void stop_vm(struct sweep *sweep, const struct operation *operation,
                     unsigned at, bool continued)
