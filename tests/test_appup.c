@@ -323,21 +323,27 @@ static void a_relup_counts_before_the_appups(void **state)
 
 /* --- from a bundle ------------------------------------------------------- */
 
+/* And closes it. */
+static int read_tree(struct fixture *fixture, struct tree *tree)
+{
+    struct nzd_source *source = NULL;
+    struct nzd_release_options options = {.known = NULL};
+    int code = nzd_source_open(tree->root, &source, &fixture->err);
+    if (!code)
+        code = nzd_release_read(source, &options, &fixture->new, &fixture->err);
+    nzd_source_close(source);
+    tree_close(tree);
+    return code;
+}
+
 static int read_bundle(struct fixture *fixture, const char *appup)
 {
     struct tree tree;
-    struct nzd_source *source = NULL;
-    struct nzd_release_options options = {.known = NULL};
     tree_open(&tree);
     tree_text(&tree, "counter-0.2.0/ebin/counter.app",
               "{application, counter, [{vsn, \"0.2.0\"}]}.\n");
     tree_text(&tree, "counter-0.2.0/ebin/counter.appup", appup);
-    int code = nzd_source_open(tree.root, &source, &fixture->err);
-    if (!code)
-        code = nzd_release_read(source, &options, &fixture->new, &fixture->err);
-    nzd_source_close(source);
-    tree_close(&tree);
-    return code;
+    return read_tree(fixture, &tree);
 }
 
 static void a_damaged_one_is_named(void **state)
@@ -354,8 +360,6 @@ static void a_damaged_one_is_named(void **state)
 static int read_release(struct fixture *fixture, const char *relup)
 {
     struct tree tree;
-    struct nzd_source *source = NULL;
-    struct nzd_release_options options = {.known = NULL};
     tree_open(&tree);
     tree_compile(&tree, "lib/counter-0.2.0/ebin", "m", "-module(m).\n");
     tree_text(&tree, "lib/counter-0.2.0/ebin/counter.app",
@@ -363,12 +367,7 @@ static int read_release(struct fixture *fixture, const char *relup)
     tree_text(&tree, "releases/2/sys.config", "[].\n");
     tree_text(&tree, "releases/2/relup", relup);
     tree_text(&tree, "releases/1/relup", "of another version");
-    int code = nzd_source_open(tree.root, &source, &fixture->err);
-    if (!code)
-        code = nzd_release_read(source, &options, &fixture->new, &fixture->err);
-    nzd_source_close(source);
-    tree_close(&tree);
-    return code;
+    return read_tree(fixture, &tree);
 }
 
 static void a_relup_is_read(void **state)

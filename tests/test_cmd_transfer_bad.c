@@ -10,6 +10,13 @@
 
 #include <cmocka.h>
 
+/* The export of a journal of every kind. */
+static const char *filled(struct exported *place)
+{
+    exported_fill(place);
+    return exported_text(place);
+}
+
 static void refused(struct exported *place, const char *text, const char *says)
 {
     const char *path = harness_path(place->harness, "spoilt.jsonl");
@@ -98,10 +105,8 @@ static void spelt_otherwise(void **state)
          "it is no JSON"},
     };
     struct exported *place = *state;
-    const char *text;
+    const char *text = filled(place);
 
-    exported_fill(place);
-    text = exported_text(place);
     assert_string_equal(sealed(place, text), text);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         refused(place, with(place, text, cases[i].what, cases[i].with),
@@ -112,10 +117,8 @@ static void texts_past_their_bounds(void **state)
 {
     struct exported *place = *state;
     struct nzd_buf longer = {0};
-    const char *text;
+    const char *text = filled(place);
 
-    exported_fill(place);
-    text = exported_text(place);
     nzd_buf_text(&longer, "\"why\":\"");
     for (int i = 0; i < NZD_RECORD_TEXT_MAX; i++)
         nzd_buf_u8(&longer, 'x');
@@ -133,11 +136,9 @@ static void texts_past_their_bounds(void **state)
 static void lines_out_of_order(void **state)
 {
     struct exported *place = *state;
-    const char *text;
+    const char *text = filled(place);
     const char *rest;
 
-    exported_fill(place);
-    text = exported_text(place);
     for (rest = text; *rest;) {
         size_t size = strcspn(rest, "\n") + 1;
         int before = (int)(rest - text);
@@ -165,12 +166,9 @@ static void lines_out_of_order(void **state)
 static void cut_anywhere(void **state)
 {
     struct exported *place = *state;
-    const char *text;
-    size_t size;
+    const char *text = filled(place);
+    size_t size = strlen(text);
 
-    exported_fill(place);
-    text = exported_text(place);
-    size = strlen(text);
     for (size_t at = 0; at < size; at += 1 + at % 7 + size / 25)
         refused(place, harness_text(place->harness, "%.*s", (int)at, text),
                 "line ");
@@ -189,12 +187,9 @@ static void cut_anywhere(void **state)
 static void flipped_anywhere(void **state)
 {
     struct exported *place = *state;
-    const char *text;
-    size_t size;
+    const char *text = filled(place);
+    size_t size = strlen(text);
 
-    exported_fill(place);
-    text = exported_text(place);
-    size = strlen(text);
     for (size_t at = 0; at < size; at += 1 + at % 5 + size / 35) {
         char *copy = harness_alloc(place->harness, size + 1);
 

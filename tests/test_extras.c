@@ -105,6 +105,14 @@ static void handed(struct moves *moves, int version, const char *extra)
     beam_node_wait_unsuspended(moves->node);
 }
 
+static void leads(struct moves *moves, const char *command, const char *more,
+                  int version, const char *extra)
+{
+    struct harness_run done = run(moves, command, more);
+    assert_status(done, 0);
+    handed(moves, version, extra);
+}
+
 static void forget(struct moves *moves)
 {
     beam_node_eval(moves->node, "persistent_term:put({moves_srv, extra}, no)");
@@ -113,19 +121,11 @@ static void forget(struct moves *moves)
 static void a_rollback_hands_over_what_the_bundle_said(void **state)
 {
     struct moves *moves = *state;
-    struct harness_run done = run(moves, "apply", moves->bundle);
-    assert_status(done, 0);
-    handed(moves, 2, UP);
-    done = run(moves, "rollback", NULL);
-    assert_status(done, 0);
-    handed(moves, 1, DOWN);
+    leads(moves, "apply", moves->bundle, 2, UP);
+    leads(moves, "rollback", NULL, 1, DOWN);
     /* And there again, where no bundle was ever read for it. */
-    done = run(moves, "rollback", "--to=1");
-    assert_status(done, 0);
-    handed(moves, 2, UP);
-    done = run(moves, "rollback", "--to=0");
-    assert_status(done, 0);
-    handed(moves, 1, DOWN);
+    leads(moves, "rollback", "--to=1", 2, UP);
+    leads(moves, "rollback", "--to=0", 1, DOWN);
 }
 
 /* An older bundle knows nothing of the version that runs, which tells of the
@@ -135,13 +135,9 @@ static void an_older_bundle_is_told_by_what_runs(void **state)
     struct moves *moves = *state;
     struct harness_run done = run(moves, "apply", moves->bundle);
     assert_status(done, 0);
-    done = run(moves, "apply", moves->older);
-    assert_status(done, 0);
-    handed(moves, 1, DOWN);
+    leads(moves, "apply", moves->older, 1, DOWN);
     /* And up again what it said for that way. */
-    done = run(moves, "rollback", NULL);
-    assert_status(done, 0);
-    handed(moves, 2, UP);
+    leads(moves, "rollback", NULL, 2, UP);
     done = run(moves, "rollback", "--to=0");
     assert_status(done, 0);
 }
@@ -219,12 +215,8 @@ static void one_that_is_killed_is_settled_with_it(void **state)
         beam_node_wait_for(moves->node,
                            "element(1, gen_server:call(moves_srv, value))", "2",
                            5000);
-        done = run(moves, "recover", NULL);
-        assert_status(done, 0);
-        handed(moves, 2, UP);
-        done = run(moves, "rollback", NULL);
-        assert_status(done, 0);
-        handed(moves, 1, DOWN);
+        leads(moves, "recover", NULL, 2, UP);
+        leads(moves, "rollback", NULL, 1, DOWN);
     }
 }
 
@@ -258,9 +250,7 @@ static void an_agent_that_has_forgotten_is_told(void **state)
     beam_node_wait_unsuspended(moves->node);
     assert_eval(moves->node, "element(1, gen_server:call(moves_srv, value))",
                 "2");
-    done = run(moves, "rollback", NULL);
-    assert_status(done, 0);
-    handed(moves, 1, DOWN);
+    leads(moves, "rollback", NULL, 1, DOWN);
 }
 
 /* A bundle whose `module` has another attribute, and takes its own states. */

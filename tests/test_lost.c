@@ -309,16 +309,21 @@ static void node_is_another_one(void **state)
     assert_undone(scene, "nzd ended before it was finished");
 }
 
-static void nzd_is_killed_before_armed(void **state)
+/* A hook of an apply that hangs, and what it runs ends with nzd. */
+static void kill_nzd_in_hook(struct scene *scene, const char *hook)
 {
-    struct scene *scene = *state;
-    scene_config(scene, SCENE_PROGRAM("hang", "pre", "60s"),
-                 scene_script(scene, "hang", "%s\n", hanging()));
+    scene_config(scene, hook, scene_script(scene, "hang", "%s\n", hanging()));
     struct harness_job *job =
         scene_begin(scene, "apply", scene_bundle(scene, "0.2.0"));
     scene_wait_file(scene, "began");
     kill_nzd(scene, job);
     wait_gone(scene_wait_pid(scene, "sleeper"));
+}
+
+static void nzd_is_killed_before_armed(void **state)
+{
+    struct scene *scene = *state;
+    kill_nzd_in_hook(scene, SCENE_PROGRAM("hang", "pre", "60s"));
     assert_runs(scene, "0.1.0");
     assert_no_transaction(scene);
     scene_settled(scene);
@@ -334,13 +339,7 @@ static void nzd_is_killed_before_armed(void **state)
 static void nzd_is_killed_after_the_commit(void **state)
 {
     struct scene *scene = *state;
-    scene_config(scene, SCENE_PROGRAM("hang", "outcome", "60s"),
-                 scene_script(scene, "hang", "%s\n", hanging()));
-    struct harness_job *job =
-        scene_begin(scene, "apply", scene_bundle(scene, "0.2.0"));
-    scene_wait_file(scene, "began");
-    kill_nzd(scene, job);
-    wait_gone(scene_wait_pid(scene, "sleeper"));
+    kill_nzd_in_hook(scene, SCENE_PROGRAM("hang", "outcome", "60s"));
     scene_record(scene, 1, "committed");
     assert_eval(scene->node, "counter_text:version()", "\"0.2.0\"");
     scene_settled(scene);

@@ -158,10 +158,9 @@ static void root_with_a_journal_of_a_service(void **state)
     assert_all_of(f, f->service);
 }
 
-/* Nor where he has none yet. */
-static void root_makes_a_journal_for_a_service(void **state)
+/* Exported by root, and its folder empty and the service's. */
+static const char *export_journal(struct fixture *f)
 {
-    struct fixture *f = *state;
     const char *file = tree_path(&f->tree, "exported");
     struct harness_run run;
 
@@ -172,6 +171,16 @@ static void root_makes_a_journal_for_a_service(void **state)
     assert_status(run, 0);
     tree_run(&f->tree, "chmod 644 exported && rm -r nzd && mkdir -m 755 nzd && "
                        "chown " SERVICE " nzd");
+    return file;
+}
+
+/* Nor where he has none yet. */
+static void root_makes_a_journal_for_a_service(void **state)
+{
+    struct fixture *f = *state;
+    const char *file = export_journal(f);
+    struct harness_run run;
+
     run = harness_nzd(f->harness, NULL, "journal", "import", file, "--journal",
                       f->journal, NULL);
     assert_status(run, 0);
@@ -315,16 +324,9 @@ static void root_boots_no_journal_of_a_service(void **state)
 static void root_where_it_stands(void **state)
 {
     struct fixture *f = *state;
-    const char *file = tree_path(&f->tree, "exported");
+    const char *file = export_journal(f);
     struct harness_run run;
 
-    needs_root();
-    make_journal(f);
-    run = harness_nzd(f->harness, NULL, "journal", "export", file, "--journal",
-                      f->journal, NULL);
-    assert_status(run, 0);
-    tree_run(&f->tree, "chmod 644 exported && rm -r nzd && mkdir -m 755 nzd && "
-                       "chown " SERVICE " nzd");
     assert_int_equal(chdir(tree_path(&f->tree, "nzd")), 0);
     run = harness_nzd(f->harness, NULL, "journal", "import", file, "--journal",
                       "journal", NULL);
