@@ -13,6 +13,12 @@
 int release_blame(const struct release_reader *reader, const char *path,
                   int code, struct nzd_err *err)
 {
+    if (code == NZD_EINTERNAL && reader->names.refused) {
+        nzd_err_clear(err);
+        code = nzd_err_set(err, NZD_EBUNDLE,
+                           "more than %u different names in all modules",
+                           NZD_LIMIT_NAMES);
+    }
     if (code < 0 && err)
         nzd_err_prefix(err, "%s: %s", nzd_source_name(reader->source), path);
     return code;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../staging/limits.h"
 #include "layout.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -110,6 +113,79 @@ static void misses_applications_of_a_whole_release(void **state)
     expect_refused(fixture, "r", "needs sasl 4.2, but lib/ has none");
 }
 
+#define FUNCTIONS 200000u
+#define WHOLES    (NZD_LIMIT_NAMES / FUNCTIONS + 1)
+
+static void put_chunk(struct nzd_buf *out, const char *id, struct nzd_buf *data)
+{
+    nzd_buf_text(out, id);
+    nzd_buf_u32(out, (uint32_t)data->size);
+    nzd_buf_bytes(out, data->data, data->size);
+    while (out->size % 4)
+        nzd_buf_u8(out, 0);
+    nzd_buf_reset(data);
+}
+
+/* A module that exports so many functions, each with a name of its own. */
+static void put_module(struct layout *fixture, const char *name)
+{
+    struct nzd_buf all = {0};
+    struct nzd_buf chunk = {0};
+    char text[64];
+
+    nzd_buf_text(&all, "FOR1....BEAM");
+    nzd_buf_u32(&chunk, FUNCTIONS + 1);
+    for (uint32_t i = 0; i <= FUNCTIONS; i++) {
+        (void)snprintf(text, sizeof(text), "%s_%u", name, i);
+        if (i == 0)
+            (void)snprintf(text, sizeof(text), "%s", name);
+        nzd_buf_u8(&chunk, (uint8_t)strlen(text));
+        nzd_buf_text(&chunk, text);
+    }
+    put_chunk(&all, "AtU8", &chunk);
+    nzd_buf_u32(&chunk, 16);
+    nzd_buf_u32(&chunk, 0);
+    nzd_buf_u32(&chunk, 182);
+    nzd_buf_u32(&chunk, 10);
+    nzd_buf_u32(&chunk, FUNCTIONS);
+    nzd_buf_u8(&chunk, 3); /* int_code_end */
+    put_chunk(&all, "Code", &chunk);
+    put_chunk(&all, "StrT", &chunk);
+    nzd_buf_u32(&chunk, 0);
+    put_chunk(&all, "ImpT", &chunk);
+    nzd_buf_u32(&chunk, FUNCTIONS);
+    for (uint32_t i = 0; i < FUNCTIONS; i++) {
+        nzd_buf_u32(&chunk, i + 2);
+        nzd_buf_u32(&chunk, 0);
+        nzd_buf_u32(&chunk, 1);
+    }
+    put_chunk(&all, "ExpT", &chunk);
+    for (int i = 0; i < 4; i++)
+        all.data[4 + i] = (uint8_t)((all.size - 8) >> (24 - 8 * i));
+    (void)snprintf(text, sizeof(text), "many/lib/many-1/ebin/%s.beam", name);
+    tree_write(&fixture->tree, text, all.data, all.size);
+    nzd_buf_clear(&chunk);
+    nzd_buf_clear(&all);
+}
+
+/* It is not memory that is short then. */
+static void refuses_too_many_names(void **state)
+{
+    struct layout *fixture = *state;
+    char name[32];
+
+    tree_text(&fixture->tree, "many/lib/many-1/ebin/many.app",
+              "{application, many, [{vsn, \"1\"}]}.");
+    put_module(fixture, "m0");
+    expect_read(fixture, "many");
+    for (unsigned i = 1; i < WHOLES; i++) {
+        (void)snprintf(name, sizeof(name), "m%u", i);
+        put_module(fixture, name);
+    }
+    expect_refused(fixture, "many",
+                   "more than 2097152 different names in all modules");
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -120,6 +196,7 @@ int main(void)
         TEST(refuses_a_cut_boot_script),
         TEST(refuses_what_is_ambiguous),
         TEST(misses_applications_of_a_whole_release),
+        TEST(refuses_too_many_names),
     };
 
     return cmocka_run_group_tests_name("inventory_refused", tests,
