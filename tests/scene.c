@@ -274,3 +274,11 @@ void assert_journal(const struct harness_run *run, const char *why)
     assert_contains(run->err, why);
     assert_lacks(run->out, "committed");
 }
+
+void scene_is_there(struct scene *scene, const char *bundle)
+{
+    struct harness_run run = scene_nzd(scene, "plan", bundle);
+    assert_status(run, 0);
+    assert_contains(run.out, "verdict: nothing");
+    scene_settled(scene);
+}

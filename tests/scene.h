@@ -97,5 +97,7 @@ const char *scene_record(struct scene *scene, unsigned id, const char *state);
 void assert_journal(const struct harness_run *run, const char *why);
 /* `status --check` finds nothing, and the journal is whole. */
 void scene_settled(struct scene *scene);
+/* A plan towards the bundle finds nothing, and that. */
+void scene_is_there(struct scene *scene, const char *bundle);
 
 #endif

@@ -101,14 +101,6 @@ static void back(struct scene *scene, const char *to)
     assert_status(run, 0);
 }
 
-static void is_there(struct scene *scene, const char *bundle)
-{
-    struct harness_run run = scene_nzd(scene, "plan", bundle);
-    assert_status(run, 0);
-    assert_contains(run.out, "verdict: nothing");
-    scene_settled(scene);
-}
-
 /* --- there and back ------------------------------------------------------ */
 
 /* What the VM is, and the programs that it starts. */
@@ -143,7 +135,7 @@ static void there_and_back(void **state)
     runs_on(scene, other, "/native/");
     assert_runs(scene, "0.2.0");
     assert_eval(scene->node, "code:root_dir()", root);
-    is_there(scene, one);
+    scene_is_there(scene, one);
     /* Code over it is hot, and stays on it; nothing of it is written anew. */
     const char *inode = "stat -c %%i %s/../native/*/vm-*/erts-*/bin/beam.smp";
     inode = shell(scene, harness_text(scene->harness, inode, scene->journal));
@@ -154,7 +146,7 @@ static void there_and_back(void **state)
                               other, more));
     struct harness_run run = scene_nzd(scene, "apply", more);
     assert_status(run, 0);
-    is_there(scene, more);
+    scene_is_there(scene, more);
     start_again(scene);
     runs_on(scene, other, "/native/");
     assert_runs(scene, "0.3.0");
@@ -168,10 +160,10 @@ static void there_and_back(void **state)
     assert_eval(scene->node, VERSION, before);
     runs_on(scene, strtok((char *)(uintptr_t)before, "\""), own);
     assert_eval(scene->node, "os:getenv(\"NZD_BASE_ERTS\")", "false");
-    is_there(scene, base);
+    scene_is_there(scene, base);
     back(scene, "1");
     runs_on(scene, other, "/native/");
-    is_there(scene, one);
+    scene_is_there(scene, one);
     /* What was damaged on the disk is mended by the next boot. */
     shell(scene, harness_text(scene->harness,
                               "truncate -s 100 "
@@ -387,9 +379,9 @@ static void does_not_run(void **state)
             "erts-.* does not run on this host: No such file or directory");
     refused(scene, spoilt(scene, one, "cp /bin/false erl_child_setup"), 6,
             "rolled back 4: counter 0.1.0 runs");
-    is_there(scene, base);
+    scene_is_there(scene, base);
     start_again(scene);
-    is_there(scene, base);
+    scene_is_there(scene, base);
     assert_string_equal(laid_out(scene), "");
 }
 

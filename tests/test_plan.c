@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../staging/plan.h"
+#include "planned.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,13 +8,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct fixture {
-    struct nzd_inventory old;
-    struct nzd_inventory new;
-    struct nzd_plan plan;
-    struct nzd_err err;
-};
 
 /* --- inventories by hand --- */
 
@@ -76,29 +69,7 @@ static struct nzd_module *add_module(struct nzd_inventory *side,
     return module;
 }
 
-static int set_up(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    assert_non_null(fixture);
-    nzd_inventory_init(&fixture->old);
-    nzd_inventory_init(&fixture->new);
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_plan_clear(&fixture->plan);
-    nzd_inventory_clear(&fixture->old);
-    nzd_inventory_clear(&fixture->new);
-    free(fixture);
-    return 0;
-}
-
-static void make_releases(struct fixture *fixture)
+static void make_releases(struct planned *fixture)
 {
     fixture->old.is_release = fixture->new.is_release = true;
     fixture->old.release = fixture->new.release = "counter";
@@ -106,7 +77,7 @@ static void make_releases(struct fixture *fixture)
     fixture->new.version = "0.2.0";
 }
 
-static void make_plan(struct fixture *fixture)
+static void make_plan(struct planned *fixture)
 {
     nzd_plan_clear(&fixture->plan);
     assert_int_equal(nzd_inventory_sort(&fixture->old, &fixture->err), 0);
@@ -117,7 +88,7 @@ static void make_plan(struct fixture *fixture)
         fail_msg("%s", fixture->err.message);
 }
 
-static void expect_steps(struct fixture *fixture, const char *expected)
+static void expect_steps(struct planned *fixture, const char *expected)
 {
     struct nzd_buf text = {0};
 
@@ -130,7 +101,7 @@ static void expect_steps(struct fixture *fixture, const char *expected)
     nzd_buf_clear(&text);
 }
 
-static void expect_gaps(struct fixture *fixture, const char *expected)
+static void expect_gaps(struct planned *fixture, const char *expected)
 {
     struct nzd_buf text = {0};
 
@@ -145,7 +116,7 @@ static void expect_gaps(struct fixture *fixture, const char *expected)
     nzd_buf_clear(&text);
 }
 
-static void expect_evidence(struct fixture *fixture, const char *subject,
+static void expect_evidence(struct planned *fixture, const char *subject,
                             const char *source)
 {
     assert_int_equal(fixture->plan.evidence.count, 1);
@@ -158,7 +129,7 @@ static void expect_evidence(struct fixture *fixture, const char *subject,
 
 static void finds_the_steps(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     make_releases(fixture);
     add_app(&fixture->old, "counter", "0.1.0");
@@ -189,7 +160,7 @@ static void finds_the_steps(void **state)
 
 static void finds_nothing(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "0.1.0");
     add_app(&fixture->new, "counter", "0.1.1");
@@ -206,7 +177,7 @@ static void finds_nothing(void **state)
 /* What a part does not hold stays; so does what no application owns. */
 static void removes_only_what_the_bundle_speaks_for(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "1");
     add_app(&fixture->new, "counter", "2");
@@ -235,7 +206,7 @@ static void removes_only_what_the_bundle_speaks_for(void **state)
 /* The old release names kernel, the new one brings the same along. */
 static void adds_nothing_that_was_installed(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "kernel", "8.5");
     fixture->old.apps[0].spec = NULL;
@@ -248,7 +219,7 @@ static void adds_nothing_that_was_installed(void **state)
 
 /* --- what cannot change hot --- */
 
-static void two_sides(struct fixture *fixture, const char *app,
+static void two_sides(struct planned *fixture, const char *app,
                       struct nzd_beam **old, struct nzd_beam **new)
 {
     add_app(&fixture->old, app, "1");
@@ -263,7 +234,7 @@ static void two_sides(struct fixture *fixture, const char *app,
 
 static void restarts_for_a_native_library(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "counter", &old, &new);
@@ -278,7 +249,7 @@ static void restarts_for_a_native_library(void **state)
 
 static void loads_on_load_after_the_others(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam *old, *new, *added;
 
     two_sides(fixture, "counter", &old, &new);
@@ -295,7 +266,7 @@ static void loads_on_load_after_the_others(void **state)
 
 static void restarts_for_the_core(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "stdlib", &old, &new);
@@ -309,7 +280,7 @@ static void restarts_for_the_core(void **state)
 
 static void restarts_for_sticky_modules(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "counter", &old, &new);
@@ -325,7 +296,7 @@ static void restarts_for_sticky_modules(void **state)
 
 static void counts_settings_in(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     make_releases(fixture);
     fixture->old.erts = "13.1";
@@ -338,7 +309,7 @@ static void counts_settings_in(void **state)
 
 static void keeps_the_highest_level(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     const struct nzd_evidence migrate = {
         NZD_LEVEL_MIGRATE, "srv", "",   "",   "",
         NZD_NEED_SWITCH,   false, NULL, false};
@@ -358,7 +329,7 @@ static void keeps_the_highest_level(void **state)
 
 static void wants_details(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam *old, *new;
 
     two_sides(fixture, "counter", &old, &new);
@@ -375,7 +346,7 @@ static void wants_details(void **state)
 
 static void finds_calls_in_flight(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "1");
     add_app(&fixture->new, "counter", "2");
@@ -393,7 +364,7 @@ static void finds_calls_in_flight(void **state)
 
 static void finds_calls_that_stay(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "1");
     add_app(&fixture->new, "counter", "2");
@@ -412,7 +383,7 @@ static void finds_calls_that_stay(void **state)
 /* A fun of it among the literals calls it, sooner or later. */
 static void finds_funs_of_what_is_gone(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_arena *arena = &fixture->old.arena;
     struct nzd_beam *beam = nzd_arena_alloc(arena, sizeof(*beam));
 
@@ -431,7 +402,7 @@ static void finds_funs_of_what_is_gone(void **state)
 /* A part's caller outside it is known when two releases are compared. */
 static void finds_callers_outside_a_part(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "1");
     add_app(&fixture->old, "web", "1");
@@ -446,7 +417,7 @@ static void finds_callers_outside_a_part(void **state)
 /* A removed module stays until no old code knows it. */
 static void keeps_removed_modules_for_those_in_flight(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "1");
     add_app(&fixture->new, "counter", "2");
@@ -462,7 +433,7 @@ static void keeps_removed_modules_for_those_in_flight(void **state)
 
 static void lists_removed_functions(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam_function *list;
     uint32_t count;
 
@@ -487,7 +458,7 @@ static void lists_removed_functions(void **state)
 /* Who runs old code does not run any more; who stays as it is calls on. */
 static void a_restart_leaves_nobody_in_flight(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
 
     add_app(&fixture->old, "counter", "1");
     add_app(&fixture->new, "counter", "2");
@@ -516,7 +487,7 @@ static void a_restart_leaves_nobody_in_flight(void **state)
 
 static void takes_a_gap_once(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     char caller[] = "web";
     const struct nzd_gap gap = {caller, "text", "bye", 0, false};
 
@@ -536,7 +507,8 @@ static void takes_a_gap_once(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, planned_set_up, planned_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(finds_the_steps),
         TEST(finds_nothing),

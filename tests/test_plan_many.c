@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../staging/plan.h"
+#include "planned.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,12 +14,6 @@
 #define MANY     60000u
 #define GAPS     9999u /* one less than are told */
 #define CPU_MOST 3     /* seconds; of each with each it would be many more */
-
-struct fixture {
-    struct nzd_inventory old, new;
-    struct nzd_plan plan;
-    struct nzd_err err;
-};
 
 static void add_app(struct nzd_inventory *side, const char *version)
 {
@@ -34,25 +27,12 @@ static void add_app(struct nzd_inventory *side, const char *version)
 
 static int set_up(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct planned *fixture;
 
-    assert_non_null(fixture);
-    nzd_inventory_init(&fixture->old);
-    nzd_inventory_init(&fixture->new);
+    (void)planned_set_up(state);
+    fixture = *state;
     add_app(&fixture->old, "1");
     add_app(&fixture->new, "2");
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    nzd_plan_clear(&fixture->plan);
-    nzd_inventory_clear(&fixture->old);
-    nzd_inventory_clear(&fixture->new);
-    free(fixture);
     return 0;
 }
 
@@ -90,7 +70,7 @@ static void export(struct nzd_beam *beam, const struct nzd_beam_function *list)
     beam->export_count = MANY;
 }
 
-static void make_plan_soon(struct fixture *fixture)
+static void make_plan_soon(struct planned *fixture)
 {
     clock_t began = clock();
 
@@ -105,7 +85,7 @@ static void make_plan_soon(struct fixture *fixture)
 
 static void exports_the_other_way_round(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam_function *old = functions(&fixture->old);
     struct nzd_beam_function *new = functions(&fixture->new);
     static const struct nzd_beam_function call = {"many", "f59992", 0};
@@ -125,7 +105,7 @@ static void exports_the_other_way_round(void **state)
 
 static void exports_of_other_names(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam_function *new = functions(&fixture->new);
     struct nzd_beam_function *lost = NULL;
     uint32_t count = 0;
@@ -143,7 +123,7 @@ static void exports_of_other_names(void **state)
 
 static void calls_again_and_again(void **state)
 {
-    struct fixture *fixture = *state;
+    struct planned *fixture = *state;
     struct nzd_beam_function *calls = functions(&fixture->new);
     struct nzd_beam *caller = add_module(&fixture->new, "caller", 1);
 
@@ -160,7 +140,8 @@ static void calls_again_and_again(void **state)
     assert_int_equal(fixture->plan.gap_count, GAPS);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, set_up, planned_tear_down)
 
 int main(void)
 {

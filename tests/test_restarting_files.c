@@ -40,15 +40,6 @@ static void back(struct scene *scene, const char *to)
     assert_status(run, 0);
 }
 
-/* A plan towards it finds nothing; status and the journal say the same. */
-static void is_there(struct scene *scene, const char *bundle)
-{
-    struct harness_run run = scene_nzd(scene, "plan", bundle);
-    assert_status(run, 0);
-    assert_contains(run.out, "verdict: nothing");
-    scene_settled(scene);
-}
-
 static void shell(struct scene *scene, const char *script)
 {
     const char *const argv[] = {"sh", "-ec", script, NULL};
@@ -69,10 +60,10 @@ static void configuration(void **state)
     start(scene, fixture(scene, "counter-0.1.0"), false);
     apply(scene, conf);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
-    is_there(scene, conf);
+    scene_is_there(scene, conf);
     booted_reboot(scene);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
-    is_there(scene, conf);
+    scene_is_there(scene, conf);
     /* Code over it is hot, and keeps it. */
     const char *more = scene_copy(scene, "counter-0.3.0", "more");
     shell(scene, harness_text(scene->harness,
@@ -81,19 +72,19 @@ static void configuration(void **state)
                               conf, more));
     struct harness_run run = scene_nzd(scene, "apply", more);
     assert_status(run, 0);
-    is_there(scene, more);
+    scene_is_there(scene, more);
     booted_reboot(scene);
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
-    is_there(scene, more);
+    scene_is_there(scene, more);
     run = scene_nzd(scene, "rollback");
     assert_status(run, 0);
-    is_there(scene, conf);
+    scene_is_there(scene, conf);
     back(scene, "0");
     assert_eval(scene->node, GREETING, "{ok,\"hello\"}");
-    is_there(scene, fixture(scene, "counter-0.1.0"));
+    scene_is_there(scene, fixture(scene, "counter-0.1.0"));
     back(scene, "2");
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
-    is_there(scene, more);
+    scene_is_there(scene, more);
 }
 
 static void applications(void **state)
@@ -106,18 +97,18 @@ static void applications(void **state)
     apply(scene, without);
     assert_eval(scene->node, EXTRA, "false");
     assert_eval(scene->node, "code:which(counter_extra)", "non_existing");
-    is_there(scene, without);
+    scene_is_there(scene, without);
     apply(scene, base);
     assert_eval(scene->node, EXTRA, "true");
-    is_there(scene, base);
+    scene_is_there(scene, base);
     back(scene, "1");
     assert_eval(scene->node, EXTRA, "false");
-    is_there(scene, without);
+    scene_is_there(scene, without);
     booted_reboot(scene);
-    is_there(scene, without);
+    scene_is_there(scene, without);
     back(scene, "0");
     assert_eval(scene->node, EXTRA, "true");
-    is_there(scene, base);
+    scene_is_there(scene, base);
 }
 
 static void added_with_files(void **state)
@@ -139,10 +130,10 @@ static void added_with_files(void **state)
                 "os:cmd(filename:join(code:priv_dir(counter_extra), "
                 "\"run.sh\"))",
                 "\"ran\\n\"");
-    is_there(scene, with);
+    scene_is_there(scene, with);
     back(scene, "0");
     assert_eval(scene->node, EXTRA, "false");
-    is_there(scene, base);
+    scene_is_there(scene, base);
 }
 
 static void files(void **state)
@@ -165,10 +156,10 @@ static void files(void **state)
                 "lists:sort(element(2, file:list_dir(filename:join("
                 "code:priv_dir(counter), \"www\"))))",
                 "[\"a\",\"c\"]");
-    is_there(scene, one);
+    scene_is_there(scene, one);
     back(scene, "0");
     assert_eval(scene->node, MOTD, before);
-    is_there(scene, base);
+    scene_is_there(scene, base);
 }
 
 static void runtime_configuration(void **state)
@@ -183,18 +174,18 @@ static void runtime_configuration(void **state)
                               two));
     start(scene, base, false);
     apply(scene, one);
-    is_there(scene, one);
+    scene_is_there(scene, one);
     apply(scene, two);
     assert_eval(scene->node, "application:get_env(greeter, again)", "{ok,1}");
-    is_there(scene, two);
+    scene_is_there(scene, two);
     booted_reboot(scene);
     assert_eval(scene->node, "application:get_env(greeter, again)", "{ok,1}");
     back(scene, "1");
     assert_eval(scene->node, "application:get_env(greeter, again)",
                 "undefined");
-    is_there(scene, one);
+    scene_is_there(scene, one);
     back(scene, "0");
-    is_there(scene, base);
+    scene_is_there(scene, base);
 }
 
 /* --- arguments of the VM -------------------------------------------------- */
@@ -240,18 +231,18 @@ static void arguments_of_the_vm(void **state)
     start_supervised(scene, base);
     const char *before = beam_node_eval(scene->node, limit);
     apply(scene, one);
-    is_there(scene, one);
+    scene_is_there(scene, one);
     assert_string_not_equal(beam_node_eval(scene->node, limit), before);
     const char *first = beam_node_eval(scene->node, limit);
     apply(scene, two);
-    is_there(scene, two);
+    scene_is_there(scene, two);
     assert_string_not_equal(beam_node_eval(scene->node, limit), first);
     back(scene, "1");
     assert_eval(scene->node, limit, first);
-    is_there(scene, one);
+    scene_is_there(scene, one);
     back(scene, "0");
     assert_eval(scene->node, limit, before);
-    is_there(scene, base);
+    scene_is_there(scene, base);
     /* On trial: a restart in place leaves the process what it was started with,
      * and is no way back. */
     struct harness_run run =
@@ -266,7 +257,7 @@ static void arguments_of_the_vm(void **state)
     run = scene_nzd(scene, "recover");
     assert_status(run, 0);
     assert_eval(scene->node, limit, before);
-    is_there(scene, base);
+    scene_is_there(scene, base);
 }
 
 /* --- what does not last --------------------------------------------------- */
@@ -311,10 +302,10 @@ static void started_without(void **state)
     struct harness_run run = scene_nzd(scene, "apply", base);
     assert_status(run, 0);
     assert_contains(run.out, "committed 2");
-    is_there(scene, base);
+    scene_is_there(scene, base);
     apply(scene, fixture(scene, "counter-0.2.0-conf"));
     assert_eval(scene->node, GREETING, "{ok,\"good day\"}");
-    is_there(scene, fixture(scene, "counter-0.2.0-conf"));
+    scene_is_there(scene, fixture(scene, "counter-0.2.0-conf"));
 }
 
 int main(void)
