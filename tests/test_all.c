@@ -125,11 +125,13 @@ static void it_counts(void **state)
     int status = 0;
     size_t size;
     pid_t pid = start(tree);
+    uint8_t *bytes;
     char *said;
 
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    said = (char *)tree_read(tree, "said", &size);
-    said = realloc(said, size + 1);
+    bytes = tree_read(tree, "said", &size);
+    said = realloc(bytes, size + 1);
+    assert_non_null(said);
     said[size] = '\0';
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);
