@@ -68,7 +68,9 @@ static void one_that_was_late_stays_suspended(void **state)
 static void one_that_was_late_for_an_agent_that_ended_stays_so(void **state)
 {
     struct stage *stage = *state;
-    assert_eval(stage->node, "nzd_test_agent:late_for_two()",
+    assert_eval(stage->node, "nzd_test_agent:late_for_two(asking)",
+                "{suspended,{runs,[]}}");
+    assert_eval(stage->node, "nzd_test_agent:late_for_two(given_up)",
                 "{suspended,{runs,[]}}");
 }
 

@@ -194,9 +194,8 @@ is_stashed(#user{kind = Kind, stashed = Stashed}) ->
 %% {Code, State}: what was there already, from an agent that is gone. Under the
 %% code that it is of it is what counts, whatever became of it since.
 stash(Key, State, Modules) ->
-    Mark = get(Key),
-    _ = [own_words_off() || Mark =/= undefined],
-    case Mark of
+    ok = own_words_off(),
+    case get(Key) of
         {Kept, Code} ->
             case fits(Code) of
                 true -> {Code, Kept};
@@ -208,7 +207,8 @@ stash(Key, State, Modules) ->
     end.
 
 %% One that was busy while an agent ended and another one came has told itself to
-%% go on behind what the other one says to it, and would run while that holds it.
+%% go on behind what the other one says to it, and would run while that holds it:
+%% with a mark, or without one where the first had let it go before it ended.
 own_words_off() ->
     receive
         {system, {_, ?OWN}, _} -> own_words_off()

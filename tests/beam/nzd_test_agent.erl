@@ -3,7 +3,7 @@
 -module(nzd_test_agent).
 -behaviour(gen_server).
 
--export([crash_for/1, first_word/0, late_for_two/0, late_twice/0, tell_while_busy/1]).
+-export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -87,20 +87,16 @@ late_twice(State) ->
     _ = State:resume(Held),
     {Held1, told(P, 2000)}.
 
-%% The same, but that the agent of the first attempt has ended before it is read.
--spec late_for_two() -> {term(), {term(), list()}}.
-late_for_two() ->
-    said(fun late_for_two/1).
+%% The same, but that the agent of the first attempt has ended before it is read:
+%% in the attempt, or when it had given it up.
+-spec late_for_two(asking | given_up) -> {term(), {term(), list()}}.
+late_for_two(Ended) ->
+    said(fun(State) -> late_for_two(State, Ended) end).
 
-late_for_two(State) ->
+late_for_two(State, Ended) ->
     {ok, P} = gen_server:start(?MODULE, [], []),
     true = erlang:suspend_process(P),
-    {First, Ref} = spawn_monitor(fun() -> State:suspend(#{?MODULE => true}, 5000) end),
-    ok = until_asked(P, 3),
-    true = exit(First, kill),
-    receive
-        {'DOWN', Ref, process, First, killed} -> ok
-    end,
+    Asked = asked_by_one_that_ends(State, P, Ended),
     %% Whoever has suspended it lets it go when both are in its queue.
     Helper = self(),
     {Second, Ref2} = spawn_monitor(fun() ->
@@ -110,7 +106,7 @@ late_for_two(State) ->
             go_on -> State:resume(Held)
         end
     end),
-    ok = until_asked(P, 6),
+    ok = until_asked(P, Asked + 3),
     true = erlang:resume_process(P),
     receive
         held -> ok
@@ -121,6 +117,20 @@ late_for_two(State) ->
         {'DOWN', Ref2, process, Second, _} -> ok
     end,
     {Held1, told(P, 2000)}.
+
+%% How many words it has said to it.
+asked_by_one_that_ends(State, P, Ended) ->
+    {Limit, Words} =
+        case Ended of
+            asking -> {5000, 3};
+            given_up -> {200, 6}
+        end,
+    {Agent, Ref} = spawn_monitor(fun() -> State:suspend(#{?MODULE => true}, Limit) end),
+    ok = until_asked(P, Words),
+    _ = [exit(Agent, kill) || Ended =:= asking],
+    receive
+        {'DOWN', Ref, process, Agent, _} -> Words
+    end.
 
 %% It was sent so many messages.
 until_asked(P, Count) ->
