@@ -74,6 +74,13 @@ static void one_that_was_late_for_an_agent_that_ended_stays_so(void **state)
                 "{suspended,{runs,[]}}");
 }
 
+static void one_that_is_left_is_not_let_go_by_one_that_ends(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:left_and_late()",
+                "{suspended,[{'$nzd_kept',state}]}");
+}
+
 static void nobody_is_waited_for_without_an_end(void **state)
 {
     struct stage *stage = *state;
@@ -88,6 +95,7 @@ int main(void)
         cmocka_unit_test(one_that_ends_between_two_words_leaves_nobody),
         cmocka_unit_test(one_that_was_late_stays_suspended),
         cmocka_unit_test(one_that_was_late_for_an_agent_that_ended_stays_so),
+        cmocka_unit_test(one_that_is_left_is_not_let_go_by_one_that_ends),
         cmocka_unit_test(nobody_is_waited_for_without_an_end),
     };
     return cmocka_run_group_tests_name("agent", tests, setup, teardown);

@@ -178,13 +178,17 @@ keep(#user{modules = Modules} = User, Agent, Tag) ->
         Now
     end.
 
-%% In the process itself. Who comes to it when the agent is gone lets itself go;
-%% one that the agent knew of is found by its mark.
+%% In the process itself. Who comes to it when the agent is gone lets itself go; one
+%% that the agent knew of is found by its mark, and so is one with a state of other
+%% code, which that agent has taken over from another one.
 kept(User, Agent, Tag, Word) ->
-    case is_process_alive(Agent) of
+    case is_process_alive(Agent) orelse not lists:all(fun fits/1, marked()) of
         true -> Agent ! {Tag, Word};
         false -> go_on(User#user{pid = self()}, {Agent, ?OWN}, {Agent, ?OWN})
     end.
+
+marked() ->
+    [Code || {{?KEPT, _}, {_, Code}} <- get()].
 
 %% A gen_event without handlers keeps nothing; any other one that does not
 %% cannot be put back.

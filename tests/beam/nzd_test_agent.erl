@@ -4,6 +4,7 @@
 -behaviour(gen_server).
 
 -export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
+-export([left_and_late/0]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -131,6 +132,34 @@ asked_by_one_that_ends(State, P, Ended) ->
     receive
         {'DOWN', Ref, process, Agent, _} -> Words
     end.
+
+%% An agent has left a process with a state of other code, and it is busy while the
+%% next one asks it and ends: whether it runs with that state.
+-spec left_and_late() -> {term(), list()}.
+left_and_late() ->
+    said(fun left_and_late/1).
+
+left_and_late(State) ->
+    {ok, P} = gen_server:start(?MODULE, [], []),
+    ok = leave(P, of_other_code(?MODULE, [])),
+    true = erlang:suspend_process(P),
+    _ = asked_by_one_that_ends(State, P, asking),
+    true = erlang:resume_process(P),
+    Said = told(P, 300),
+    exit(P, kill),
+    Said.
+
+%% As an agent leaves it that ends behind the load.
+leave(P, Mark) ->
+    ok = sys:suspend(P),
+    _ = sys:replace_state(P, fun(State) ->
+        _ = put({'$nzd_kept', state}, Mark),
+        State
+    end),
+    ok.
+
+of_other_code(Module, State) ->
+    {State, [{Module, {<<"another">>, [{vsn, [7]}]}}]}.
 
 %% It was sent so many messages.
 until_asked(P, Count) ->
