@@ -81,6 +81,15 @@ static void one_that_is_left_is_not_let_go_by_one_that_ends(void **state)
                 "{suspended,[{'$nzd_kept',state}]}");
 }
 
+static void one_that_hangs_leaves_the_others_what_they_are(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:left_with_one_that_hangs(other)",
+                "{[hung],{runs,1}}");
+    assert_eval(stage->node, "nzd_test_agent:left_with_one_that_hangs(going)",
+                "{[],{runs,1}}");
+}
+
 static void nobody_is_waited_for_without_an_end(void **state)
 {
     struct stage *stage = *state;
@@ -96,6 +105,7 @@ int main(void)
         cmocka_unit_test(one_that_was_late_stays_suspended),
         cmocka_unit_test(one_that_was_late_for_an_agent_that_ended_stays_so),
         cmocka_unit_test(one_that_is_left_is_not_let_go_by_one_that_ends),
+        cmocka_unit_test(one_that_hangs_leaves_the_others_what_they_are),
         cmocka_unit_test(nobody_is_waited_for_without_an_end),
     };
     return cmocka_run_group_tests_name("agent", tests, setup, teardown);

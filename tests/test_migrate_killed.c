@@ -30,6 +30,26 @@ static void the_agent_is_killed(void **state)
     recovers(moves, before);
 }
 
+/* The others are not held up by it; when it comes back it finds its state. */
+static void the_agent_is_killed_while_one_hangs(void **state)
+{
+    struct moves *moves = *state;
+    const char *before = beam_node_eval(moves->node, COUNTS);
+    moves_in_code_change(moves, "moves_machine",
+                         "moves_do:clear(), exit(whereis(nzd), kill), "
+                         "receive go_on -> error(no) end");
+    struct harness_run run = moves_apply(moves, "--timeout", "500ms", "-q");
+    assert_int_not_equal(run.status, 0);
+    run = harness_nzd(moves->harness, moves->node, "recover", NULL);
+    assert_status(run, 0);
+    assert_eval(moves->node,
+                "{element(1, gen_server:call(moves_srv, value)), "
+                "lists:usort([V || {V, _} <- moves_do:all(value)])}",
+                "{1,[1]}");
+    beam_node_eval(moves->node, "moves_machine ! go_on");
+    recovers(moves, before);
+}
+
 static void agent_and_guard_are_killed(void **state)
 {
     struct moves *moves = *state;
@@ -123,8 +143,11 @@ static void a_trial_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_agent_is_killed), TEST(agent_and_guard_are_killed),
-        TEST(nzd_is_killed),       TEST(nzd_is_killed_at_points),
+        TEST(the_agent_is_killed),
+        TEST(the_agent_is_killed_while_one_hangs),
+        TEST(agent_and_guard_are_killed),
+        TEST(nzd_is_killed),
+        TEST(nzd_is_killed_at_points),
         TEST(a_trial_ends),
     };
 

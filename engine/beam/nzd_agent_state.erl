@@ -113,10 +113,13 @@ suspend_kept(Modules) ->
     Known = maps:from_keys([P || #user{pid = P} <- Users], true),
     All = Users ++ nzd_agent_users:starters(Users, Known),
     Held = #held{modules = Modules, begun = erlang:monotonic_time()},
-    case asked([U || #user{kept = true} = U <- All], nzd_agent_text:now_ms() + ?PROMPT, Held) of
-        {ok, _, Some} -> Some;
+    Deadline = nzd_agent_text:now_ms() + ?PROMPT,
+    case asked([U || #user{kept = true} = U <- All], Deadline, Held) of
+        {ok, Some} -> Some;
         %% In a code_change that does not return: nobody waits for it again.
-        {late, Late, Some} -> Some#held{hung = [P || #user{pid = P} <- Late]}
+        {late, Late, #held{users = Ours, hung = Before} = Some} ->
+            Hung = [P || #user{pid = P} <- Late] ++ Before,
+            only_users(maps:without(Hung, Ours), Deadline, Some#held{hung = Hung})
     end.
 
 %% Until a look finds nobody new.
@@ -126,7 +129,7 @@ gather(Users, Deadline, #held{users = Known} = Held) ->
     Taken = maps:merge(Known, maps:from_keys([P || #user{pid = P} <- Users], true)),
     Starters = nzd_agent_users:starters([U || #user{sure = true} = U <- Users], Taken),
     case asked(Users ++ Starters, Deadline, Held) of
-        {ok, _Asked, Held1} ->
+        {ok, Held1} ->
             #held{modules = Modules, tree = Tree, seen = Seen} = Held1,
             {New, Seen1} = nzd_agent_users:find(Modules, Tree, Seen),
             gather(
@@ -144,13 +147,39 @@ asked(Users0, Deadline, Held) ->
     Tag = make_ref(),
     Nobody = nzd_agent_who:nobody(),
     Sent = maps:from_list([{U#user.pid, ask(U, Tag, Nobody)} || U <- Users]),
-    {Suspended, Late0} = suspended(Tag, Sent, Deadline, #{}),
-    Late = maps:merge(Late0, maps:filter(fun(_, U) -> not is_stashed(U) end, Suspended)),
-    Known = maps:merge(Held#held.users, maps:merge(Suspended, Late)),
+    {Answered, Waiting} = suspended(Tag, Sent, Deadline, #{}),
+    Still = maps:from_list([
+        {P, standing(U, W)}
+     || #user{pid = P} = U <- Users, #{P := W} <- [Waiting], stands_still(U)
+    ]),
+    Ours = maps:merge(maps:filter(fun(_, U) -> is_stashed(U) end, Answered), Still),
+    Late = maps:without(maps:keys(Ours), maps:merge(Answered, Waiting)),
+    Known = Held#held{
+        users = maps:merge(Held#held.users, maps:merge(Ours, Late)),
+        hung = maps:keys(Still) ++ Held#held.hung
+    },
     case map_size(Late) of
-        0 -> {ok, Suspended, only_users(Suspended, Deadline, Held#held{users = Known})};
-        _ -> {late, maps:values(Late), Held#held{users = Known}}
+        0 -> {ok, only_users(Ours, Deadline, Known)};
+        _ -> {late, maps:values(Late), Known}
     end.
+
+%% Its mark says that an agent before us has suspended it and that its state is of
+%% other code, and nobody has told it since to go on: it does not come back from
+%% its code_change. It finds behind that what it is told meanwhile.
+stands_still(#user{pid = P, left = Left}) ->
+    not fits(Left) andalso
+        case process_info(P, messages) of
+            {messages, Messages} -> [M || {system, _, resume} = M <- Messages] =:= [];
+            undefined -> false
+        end.
+
+standing(#user{kind = Kind, modules = Modules, left = Left}, Asked) ->
+    Mine =
+        case Kind of
+            event -> [M || {M, _} <- Left];
+            _ -> Modules
+        end,
+    Asked#user{modules = Mine, left = Left, kept = true, sure = true}.
 
 %% The first answer goes to nobody: the second `suspend` is read when the state
 %% is kept, and its answer holds no state.
@@ -159,7 +188,7 @@ ask(#user{pid = P} = User, Tag, Nobody) ->
     P ! {system, {Nobody, Tag}, suspend},
     P ! {system, {Nobody, Tag}, {replace_state, keep(User, self(), {Tag, P})}},
     P ! {system, {self(), {Tag, P}}, suspend},
-    User#user{monitor = Ref, kept = false, modules = told_modules(User)}.
+    User#user{monitor = Ref, kept = false, left = [], modules = told_modules(User)}.
 
 %% A gen_event tells them itself.
 told_modules(#user{kind = event}) -> [];
@@ -291,8 +320,8 @@ with_told(User, Handlers, Modules) ->
     end.
 
 %% Those that turn out to run none of the modules go on at once.
-only_users(Suspended, Deadline, #held{modules = Modules, users = Users} = Held) ->
-    Machines = [P || {P, #user{kind = statem}} <- maps:to_list(Suspended)],
+only_users(Suspended, Deadline, #held{modules = Modules, users = Users, hung = Hung} = Held) ->
+    Machines = [P || {P, #user{kind = statem}} <- maps:to_list(maps:without(Hung, Suspended))],
     Runs = statuses(Machines, max(Deadline, nzd_agent_text:now_ms() + ?PROMPT), fun callback/1),
     Known = maps:map(fun(P, U) -> known(U, Runs, P, Modules) end, Suspended),
     Not = maps:filter(

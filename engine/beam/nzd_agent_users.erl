@@ -72,11 +72,13 @@ sure(#user{kind = maybe_statem} = User) -> User#user{kind = statem, sure = false
 sure(#user{kind = Kind} = User) -> User#user{sure = Kind =/= event}.
 
 described(User, Dictionary, Frames) ->
-    Kept = [K || {{?KEPT, K}, _} <- Dictionary] =/= [],
+    Marks = [Mark || {{?KEPT, _}, Mark} <- Dictionary],
+    Kept = Marks =/= [],
     Suspended = [F || {sys, F} <- Frames, F =:= suspend_loop orelse F =:= suspend_loop_hib],
     User#user{
         parent = parent(proplists:get_value('$ancestors', Dictionary, [])),
         kept = Kept,
+        left = lists:append([Code || {_, Code} <- Marks]),
         foreign = Suspended =/= [] andalso not Kept
     }.
 

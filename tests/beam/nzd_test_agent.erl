@@ -4,7 +4,7 @@
 -behaviour(gen_server).
 
 -export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
--export([left_and_late/0]).
+-export([left_and_late/0, left_with_one_that_hangs/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -149,6 +149,29 @@ left_and_late(State) ->
     exit(P, kill),
     Said.
 
+%% Of two processes that an agent has left, one does not answer the next one, which
+%% is to convert what is left with a state of other code: how often the other one
+%% was converted, a gen_statem beside another module of such.
+-spec left_with_one_that_hangs(other | going) -> {list(), {runs, integer()}}.
+left_with_one_that_hangs(Mark) ->
+    said(fun(State) -> left_with_one_that_hangs(State, Mark) end).
+
+left_with_one_that_hangs(State, Mark) ->
+    {ok, Machine} = gen_statem:start(machine(nzd_test_machine), 0, []),
+    Other = machine(nzd_test_machine_too),
+    ok = leave(Machine, of_other_code(nzd_test_machine, {state, 0})),
+    {ok, P} = gen_server:start(?MODULE, [], []),
+    ok = leave(P, hd([going || Mark =:= going] ++ [of_other_code(?MODULE, [])])),
+    true = erlang:suspend_process(P),
+    Held = State:suspend_kept(#{?MODULE => true, nzd_test_machine => true, Other => true}),
+    {Left, _} = State:take_up(Held, up),
+    Vsn = fun(_) -> {1, []} end,
+    {ok, Behind, Failed} = (agent("change")):change(Left, [server, statem], Vsn, {all, 300}),
+    _ = State:resume(Behind),
+    Hung = [hung || {migrate, _, _, ?MODULE, _} <- Failed],
+    exit(P, kill),
+    {Hung, gen_statem:call(Machine, what, 2000)}.
+
 %% As an agent leaves it that ends behind the load.
 leave(P, Mark) ->
     ok = sys:suspend(P),
@@ -160,6 +183,26 @@ leave(P, Mark) ->
 
 of_other_code(Module, State) ->
     {State, [{Module, {<<"another">>, [{vsn, [7]}]}}]}.
+
+%% Each code_change of it counts one more.
+machine(Module) ->
+    Lines = [
+        io_lib:format("-module(~p).", [Module]),
+        "-export([init/1, callback_mode/0, handle_event/4, code_change/4]).",
+        "init(N) -> {ok, state, N}.",
+        "callback_mode() -> handle_event_function.",
+        "handle_event({call, From}, what, _, N) ->"
+        "    {keep_state_and_data, [{reply, From, {runs, N}}]}.",
+        "code_change(_, State, N, _) -> {ok, State, N + 1}."
+    ],
+    {ok, Module, Code} = compile:forms([form(L) || L <- Lines]),
+    {module, Module} = code:load_binary(Module, "", Code),
+    Module.
+
+form(Line) ->
+    {ok, Tokens, _} = erl_scan:string(lists:flatten(Line)),
+    {ok, Form} = erl_parse:parse_form(Tokens),
+    Form.
 
 %% It was sent so many messages.
 until_asked(P, Count) ->
