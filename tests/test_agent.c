@@ -90,6 +90,12 @@ static void one_that_hangs_leaves_the_others_what_they_are(void **state)
                 "{[],{runs,1}}");
 }
 
+static void one_that_ends_while_a_mode_is_asked_for_loses_no_state(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:left_aside()", "{{runs,0},[]}");
+}
+
 static void nobody_is_waited_for_without_an_end(void **state)
 {
     struct stage *stage = *state;
@@ -106,6 +112,8 @@ int main(void)
         cmocka_unit_test(one_that_was_late_for_an_agent_that_ended_stays_so),
         cmocka_unit_test(one_that_is_left_is_not_let_go_by_one_that_ends),
         cmocka_unit_test(one_that_hangs_leaves_the_others_what_they_are),
+        cmocka_unit_test(
+            one_that_ends_while_a_mode_is_asked_for_loses_no_state),
         cmocka_unit_test(nobody_is_waited_for_without_an_end),
     };
     return cmocka_run_group_tests_name("agent", tests, setup, teardown);

@@ -133,6 +133,7 @@ aside(State) ->
     put({?KEPT, aside}, {State}),
     State.
 
+%% Of an agent that has ended before it said so, too.
 -spec from_aside(term()) -> term().
 from_aside(State) ->
     case erase({?KEPT, aside}) of

@@ -202,7 +202,7 @@ keep(#user{kind = event} = User, Agent, Tag) ->
     end;
 keep(#user{modules = Modules} = User, Agent, Tag) ->
     fun(State) ->
-        {Left, Now} = stash({?KEPT, state}, State, Modules),
+        {Left, Now} = stash({?KEPT, state}, nzd_agent_change:from_aside(State), Modules),
         kept(User, Agent, Tag, {kept, [], Left}),
         Now
     end.

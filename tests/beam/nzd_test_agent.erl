@@ -4,7 +4,7 @@
 -behaviour(gen_server).
 
 -export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
--export([left_and_late/0, left_with_one_that_hangs/1]).
+-export([left_and_late/0, left_aside/0, left_with_one_that_hangs/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -172,6 +172,24 @@ left_with_one_that_hangs(State, Mark) ->
     exit(P, kill),
     {Hung, gen_statem:call(Machine, what, 2000)}.
 
+%% An agent asks a gen_statem for its callback mode, and ends before it has given it
+%% back the state that it had: what it has, and what is kept of it.
+-spec left_aside() -> {{runs, integer()}, list()}.
+left_aside() ->
+    said(fun left_aside/1).
+
+left_aside(State) ->
+    {ok, Machine} = gen_statem:start(machine(nzd_test_machine), 0, []),
+    ok = leave(Machine, of_other_code(nzd_test_machine, {state, 0})),
+    Change = agent("change"),
+    Machine ! {system, {self(), aside}, {replace_state, fun Change:aside/1}},
+    Machine ! {system, {self(), changed}, {change_code, nzd_test_machine, 1, []}},
+    receive
+        {changed, ok} -> ok
+    end,
+    _ = State:resume(State:suspend_kept(#{nzd_test_machine => true})),
+    {gen_statem:call(Machine, what, 2000), marks(Machine)}.
+
 %% As an agent leaves it that ends behind the load.
 leave(P, Mark) ->
     ok = sys:suspend(P),
@@ -221,9 +239,13 @@ told(P, Limit) ->
         catch
             exit:{timeout, _} -> suspended
         end,
-    {dictionary, Dictionary} = process_info(P, dictionary),
+    Marks = marks(P),
     _ = [exit(P, kill) || Said =:= runs],
-    {Said, [K || {{'$nzd_kept', _} = K, _} <- Dictionary]}.
+    {Said, Marks}.
+
+marks(P) ->
+    {dictionary, Dictionary} = process_info(P, dictionary),
+    [K || {{'$nzd_kept', _} = K, _} <- Dictionary].
 
 %% config_change/3 is to be called, and application_controller does not say of
 %% whom: what comes of it within the limit.
