@@ -76,25 +76,27 @@ one_or_all(_Kind, Mine) -> lists:sublist(Mine, 1).
 suspend(Modules, _Limit) when map_size(Modules) =:= 0 ->
     {ok, #held{modules = Modules}};
 suspend(Modules, Limit) ->
-    attempt(Modules, nzd_agent_text:now_ms() + Limit, Limit).
+    attempt(Modules, Limit, Limit).
 
-attempt(Modules, Deadline, Limit) ->
-    Slice = min(Deadline, nzd_agent_text:now_ms() + ?SLICE),
-    Tree = nzd_agent_users:tree(Modules, min(Deadline, nzd_agent_text:now_ms() + ?TELL)),
+%% Left is what is left of the limit. To look for them is no part of it, however
+%% many processes there are.
+attempt(Modules, Left, Limit) ->
+    Tree = nzd_agent_users:tree(Modules, nzd_agent_text:now_ms() + min(Left, ?TELL)),
     {Users, Seen} = nzd_agent_users:find(Modules, Tree, #{}),
     Held = #held{modules = Modules, tree = Tree, seen = Seen},
+    Begin = nzd_agent_text:now_ms(),
     %% Those who are asked must not keep us from asking the others.
     _ = process_flag(priority, high),
-    case gather(Users, Slice, Held#held{begun = erlang:monotonic_time()}) of
+    case gather(Users, min(Left, ?SLICE), Held#held{begun = erlang:monotonic_time()}) of
         {ok, All} ->
             {ok, All#held{suspended_us = nzd_agent_text:since(All#held.begun)}};
         {late, Late, Some} ->
             _ = resume((runnable(Some))#held{hung = [P || #user{pid = P} <- Late]}),
-            case nzd_agent_text:now_ms() < Deadline of
-                true ->
+            case Left - (nzd_agent_text:now_ms() - Begin) - ?PAUSE of
+                More when More > 0 ->
                     timer:sleep(?PAUSE),
-                    attempt(Modules, Deadline, Limit);
-                false ->
+                    attempt(Modules, More, Limit);
+                _ ->
                     {error, {suspend, [row(U) || U <- Late], Limit}}
             end
     end.
@@ -122,19 +124,19 @@ suspend_kept(Modules) ->
             only_users(maps:without(Hung, Ours), Deadline, Some#held{hung = Hung})
     end.
 
-%% Until a look finds nobody new.
-gather([], _Deadline, Held) ->
+%% Until a look finds nobody new. Those that one look finds have a slice.
+gather([], _Slice, Held) ->
     {ok, Held};
-gather(Users, Deadline, #held{users = Known} = Held) ->
+gather(Users, Slice, #held{users = Known} = Held) ->
     Taken = maps:merge(Known, maps:from_keys([P || #user{pid = P} <- Users], true)),
     Starters = nzd_agent_users:starters([U || #user{sure = true} = U <- Users], Taken),
-    case asked(Users ++ Starters, Deadline, Held) of
+    case asked(Users ++ Starters, nzd_agent_text:now_ms() + Slice, Held) of
         {ok, Held1} ->
             #held{modules = Modules, tree = Tree, seen = Seen} = Held1,
             {New, Seen1} = nzd_agent_users:find(Modules, Tree, Seen),
             gather(
                 [U || #user{pid = P} = U <- New, not is_map_key(P, Held1#held.users)],
-                Deadline,
+                Slice,
                 Held1#held{seen = Seen1}
             );
         {late, Late, Held1} ->

@@ -4,7 +4,7 @@
 -behaviour(gen_server).
 
 -export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
--export([left_and_late/0, left_aside/0, left_with_one_that_hangs/1]).
+-export([left_and_late/0, left_aside/0, left_with_one_that_hangs/1, suspended_within/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -189,6 +189,27 @@ left_aside(State) ->
     end,
     _ = State:resume(State:suspend_kept(#{nzd_test_machine => true})),
     {gen_statem:call(Machine, what, 2000), marks(Machine)}.
+
+%% A supervisor does not answer, whose children are asked for first: whether one
+%% that is not busy can be suspended within so many milliseconds.
+-spec suspended_within(pos_integer()) -> {ok | {error, term()}, {term(), list()}}.
+suspended_within(Ms) ->
+    said(fun(State) -> suspended_within(State, Ms) end).
+
+suspended_within(State, Ms) ->
+    {ok, P} = gen_server:start(?MODULE, [], []),
+    ok = sys:suspend(kernel_safe_sup),
+    Said = State:suspend(#{?MODULE => true}, Ms),
+    ok = sys:resume(kernel_safe_sup),
+    Went =
+        case Said of
+            {ok, Held} ->
+                _ = State:resume(Held),
+                ok;
+            _ ->
+                Said
+        end,
+    {Went, told(P, 2000)}.
 
 %% As an agent leaves it that ends behind the load.
 leave(P, Mark) ->
