@@ -77,6 +77,8 @@ void settings_text(struct settings_compare *compare, enum nzd_need need,
                    const char *subject, enum settings_style style,
                    struct nzd_view old, struct nzd_view new);
 void settings_boot(struct settings_compare *compare);
+/* Files of priv, by their content. */
+void settings_priv(struct settings_compare *compare);
 void settings_protocols(struct settings_compare *compare);
 /* The keys of {application, ...}; `seen` has a bit for each key that was
  * said already, and gets those that are said now. */
