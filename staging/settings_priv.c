@@ -51,17 +51,36 @@ static const char *why_fixed(const struct settings_compare *compare,
     return old ? old->use : NULL;
 }
 
-static void say_file(struct settings_compare *compare,
+/* What differs is spooled, as far as there is room for all of it; of two
+ * bundles nothing is. */
+static bool has_spooled(const struct nzd_inventory *side)
+{
+    for (uint32_t i = 0; i < side->priv_count; i++)
+        if (side->priv[i].spooled)
+            return true;
+    return false;
+}
+
+/* Why a file that differs cannot be applied, or NULL. */
+static const char *why_large(bool spools, const struct nzd_file *file)
+{
+    if (file && file->size > NZD_LIMIT_PRIV_BYTES)
+        return "too large for a journal";
+    return file && spools && !file->spooled
+               ? "too large for a journal, with the others"
+               : NULL;
+}
+
+static void say_file(struct settings_compare *compare, bool spools,
                      const struct nzd_file *old, const struct nzd_file *new)
 {
     const struct nzd_file *file = old ? old : new;
-    bool large = new &&new->size > NZD_LIMIT_PRIV_BYTES;
+    const char *large = why_large(spools, new);
     const char *subject, *source, *why;
 
-    if (!file || !is_said(compare, file->app, old, new, large))
+    if (!file || !is_said(compare, file->app, old, new, large != NULL))
         return;
-    why =
-        large ? "too large for a journal" : why_fixed(compare, old, file->app);
+    why = large ? large : why_fixed(compare, old, file->app);
     subject = nzd_arena_printf(&compare->scratch, "%s priv", file->app);
     source = nzd_arena_printf(&compare->scratch, "%s%s%s", file->path,
                               why ? ", "
@@ -110,6 +129,7 @@ void settings_priv(struct settings_compare *compare)
     const struct nzd_inventory *new = compare->new;
     uint32_t i = 0, j = 0;
     uint32_t before = compare->out->count;
+    bool spools = has_spooled(new);
 
     compare->files = true;
     while (i < old->priv_count || j < new->priv_count) {
@@ -119,7 +139,8 @@ void settings_priv(struct settings_compare *compare)
             j < new->priv_count ? &new->priv[j] : NULL;
         int order = order_of(left, right);
 
-        say_file(compare, order <= 0 ? left : NULL, order >= 0 ? right : NULL);
+        say_file(compare, spools, order <= 0 ? left : NULL,
+                 order >= 0 ? right : NULL);
         i += order <= 0;
         j += order >= 0;
     }

@@ -155,6 +155,35 @@ static void files_that_do_not_fit(void **state)
     assert_contains(run.err, "install it the way the base was installed");
 }
 
+/* Each would; plan does not say what apply cannot do. */
+static void files_that_do_not_fit_together(void **state)
+{
+    struct desk *desk = *state;
+    const char *new = desk_copy(desk, "counter-0.2.0", "new");
+    desk_start(desk, desk_fixture(desk, "counter-0.2.0"));
+    nzd_journal_close(desk->t.journal);
+    desk->t.journal = NULL;
+    desk_shell(desk, harness_text(desk->harness,
+                                  "cd %s/lib/counter-0.2.0/priv && "
+                                  "truncate -s 32M 1 2 3 4 5 6 7 8",
+                                  new));
+    struct harness_run run =
+        harness_nzd(desk->harness, desk->node, "plan", new, NULL);
+    assert_status(run, 0);
+    assert_contains(run.out, "verdict: hot");
+    desk_shell(desk,
+               harness_text(desk->harness,
+                            "echo one >%s/lib/counter-0.2.0/priv/9", new));
+    run = harness_nzd(desk->harness, desk->node, "plan", new, NULL);
+    assert_status(run, 0);
+    assert_contains(run.out, "needs a new base");
+    assert_contains(run.out, "too large for a journal, with the others");
+    run = harness_nzd(desk->harness, desk->node, "apply", "--max", "restart-vm",
+                      new, NULL);
+    assert_status(run, 5);
+    assert_contains(run.err, "install it the way the base was installed");
+}
+
 /* All that the journal may take is less than one of them. */
 static void no_room_for_a_file(void **state)
 {
@@ -280,6 +309,7 @@ int main(void)
         TEST(code_alone),
         TEST(files_of_priv),
         TEST(files_that_do_not_fit),
+        TEST(files_that_do_not_fit_together),
         TEST(no_room_for_a_file),
         TEST(names_of_files),
         TEST(between_generations),
