@@ -19,25 +19,35 @@ bool nzd_appup_is(const struct nzd_term *term)
 
 /* --- versions ------------------------------------------------------------ */
 
-static bool is_digit(char c)
+#define DIGITS "0123456789"
+
+/* How many digits the number there has, from the first that counts on: a part
+ * may be a time, and more than a word of the machine holds. */
+static size_t find_number(const char **at)
 {
-    return c >= '0' && c <= '9';
+    *at += strspn(*at, "0");
+    return strspn(*at, DIGITS);
+}
+
+static bool is_number(const char *text)
+{
+    return *text && strchr(DIGITS, *text);
 }
 
 int nzd_version_compare(const char *a, const char *b)
 {
     for (;;) {
-        char *end_a, *end_b;
-        unsigned long left = is_digit(*a) ? strtoul(a, &end_a, 10) : 0;
-        unsigned long right = is_digit(*b) ? strtoul(b, &end_b, 10) : 0;
-        if (left != right)
-            return left < right ? -1 : 1;
-        if (!is_digit(*a) || !is_digit(*b))
+        bool numbers = is_number(a) && is_number(b);
+        size_t left = find_number(&a), right = find_number(&b);
+        int order = left == right ? memcmp(a, b, left) : left < right ? -1 : 1;
+        if (order || !numbers)
+            return order;
+        a += left;
+        b += right;
+        if (*a != '.' && *b != '.')
             return 0;
-        if (*end_a != '.' && *end_b != '.')
-            return 0;
-        a = *end_a == '.' ? end_a + 1 : "";
-        b = *end_b == '.' ? end_b + 1 : "";
+        a = *a == '.' ? a + 1 : "";
+        b = *b == '.' ? b + 1 : "";
     }
 }
 

@@ -70,6 +70,21 @@ static void the_version_is_found(void **state)
     assert_null(nzd_appup_find(NULL, "0.1.0", false));
 }
 
+static void versions_are_compared_by_their_numbers(void **state)
+{
+    (void)state;
+    assert_true(nzd_version_compare("0.9.1", "0.10.0-rc1") < 0);
+    assert_true(nzd_version_compare("2.0", "1.9.9") > 0);
+    assert_int_equal(nzd_version_compare("1.0", "1"), 0);
+    assert_int_equal(nzd_version_compare("1.07", "1.7"), 0);
+    assert_int_equal(nzd_version_compare("1.2-a", "1.2-b"), 0);
+    assert_int_equal(nzd_version_compare("first", "second"), 0);
+    assert_true(nzd_version_compare("1.20240115123456", "1.20240115123457") <
+                0);
+    assert_true(nzd_version_compare("1.100000000000000000000",
+                                    "1.200000000000000000000") < 0);
+}
+
 static void what_is_no_appup_is_told(void **state)
 {
     static const char *const others[] = {"[].", "{\"1\", []}.", "{1, [], []}.",
@@ -392,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in(the_version_is_found),
+        in(versions_are_compared_by_their_numbers),
         in(what_is_no_appup_is_told),
         in(what_nzd_does_raises_nothing),
         in(what_it_cannot_is_a_reason),
