@@ -14,7 +14,7 @@ static int add_appup(struct nzd_inventory *out, const struct nzd_term *row,
     const char *name = nzd_term_text(nzd_term_at(row, 0), &out->arena);
     const struct nzd_term *text = nzd_term_at(row, 1);
     struct nzd_app *app = name ? nzd_inventory_app(out, name) : NULL;
-    if (!app || text->kind != NZD_TERM_BINARY)
+    if (!app || !text || text->kind != NZD_TERM_BINARY)
         return 0;
     /* Its texts borrow from it. */
     char *copy = nzd_arena_text(&out->arena, (const char *)text->text.data,
