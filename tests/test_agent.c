@@ -96,6 +96,13 @@ static void one_that_ends_while_a_mode_is_asked_for_loses_no_state(void **state)
     assert_eval(stage->node, "nzd_test_agent:left_aside()", "{{runs,0},[]}");
 }
 
+static void one_that_ends_resumes_nobody_of_somebody_else(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_agent:left_of_somebody()",
+                "{{suspended,[]},{runs,[]}}");
+}
+
 static void to_look_for_them_takes_no_time_from_them(void **state)
 {
     struct stage *stage = *state;
@@ -121,6 +128,7 @@ int main(void)
         cmocka_unit_test(one_that_hangs_leaves_the_others_what_they_are),
         cmocka_unit_test(
             one_that_ends_while_a_mode_is_asked_for_loses_no_state),
+        cmocka_unit_test(one_that_ends_resumes_nobody_of_somebody_else),
         cmocka_unit_test(to_look_for_them_takes_no_time_from_them),
         cmocka_unit_test(nobody_is_waited_for_without_an_end),
     };

@@ -198,16 +198,23 @@ told_modules(#user{modules = Modules}) -> Modules.
 
 keep(#user{kind = event} = User, Agent, Tag) ->
     fun({M, Id, State} = Handler) ->
+        ok = note(User),
         {Left, Now} = stash({?KEPT, {M, Id}}, State, [M]),
         kept(User, Agent, Tag, {kept, [M], Left}),
         setelement(3, Handler, Now)
     end;
 keep(#user{modules = Modules} = User, Agent, Tag) ->
     fun(State) ->
+        ok = note(User),
         {Left, Now} = stash({?KEPT, state}, nzd_agent_change:from_aside(State), Modules),
         kept(User, Agent, Tag, {kept, [], Left}),
         Now
     end.
+
+%% Whose word it waits for, for an agent that comes when we are gone.
+note(#user{foreign = Foreign}) ->
+    _ = [put({?KEPT, foreign}, true) || Foreign],
+    ok.
 
 %% In the process itself. Who comes to it when the agent is gone lets itself go; one
 %% that the agent knew of is found by its mark, and so is one with a state of other
@@ -491,11 +498,13 @@ let_handler_go({M, Id, _} = Handler) ->
 %% Not that of an agent that has come since.
 -spec gone_on(term()) -> term().
 gone_on(State) ->
+    _ = erase({?KEPT, foreign}),
     _ = [erase({?KEPT, state}) || get({?KEPT, state}) =:= going],
     State.
 
 -spec handler_gone_on({module(), term(), term()}) -> {module(), term(), term()}.
 handler_gone_on({M, Id, _} = Handler) ->
+    _ = erase({?KEPT, foreign}),
     _ = [erase({?KEPT, {M, Id}}) || get({?KEPT, {M, Id}}) =:= going],
     Handler.
 
@@ -513,7 +522,7 @@ resume(#held{users = Users, hung = Hung} = Held) ->
     #{
         users => length([U || #user{kind = K} = U <- All, K =/= starter]),
         starters => length([U || #user{kind = starter} = U <- All]),
-        foreign => [row(U) || #user{foreign = true, kept = false} = U <- All],
+        foreign => [row(U) || #user{foreign = true} = U <- All],
         changed => Held#held.changed,
         suspend_us => Held#held.suspended_us,
         change_us => Held#held.changed_us,
@@ -522,10 +531,10 @@ resume(#held{users = Users, hung = Hung} = Held) ->
 
 %% Each word is a message of its own that is sent now: what a process would send
 %% to itself when it reads them could stand behind what it is told next.
-go_on(#user{pid = P, foreign = Foreign, kept = Kept} = User, To, Nobody) ->
+go_on(#user{pid = P, foreign = Foreign} = User, To, Nobody) ->
     tell(User, Nobody, fun ?MODULE:let_go/1, fun ?MODULE:let_handler_go/1),
     Word =
-        case Foreign andalso not Kept of
+        case Foreign of
             true -> suspend;
             false -> resume
         end,

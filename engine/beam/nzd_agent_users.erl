@@ -79,7 +79,8 @@ described(User, Dictionary, Frames) ->
         parent = parent(proplists:get_value('$ancestors', Dictionary, [])),
         kept = Kept,
         left = lists:append([Code || {_, Code} <- Marks]),
-        foreign = Suspended =/= [] andalso not Kept
+        foreign = lists:keymember({?KEPT, foreign}, 1, Dictionary) orelse
+            (Suspended =/= [] andalso not Kept)
     }.
 
 parent([Parent | _]) when is_pid(Parent) -> Parent;

@@ -4,7 +4,8 @@
 -behaviour(gen_server).
 
 -export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
--export([left_and_late/0, left_aside/0, left_with_one_that_hangs/1, suspended_within/1]).
+-export([left_and_late/0, left_aside/0, left_of_somebody/0, left_with_one_that_hangs/1]).
+-export([suspended_within/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
@@ -189,6 +190,21 @@ left_aside(State) ->
     end,
     _ = State:resume(State:suspend_kept(#{nzd_test_machine => true})),
     {gen_statem:call(Machine, what, 2000), marks(Machine)}.
+
+%% Somebody else has suspended a process, and the agent ends that has, too: whether
+%% it runs behind the next one, and when it is told to by whom it waits for.
+-spec left_of_somebody() -> {{term(), list()}, {term(), list()}}.
+left_of_somebody() ->
+    said(fun left_of_somebody/1).
+
+left_of_somebody(State) ->
+    {ok, P} = gen_server:start(?MODULE, [], []),
+    ok = sys:suspend(P),
+    {ok, _} = State:suspend(#{?MODULE => true}, 1000),
+    _ = State:resume(State:suspend_kept(#{?MODULE => true})),
+    Behind = told(P, 300),
+    ok = sys:resume(P),
+    {Behind, told(P, 2000)}.
 
 %% A supervisor does not answer, whose children are asked for first: whether one
 %% that is not busy can be suspended within so many milliseconds.
