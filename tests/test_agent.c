@@ -25,7 +25,9 @@ static int setup(void **state)
     const char *beam = getenv("NZD_TEST_BEAM");
     stage->harness = harness;
     stage->node = beam_node_start(harness, &options);
-    beam_node_eval(stage->node, "nzd_test_ctl:load(\"%s/nzd_test_agent\")",
+    beam_node_eval(stage->node,
+                   "[nzd_test_ctl:load(\"%s/\" ++ M) || "
+                   "M <- [\"nzd_test_agent\", \"nzd_test_modes\"]]",
                    beam ? beam : "build/tests/beam");
     struct harness_run run = harness_nzd(harness, stage->node, "status", NULL);
     assert_status(run, 0);
@@ -110,6 +112,13 @@ static void to_look_for_them_takes_no_time_from_them(void **state)
                 "{ok,{runs,[]}}");
 }
 
+/* Its code takes no state but one of the version below. */
+static void one_that_is_put_back_has_its_callback_mode(void **state)
+{
+    struct stage *stage = *state;
+    assert_eval(stage->node, "nzd_test_modes:put_back()", "{[],2,[]}");
+}
+
 static void nobody_is_waited_for_without_an_end(void **state)
 {
     struct stage *stage = *state;
@@ -130,6 +139,7 @@ int main(void)
             one_that_ends_while_a_mode_is_asked_for_loses_no_state),
         cmocka_unit_test(one_that_ends_resumes_nobody_of_somebody_else),
         cmocka_unit_test(to_look_for_them_takes_no_time_from_them),
+        cmocka_unit_test(one_that_is_put_back_has_its_callback_mode),
         cmocka_unit_test(nobody_is_waited_for_without_an_end),
     };
     return cmocka_run_group_tests_name("agent", tests, setup, teardown);

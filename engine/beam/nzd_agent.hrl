@@ -19,7 +19,8 @@
 %% state as it was before its code_change, and the code that it is of; `going` from
 %% when it needs them no more until it runs. A state is never copied, however
 %% large. Of a supervisor {?KEPT, ids}, too, the children of
-%% the code that goes; {?KEPT, foreign} where somebody else has suspended it.
+%% the code that goes; {?KEPT, foreign} where somebody else has suspended it;
+%% {?KEPT, converted} what its code_change has made of the state that it has again.
 -define(KEPT, '$nzd_kept').
 %% What is at its current function hibernates: by hibernate/3, and by hibernate/0
 %% of OTP 28, which keeps the stack.

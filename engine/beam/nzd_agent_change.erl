@@ -6,10 +6,10 @@
 
 -include("nzd_agent.hrl").
 
--export([change/4, refresh/2, mode/1]).
+-export([change/4, refresh/3, mode/1]).
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
--export([aside/1, from_aside/1]).
+-export([aside/1, as_converted/1, from_aside/1]).
 
 %% Has those of these kinds change their states; Vsn gives the version and the
 %% extra argument that code_change is called with. `first`: the first that fails
@@ -100,38 +100,58 @@ changed(Tag, Waiting, {_, Deadline} = Until, Users, Failed) ->
 
 %% A gen_statem asks for its callback mode behind a code_change only. One whose
 %% mode is not that of the code that runs now is asked for a code_change of that
-%% code to itself, and gets the state that it had.
--spec refresh(#held{}, pos_integer()) -> {#held{}, [term()]}.
-refresh(#held{users = Users, hung = Hung} = Held, Limit) ->
-    Tag = make_ref(),
-    Nobody = nzd_agent_who:nobody(),
+%% code to itself, and gets the state that it had. Code that does not take its own
+%% version converts once more what it was given when it came: From gives the
+%% version and the extra argument of that, or none.
+-spec refresh(#held{}, pos_integer(), fun((module()) -> {term(), term()} | none)) ->
+    {#held{}, [term()]}.
+refresh(#held{users = Users} = Held, Limit, From) ->
     Stale = [
         {P, M}
      || {P, #user{kind = statem, modules = [M], modes = Modes}} <- maps:to_list(Users),
         Modes =/= [mode(M)]
     ],
-    _ = [
-        begin
-            Vsn = nzd_agent_text:vsn(nzd_agent_text:info(M, attributes)),
-            P ! {system, {Nobody, nzd}, {replace_state, fun ?MODULE:aside/1}},
-            P ! {system, {self(), {Tag, {P, M}}}, {change_code, M, Vsn, []}},
-            P ! {system, {Nobody, nzd}, {replace_state, fun ?MODULE:from_aside/1}}
-        end
-     || {P, M} <- Stale
-    ],
+    Own = fun(M) -> {nzd_agent_text:vsn(nzd_agent_text:info(M, attributes)), []} end,
     Until = {all, nzd_agent_text:now_ms() + Limit},
-    %% One that hung may be back since; it is not waited for again.
-    Prompt = [Key || {P, _} = Key <- Stale, not lists:member(P, Hung)],
-    Failed = changed(Tag, maps:from_keys(Prompt, true), Until, Users, []),
+    Refused = refreshed(Stale, Own, [], Until, Held),
+    Again = [{P, M} || {P, M, {error, _}} <- Refused, From(M) =/= none],
+    Failed =
+        refreshed(Again, From, [fun ?MODULE:as_converted/1], Until, Held) ++
+            [F || {P, M, _} = F <- Refused, not lists:member({P, M}, Again)],
     {Held#held{users = in_new_mode(Stale, Failed, Users)}, [
         failure({P, M, {callback_mode, Why}}, Users, Limit)
      || {P, M, Why} <- Failed
     ]}.
 
+%% One that hung may be back since; it is not waited for again.
+refreshed(Asked, Vsn, Before, Until, #held{users = Users, hung = Hung}) ->
+    Tag = make_ref(),
+    Nobody = nzd_agent_who:nobody(),
+    Word = fun(P, Fun) -> P ! {system, {Nobody, nzd}, {replace_state, Fun}} end,
+    _ = [
+        begin
+            {V, Extra} = Vsn(M),
+            _ = [Word(P, Fun) || Fun <- [fun ?MODULE:aside/1 | Before]],
+            P ! {system, {self(), {Tag, {P, M}}}, {change_code, M, V, Extra}},
+            Word(P, fun ?MODULE:from_aside/1)
+        end
+     || {P, M} <- Asked
+    ],
+    Prompt = [Key || {P, _} = Key <- Asked, not lists:member(P, Hung)],
+    changed(Tag, maps:from_keys(Prompt, true), Until, Users, []).
+
 -spec aside(term()) -> term().
 aside(State) ->
     put({?KEPT, aside}, {State}),
     State.
+
+%% What its code_change has made of the state that it has got back since.
+-spec as_converted(term()) -> term().
+as_converted(State) ->
+    case get({?KEPT, converted}) of
+        {Converted} -> Converted;
+        undefined -> State
+    end.
 
 %% Of an agent that has ended before it said so, too.
 -spec from_aside(term()) -> term().

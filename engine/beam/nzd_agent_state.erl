@@ -23,7 +23,7 @@
 -include("nzd_agent.hrl").
 
 -export([users/1, specials/1, supervisors/1, newcomers/1]).
--export([suspend/2, suspend_kept/1, put_back/1, put_back_kept/1, take_up/2, resume/1]).
+-export([suspend/2, suspend_kept/1, put_back/2, put_back_kept/1, take_up/2, resume/1]).
 %% Run in the processes themselves, by name, so that no closure of ours stays
 %% there.
 -export([back/1, back_handler/1, raw/1, raw_handler/1]).
@@ -240,13 +240,20 @@ stash(Key, State, Modules) ->
     case get(Key) of
         {Kept, Code} ->
             case fits(Code) of
-                true -> {Code, Kept};
+                true -> {Code, instead(Key, Kept, State)};
                 false -> {Code, State}
             end;
         _ ->
             put(Key, {State, code(Modules)}),
             {[], State}
     end.
+
+%% What it was converted to is kept, too: a gen_statem may have to be given it.
+instead({?KEPT, state}, Kept, State) when Kept =/= State ->
+    _ = [put({?KEPT, converted}, {State}) || get({?KEPT, converted}) =:= undefined],
+    Kept;
+instead(_Key, Kept, _State) ->
+    Kept.
 
 %% One that was busy while an agent ended and another one came has told itself to
 %% go on behind what the other one says to it, and would run while that holds it:
@@ -410,11 +417,12 @@ supervisors(#held{users = Users}) ->
 
 %%% --- back and on ------------------------------------------------------
 
-%% Each goes on with the state it had when it was suspended.
--spec put_back(#held{}) -> map().
-put_back(#held{users = Users} = Held) ->
+%% Each goes on with the state it had when it was suspended. From is that of
+%% nzd_agent_change:refresh/3.
+-spec put_back(#held{}, fun((module()) -> {term(), term()} | none)) -> map().
+put_back(#held{users = Users} = Held, From) ->
     back_with(maps:values(Users)),
-    {Refreshed, Failed} = nzd_agent_change:refresh(Held, ?PROMPT),
+    {Refreshed, Failed} = nzd_agent_change:refresh(Held, ?PROMPT, From),
     (resume(Refreshed))#{put_back => true, failed => Failed}.
 
 %% Those alone that an agent has left.
@@ -462,7 +470,7 @@ back(Key, State) ->
     case get(Key) of
         {Kept, Code} ->
             case fits(Code) of
-                true -> Kept;
+                true -> instead(Key, Kept, State);
                 false -> State
             end;
         _ ->
@@ -488,6 +496,7 @@ raw(Key, State) ->
 -spec let_go(term()) -> term().
 let_go(State) ->
     _ = [put({?KEPT, state}, going) || get({?KEPT, state}) =/= undefined],
+    _ = erase({?KEPT, converted}),
     State.
 
 -spec let_handler_go({module(), term(), term()}) -> {module(), term(), term()}.

@@ -112,16 +112,17 @@ taken_back(Error, State) ->
 
 %% Nothing was loaded: who has changed its state gets the one it had.
 as_it_was(Held, State) ->
-    (nothing_loaded(State))#state{moved = nzd_agent_state:put_back(Held)}.
+    (nothing_loaded(State))#state{moved = nzd_agent_state:put_back(Held, from_lower(turned(State)))}.
 
 %% Code first, then states. Where the code cannot come back the new states stay
 %% with the new code.
 back(Error, Held, State) ->
+    From = from_lower(turned(State)),
     case load_back(ready_back(State)) of
         {error, _, Blocked} ->
             {Error, Blocked#state{moved = nzd_agent_state:resume(Held)}};
         {Answer, Back} ->
-            Moved = nzd_agent_state:put_back(Held),
+            Moved = nzd_agent_state:put_back(Held, From),
             {_, Undone} = undone(Answer, 0, Back#state{moved = Moved}),
             {Error, Undone}
     end.
@@ -141,7 +142,7 @@ change_before(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
 change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
     case changed_behind(Held, Until, State) of
         {ok, Held1, Failed} ->
-            case nzd_agent_change:refresh(Held1, Limit) of
+            case nzd_agent_change:refresh(Held1, Limit, from_lower(State)) of
                 {Held2, [Why | _]} when Until =:= first -> {error, Why, Held2};
                 {Held2, More} -> {ok, Held2, Failed ++ More}
             end;
@@ -151,11 +152,16 @@ change_behind(Held, Until, #state{migrate = {_, Limit, _}} = State) ->
 
 changed_behind(Held, Until, #state{migrate = {up, Limit, _}} = State) ->
     Kinds = [server, statem, event, special, supervisor],
-    Vsn = fun(M) -> {vsn_of(M, State), extra_of(M, State)} end,
-    nzd_agent_change:change(Held, Kinds, Vsn, {Until, Limit});
+    nzd_agent_change:change(Held, Kinds, from_lower(State), {Until, Limit});
 changed_behind(Held, Until, #state{migrate = {down, Limit, _}} = State) ->
     Vsn = fun(M) -> {{down, vsn_of(M, State)}, extra_of(M, State)} end,
     nzd_agent_change:change(Held, [supervisor], Vsn, {Until, Limit}).
+
+%% What the higher version is told when it comes; the lower one is told nothing.
+from_lower(#state{migrate = {up, _, _}} = State) ->
+    fun(M) -> {vsn_of(M, State), extra_of(M, State)} end;
+from_lower(#state{migrate = {down, _, _}}) ->
+    fun(_M) -> none end.
 
 %% Of the way it goes, of an undo too.
 extra_of(M, #state{migrate = {Way, _, _}, extras = Extras}) ->
@@ -315,7 +321,7 @@ undo_held({ok, Held}, Begin, {ok, Prepared, Late, State}) ->
     {ok, Before, Failed} = change_before(Held, all, Turned),
     case load_back({ok, Prepared, Late, State}) of
         {error, _, Blocked} = Error ->
-            Moved = nzd_agent_state:put_back(Before),
+            Moved = nzd_agent_state:put_back(Before, from_lower(State)),
             ok = nzd_agent_children:forget(Children),
             blocked(setelement(3, Error, Blocked#state{moved = Moved}));
         {Answer, Back} ->

@@ -5,7 +5,7 @@
 
 -export([crash_for/1, first_word/0, late_for_two/1, late_twice/0, tell_while_busy/1]).
 -export([left_and_late/0, left_aside/0, left_of_somebody/0, left_with_one_that_hangs/1]).
--export([suspended_within/1]).
+-export([agent/1, suspended_within/1]).
 -export([init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 %% It crashes whenever it takes up its work, for so many milliseconds: how many
