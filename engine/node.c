@@ -72,6 +72,9 @@ int nzd_node_send(struct nzd_node *node, const struct nzd_buf *request,
                   uint64_t *number, struct nzd_err *err)
 {
     struct nzd_buf *out = &node->envelope;
+    if (node->ended)
+        return nzd_err_set(err, NZD_ENODE, "the agent in %s has ended",
+                           nzd_node_name(node));
     nzd_buf_reset(out);
     nzd_etf_version(out);
     nzd_etf_tuple(out, 5);
@@ -106,6 +109,12 @@ static int lost(const struct nzd_node *node, int code, struct nzd_err *err)
 {
     return nzd_err_set(err, code, "the link to %s is lost",
                        nzd_node_name(node));
+}
+
+static bool is_ended(const struct nzd_term *answer)
+{
+    return nzd_term_is_tagged(answer, "error", 2) &&
+           nzd_term_is_atom(nzd_term_at(answer, 1), "ended");
 }
 
 /* The next message, whoever it is for. A signal ends the wait. */
@@ -165,6 +174,7 @@ int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
         if (is_begun(*answer, &deadline))
             continue;
         if (*answer) {
+            node->ended = is_ended(*answer);
             nzd_point("after an answer of the node");
             return 0;
         }

@@ -13,6 +13,7 @@ struct nzd_node {
     uint64_t timeout_us;
     struct nzd_fence fence;
     uint64_t last; /* number of the last request */
+    bool ended;    /* the agent of this session; the next one has its own */
     /* Requests put_old and put_new have sent and collect() waits for. */
     uint64_t first_pending;
     uint32_t pending;
