@@ -50,7 +50,7 @@ int carrier_add(void *context, const struct nzd_transfer *record,
     return rc;
 }
 
-int carry_over(struct pair *pair, struct carrier *carrier)
+int pair_carry_over(struct pair *pair, struct carrier *carrier)
 {
     struct nzd_err *err = &pair->to.err;
     int rc = nzd_rebuild_begin(pair->to.directory, &pair->to.options,
@@ -141,7 +141,7 @@ void pair_check_same(struct pair *pair)
 
 void pair_check_carried(struct pair *pair)
 {
-    ledger_ok(&pair->to, carry_over(pair, &(struct carrier){0}));
+    ledger_ok(&pair->to, pair_carry_over(pair, &(struct carrier){0}));
     assert_string_equal(pair_around(pair), "journal ");
     pair_check_same(pair);
 }

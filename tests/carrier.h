@@ -32,7 +32,7 @@ int pair_tear_down(void **state);
 int carrier_add(void *context, const struct nzd_transfer *record,
                 struct nzd_err *err);
 /* From the one to the other; the code of it, which is in `to`. */
-int carry_over(struct pair *pair, struct carrier *carrier);
+int pair_carry_over(struct pair *pair, struct carrier *carrier);
 /* Names in the folder around the target. */
 const char *pair_around(const struct pair *pair);
 /* The same tables in both; closes both and opens the second. */

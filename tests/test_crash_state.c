@@ -240,7 +240,7 @@ static void cases(void **state)
     turn = a_hook_says_no(sides);
     sides_strike(sides, &turn, "agent", "switch:load_back/1");
     turn = a_change_fails(sides);
-    sides_strike(sides, &turn, "agent", "change:refresh/2");
+    sides_strike(sides, &turn, "agent", "change:refresh/3");
     turn = a_soak(sides);
     sides_strike(sides, &turn, "agent", "probe:start/0");
 }

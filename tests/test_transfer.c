@@ -93,7 +93,7 @@ static void test_target_is_a_journal(void **state)
     ledger_open(&pair->to, NZD_JOURNAL_CREATE);
     ledger_apply_one(&pair->to, "kept", "1", "2");
     ledger_close(&pair->to);
-    rc = carry_over(pair, &carrier);
+    rc = pair_carry_over(pair, &carrier);
     assert_non_null(strstr(pair->to.err.message, "there is a journal in"));
     ledger_fails(&pair->to, rc, NZD_EBUSY);
     assert_string_equal(pair_around(pair), "journal ");
@@ -129,7 +129,7 @@ static void test_target_holds_files(void **state)
     int rc;
 
     tree_text(&pair->to.tree, "a/journal/photo.jpg", "x");
-    rc = carry_over(pair, &carrier);
+    rc = pair_carry_over(pair, &carrier);
     assert_non_null(strstr(pair->to.err.message, "photo.jpg"));
     ledger_fails(&pair->to, rc, NZD_EUSAGE);
     assert_string_equal(pair_around(pair), "journal ");
@@ -142,7 +142,7 @@ static void test_target_is_an_empty_folder(void **state)
     tree_run(&pair->to.tree, "mkdir -p a/real && ln -s real a/journal");
     ledger_apply_numbered(&pair->from, 0, 1);
     pair->to.directory[strlen(pair->to.directory)] = '/';
-    ledger_ok(&pair->to, carry_over(pair, &(struct carrier){0}));
+    ledger_ok(&pair->to, pair_carry_over(pair, &(struct carrier){0}));
     pair_check_same(pair);
     ledger_close(&pair->to);
     assert_int_equal(access(tree_path(&pair->to.tree, "a/real/data.mdb"), F_OK),
@@ -157,7 +157,7 @@ static void test_leftovers_go(void **state)
     tree_text(&pair->to.tree, "a/journal.import-aB3xYz/lock.mdb", "");
     tree_text(&pair->to.tree, "a/journal.import-notes/mine.txt", "kept");
     tree_text(&pair->to.tree, "a/journal.import-mine/data.mdb", "kept");
-    ledger_ok(&pair->to, carry_over(pair, &(struct carrier){0}));
+    ledger_ok(&pair->to, pair_carry_over(pair, &(struct carrier){0}));
     assert_null(strstr(pair_around(pair), "aB3xYz"));
     tree_run(&pair->to.tree, "test -f a/journal.import-mine/data.mdb -a -f "
                              "a/journal.import-notes/mine.txt");

@@ -10,7 +10,7 @@
 static void carry_fails(struct pair *pair, struct carrier carrier, int code,
                         const char *part)
 {
-    int rc = carry_over(pair, &carrier);
+    int rc = pair_carry_over(pair, &carrier);
 
     if (!strstr(pair->to.err.message, part))
         fail_msg("\"%s\" does not say \"%s\"", pair->to.err.message, part);
