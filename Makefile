@@ -18,6 +18,7 @@ CROSS ?=
 BUILD ?= build$(if $(CROSS),/$(CROSS))$(if $(SAN),/asan)
 
 CC       ?= gcc
+NM       ?= nm
 OPTIMISE := $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=address \
               -fsanitize=undefined -fno-sanitize-recover=all,-O2)
 # What reads bytes of others is hard to turn against the host.
@@ -53,6 +54,7 @@ SYSROOT ?= $(CURDIR)/build/sysroot/$(CROSS)
 ifeq ($(origin CC),default)
 CC      := $(CROSS)-gcc --sysroot=$(SYSROOT)
 AR      := $(CROSS)-ar
+NM      := $(CROSS)-nm
 endif
 EI       = $(call once,EI,$(shell echo $(SYSROOT)/usr/lib/erlang/lib/erl_interface-*))
 export PKG_CONFIG_SYSROOT_DIR := $(SYSROOT)
@@ -102,8 +104,12 @@ $(BUILD)/libnzd.a: $(OBJECTS)
 $(BUILD)/libtests.list: export SAYS = $(SUPPORT:%.c=$(BUILD)/%.o)
 $(BUILD)/libtests.a: $(SUPPORT:%.c=$(BUILD)/%.o)
 
+# Of two functions of one name the first would be taken without a word.
 $(BUILD)/%.a: $(BUILD)/%.list
-	@rm -f $@.new && $(AR) rcDs $@.new $(filter %.o,$^) && mv $@.new $@
+	@rm -f $@.new && $(AR) rcDs $@.new $(filter %.o,$^)
+	@twice=$$($(NM) -g $@.new 2>/dev/null | awk '$$2 ~ /^[TDBR]$$/ { print $$3 }' | sort | uniq -d); \
+	[ -z "$$twice" ] || { echo "$@: defined twice:" $$twice >&2; exit 1; }
+	@mv $@.new $@
 
 # What was compiled or linked with other words is made anew.
 $(BUILD)/flags: export SAYS = $(CC) $(DEFINES) $(CPPFLAGS) $(OPTIMISE) $(HARDEN) $(CFLAGS) $(WARN) \
