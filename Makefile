@@ -254,7 +254,9 @@ test:
 fixtures:
 	@tests/fixtures/build.sh
 
-demo: deps all fixtures
+demo: deps
+	@echo 'build: nzd, and releases to show it with'
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all fixtures
 	@tests/demo.sh
 
 include fuzz/fuzz.mk
