@@ -174,7 +174,7 @@ int nzd_node_answer(struct nzd_node *node, uint64_t number, uint64_t timeout_us,
         if (is_begun(*answer, &deadline))
             continue;
         if (*answer) {
-            node->ended = is_ended(*answer);
+            node->ended = node->ended || is_ended(*answer);
             nzd_point("after an answer of the node");
             return 0;
         }
@@ -193,10 +193,11 @@ int nzd_node_ask(struct nzd_node *node, const struct nzd_buf *request,
 }
 
 /* One that was killed is there again, and has forgotten what it was told. */
-static bool is_of_another(const struct nzd_term *why)
+static bool is_of_another(const struct nzd_term *answer)
 {
-    return nzd_term_is_atom(why, "ended") ||
-           nzd_term_is_tagged(why, "phase", 2);
+    return is_ended(answer) ||
+           (nzd_term_is_tagged(answer, "error", 2) &&
+            nzd_term_is_tagged(nzd_term_at(answer, 1), "phase", 2));
 }
 
 int nzd_node_unexpected(const struct nzd_node *node, const char *what,
@@ -209,8 +210,7 @@ int nzd_node_unexpected(const struct nzd_node *node, const char *what,
         return nzd_err_set(err, NZD_EUNSETTLED,
                            "%s: another nzd speaks for %s now", what,
                            nzd_node_name(node));
-    if (nzd_term_is_tagged(answer, "error", 2) &&
-        is_of_another(nzd_term_at(answer, 1)))
+    if (is_of_another(answer))
         return nzd_err_set(err, NZD_ENODE,
                            "%s: the agent in %s was ended in the middle of it",
                            what, nzd_node_name(node));
