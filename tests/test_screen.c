@@ -2,6 +2,7 @@
 #include "scene.h"
 #include "terminal.h"
 
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -68,15 +69,53 @@ static int show(unsigned columns, const char *const *argv,
     return terminal_end(terminal);
 }
 
-/* Without what differs from one call to the next, and where lines end. */
-static const char *squeezed(struct scene *scene, const char *text)
+/* Behind a number: "9.9 s" of one call is "10 s" of the next, "1000 KB" is
+ * "1 MB". */
+static size_t unit_length(const char *text)
+{
+    static const char *const units[] = {"us", "ms", "min", "s",  "h", "d",
+                                        "KB", "MB", "GB",  "TB", "B"};
+    size_t i;
+
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (strncmp(text, units[i], strlen(units[i])) == 0)
+            return strlen(units[i]);
+    return 0;
+}
+
+/* At a digit: what follows the number and its unit. */
+static const char *behind_number(const char *text)
+{
+    while (isdigit((unsigned char)*text) ||
+           (*text == '.' && isdigit((unsigned char)text[1])))
+        text++;
+    return text + unit_length(text);
+}
+
+static char *without_blanks(struct scene *scene, const char *text)
 {
     char *out = harness_alloc(scene->harness, strlen(text) + 1);
     char *to = out;
 
     for (; *text; text++)
-        if (!strchr(" \n0123456789", *text))
+        if (!isspace((unsigned char)*text))
             *to++ = *text;
+    return out;
+}
+
+/* Without what differs from one call to the next, and where lines end. */
+static const char *squeezed(struct scene *scene, const char *text)
+{
+    char *out = without_blanks(scene, text);
+    const char *from = out;
+    char *to = out;
+
+    while (*from)
+        if (isdigit((unsigned char)*from))
+            from = behind_number(from);
+        else
+            *to++ = *from++;
+    *to = '\0';
     return out;
 }
 
