@@ -153,10 +153,16 @@ enum nzd_object_state {
     NZD_OBJECT_DIFFERS, /* the file is not what runs */
     NZD_OBJECT_MISSING
 };
-/* The bytes that run, one call of `each` per name, in order; `bytes` is
- * valid during the call only. */
+/* The bytes that run, or of one that is not loaded those that would; without
+ * them where they are not found. */
+struct nzd_object {
+    enum nzd_object_state state;
+    struct nzd_view bytes; /* valid during the call only */
+    struct nzd_digest md5; /* of the module */
+};
+/* One call of `each` per name, in order. */
 typedef int (*nzd_object_fn)(void *context, uint32_t index,
-                             enum nzd_object_state state, struct nzd_view bytes,
+                             const struct nzd_object *object,
                              struct nzd_err *err);
 int nzd_node_objects(struct nzd_node *node, const char *const *names,
                      uint32_t count, nzd_object_fn each, void *context,

@@ -460,25 +460,37 @@ int nzd_node_priv(struct nzd_node *node, const struct nzd_node_folder *apps,
 
 /* --- code --------------------------------------------------------------- */
 
-/* {object, Name, differs | missing} or {object, Name, Path, Bytes}. */
+/* A file, and the md5 of what runs, if anything does. */
+static struct nzd_object judge_object(struct nzd_view bytes,
+                                      const struct nzd_term *running)
+{
+    struct nzd_object object = {.state = NZD_OBJECT_DIFFERS};
+    struct nzd_digest md5;
+    if (nzd_beam_md5(bytes, &object.md5, NULL) ||
+        (nzd_node_digest(running, &md5) &&
+         !nzd_digest_equal(&md5, &object.md5)))
+        return object;
+    object.state = NZD_OBJECT_FOUND;
+    object.bytes = bytes;
+    return object;
+}
+
+/* {object, Name, Path, Bytes, Md5 | none} or {object, Name, differs |
+ * missing}. */
 static int hand_object(const struct nzd_node *node, uint32_t index,
                        const struct nzd_term *answer, nzd_object_fn each,
                        void *context, struct nzd_err *err)
 {
-    struct nzd_view none = nzd_view_of(NULL, 0);
-    const struct nzd_term *last;
-    if (nzd_term_is_tagged(answer, "object", 4)) {
-        last = nzd_term_at(answer, 3);
-        if (last->kind == NZD_TERM_BINARY)
-            return each(context, index, NZD_OBJECT_FOUND, last->text, err);
-    } else if (nzd_term_is_tagged(answer, "object", 3)) {
-        last = nzd_term_at(answer, 2);
-        return each(context, index,
-                    nzd_term_is_atom(last, "differs") ? NZD_OBJECT_DIFFERS
-                                                      : NZD_OBJECT_MISSING,
-                    none, err);
-    }
-    return nzd_node_unexpected(node, "object code", answer, err);
+    struct nzd_object object = {.state = NZD_OBJECT_MISSING};
+    if (nzd_term_is_tagged(answer, "object", 5) &&
+        nzd_term_at(answer, 3)->kind == NZD_TERM_BINARY)
+        object =
+            judge_object(nzd_term_at(answer, 3)->text, nzd_term_at(answer, 4));
+    else if (!nzd_term_is_tagged(answer, "object", 3))
+        return nzd_node_unexpected(node, "object code", answer, err);
+    else if (nzd_term_is_atom(nzd_term_at(answer, 2), "differs"))
+        object.state = NZD_OBJECT_DIFFERS;
+    return each(context, index, &object, err);
 }
 
 /* The agent sends one message per name under the number of the request, then

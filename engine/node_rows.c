@@ -130,8 +130,8 @@ static int resend_one(struct resending *all, const struct kept_row *row)
     }
     if (!code && row->change == NZD_MODULE_CHANGED)
         code = nzd_node_put_old(all->node, row->module, row->path,
-                                nzd_buf_view(&all->bytes), NZD_PREPARE_AT_UNDO,
-                                all->err);
+                                nzd_buf_view(&all->bytes), &row->md5,
+                                NZD_PREPARE_AT_UNDO, all->err);
     if (!code && row->change != NZD_MODULE_REMOVED) {
         step->new = &sides[1];
         code = read_side(all, row, &row->new_blob, &row->new_md5, &sides[1]);

@@ -7,19 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int send_code(struct nzd_node *node, const char *tag, const char *module,
-                     const char *path, struct nzd_view bytes, const char *how,
-                     struct nzd_err *err)
+/* {Tag, Module, Path, Bytes, How}, or with one element more. */
+static struct nzd_buf *begin_code(struct nzd_node *node, const char *tag,
+                                  const char *module, const char *path,
+                                  struct nzd_view bytes, const char *how,
+                                  uint32_t more)
 {
     struct nzd_buf *request = nzd_node_begin_request(node);
-    uint64_t number = 0;
-    nzd_etf_tuple(request, 5);
+    nzd_etf_tuple(request, 5 + more);
     nzd_etf_atom(request, tag);
     nzd_etf_atom(request, module);
     nzd_etf_binary(request, nzd_view_text(path));
     nzd_etf_binary(request, bytes);
     nzd_etf_atom(request, how);
-    int code = nzd_node_send(node, request, &number, err);
+    return request;
+}
+
+static int send_code(struct nzd_node *node, struct nzd_err *err)
+{
+    uint64_t number = 0;
+    int code = nzd_node_send(node, &node->request, &number, err);
     if (code)
         return code;
     if (node->pending++ == 0)
@@ -29,6 +36,7 @@ static int send_code(struct nzd_node *node, const char *tag, const char *module,
 
 int nzd_node_put_old(struct nzd_node *node, const char *module,
                      const char *path, struct nzd_view bytes,
+                     const struct nzd_digest *md5,
                      enum nzd_node_prepare prepare, struct nzd_err *err)
 {
     static const char *const words[] = {
@@ -36,15 +44,18 @@ int nzd_node_put_old(struct nzd_node *node, const char *module,
         [NZD_PREPARE_NOW] = "true",
         [NZD_PREPARE_LATER] = "later",
     };
-    return send_code(node, "old", module, path, bytes, words[prepare], err);
+    struct nzd_buf *request =
+        begin_code(node, "old", module, path, bytes, words[prepare], 1);
+    nzd_etf_binary(request, nzd_view_of(md5->bytes, NZD_DIGEST_SIZE));
+    return send_code(node, err);
 }
 
 int nzd_node_put_new(struct nzd_node *node, const char *module,
                      const char *path, struct nzd_view bytes, bool late,
                      struct nzd_err *err)
 {
-    return send_code(node, "new", module, path, bytes, late ? "true" : "false",
-                     err);
+    begin_code(node, "new", module, path, bytes, late ? "true" : "false", 0);
+    return send_code(node, err);
 }
 
 static int refused_code(struct nzd_node *node, const struct nzd_term *answer,

@@ -21,8 +21,10 @@ enum nzd_node_prepare {
     NZD_PREPARE_NOW,     /* who is suspended must not wait for it in an undo */
     NZD_PREPARE_LATER    /* while it is seen whether the new code stays */
 };
+/* `md5` is the module's, as these bytes have it. */
 int nzd_node_put_old(struct nzd_node *node, const char *module,
                      const char *path, struct nzd_view bytes,
+                     const struct nzd_digest *md5,
                      enum nzd_node_prepare prepare, struct nzd_err *err);
 int nzd_node_put_new(struct nzd_node *node, const char *module,
                      const char *path, struct nzd_view bytes, bool late,

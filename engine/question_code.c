@@ -18,6 +18,7 @@ struct old_code {
     uint32_t count;
 };
 
+/* `bytes` are those of the module's md5. */
 static int detail_module(struct nzd_arena *arena, struct nzd_module *module,
                          struct nzd_view bytes, struct nzd_err *err)
 {
@@ -25,9 +26,11 @@ static int detail_module(struct nzd_arena *arena, struct nzd_module *module,
     if (!beam)
         return nzd_err_memory(err);
     int code =
-        nzd_beam_read(bytes, NZD_BEAM_CALLS | NZD_BEAM_FUNS, arena, beam, err);
+        nzd_beam_read(bytes, NZD_BEAM_CALLS | NZD_BEAM_FUNS | NZD_BEAM_AGAIN,
+                      arena, beam, err);
     if (code)
         return nzd_err_prefix(err, "module %s", module->name);
+    beam->md5 = module->md5;
     module->beam = beam;
     module->bytes = bytes.size;
     module->content = nzd_digest_of(bytes);
@@ -105,15 +108,18 @@ static int from_journal(struct old_code *all, struct nzd_module *module,
     return code;
 }
 
+/* Code that somebody has loaded since the inventory was made is not what the
+ * plan is about. */
 static int take_object(void *context, uint32_t index,
-                       enum nzd_object_state state, struct nzd_view bytes,
-                       struct nzd_err *err)
+                       const struct nzd_object *object, struct nzd_err *err)
 {
     struct old_code *all = context;
     struct nzd_module *module = all->modules[index];
-    if (state == NZD_OBJECT_FOUND)
-        return take_old(all->q, module, bytes, err);
-    return from_journal(all, module, state, err);
+    if (object->state != NZD_OBJECT_FOUND)
+        return from_journal(all, module, object->state, err);
+    if (!nzd_digest_equal(&object->md5, &module->md5))
+        return from_journal(all, module, NZD_OBJECT_DIFFERS, err);
+    return take_old(all->q, module, object->bytes, err);
 }
 
 static int list_old(struct old_code *all, struct nzd_err *err)

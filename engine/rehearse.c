@@ -58,13 +58,12 @@ static int read_code(struct rehearsal *r, const struct nzd_module *module)
 }
 
 static int take_object(void *context, uint32_t index,
-                       enum nzd_object_state state, struct nzd_view bytes,
-                       struct nzd_err *err)
+                       const struct nzd_object *object, struct nzd_err *err)
 {
     struct rehearsal *r = context;
     (void)index;
-    return state == NZD_OBJECT_FOUND
-               ? nzd_reach_add(r->reach, bytes, false, err)
+    return object->state == NZD_OBJECT_FOUND
+               ? nzd_reach_add(r->reach, object->bytes, false, err)
                : 0;
 }
 

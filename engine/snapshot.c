@@ -271,7 +271,8 @@ static int send_side(struct nzd_transaction *t, uint32_t index, bool old,
         return code;
     if (old)
         return nzd_node_put_old(t->q->node, step->name, row->old_path,
-                                nzd_buf_view(bytes), prepare, err);
+                                nzd_buf_view(bytes), &row->old_md5, prepare,
+                                err);
     return nzd_node_put_new(t->q->node, step->name, row->new_path,
                             nzd_buf_view(bytes), step->after_others, err);
 }

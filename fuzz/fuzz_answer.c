@@ -240,12 +240,12 @@ static int ask_beams(struct asked *a)
 }
 
 static int each_object(void *context, uint32_t index,
-                       enum nzd_object_state state, struct nzd_view bytes,
-                       struct nzd_err *err)
+                       const struct nzd_object *object, struct nzd_err *err)
 {
     (void)context;
     (void)err;
-    fuzz_require(index < 3 && (state == NZD_OBJECT_FOUND || bytes.size == 0));
+    fuzz_require(index < 3 && (object->state == NZD_OBJECT_FOUND ||
+                               object->bytes.size == 0));
     return 0;
 }
 
@@ -326,7 +326,8 @@ static int ask_code(struct asked *a)
 {
     struct nzd_node_way way = {.limit_us = 1000};
     struct nzd_view bytes = nzd_view_text("code");
-    int rc = nzd_node_put_old(a->node, "a", "/a", bytes, true, a->err);
+    struct nzd_digest md5 = {{0}};
+    int rc = nzd_node_put_old(a->node, "a", "/a", bytes, &md5, true, a->err);
 
     if (!rc)
         rc = nzd_node_put_new(a->node, "a", "/a", bytes, false, a->err);

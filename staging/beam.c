@@ -340,6 +340,21 @@ int nzd_beam_plain(struct nzd_view view, struct nzd_buf *inflated,
     return 0;
 }
 
+int nzd_beam_md5(struct nzd_view view, struct nzd_digest *out,
+                 struct nzd_err *err)
+{
+    struct nzd_buf inflated = {0};
+    struct nzd_chunks chunks;
+    int rc = nzd_beam_plain(view, &inflated, &view, err);
+
+    if (rc == 0)
+        rc = nzd_chunks_read(view, &chunks, err);
+    if (rc == 0)
+        rc = nzd_chunks_md5(&chunks, out, err);
+    nzd_buf_clear(&inflated);
+    return rc;
+}
+
 int nzd_beam_read(struct nzd_view view, unsigned what, struct nzd_arena *arena,
                   struct nzd_beam *out, struct nzd_err *err)
 {

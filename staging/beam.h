@@ -63,6 +63,10 @@ struct nzd_beam {
 int nzd_beam_read(struct nzd_view view, unsigned what, struct nzd_arena *arena,
                   struct nzd_beam *out, struct nzd_err *err);
 
+/* Its md5 alone, as above; fails as nzd_beam_read() does. */
+int nzd_beam_md5(struct nzd_view view, struct nzd_digest *out,
+                 struct nzd_err *err);
+
 /* The file itself, inflated into `inflated` (initialised by zeros, cleared by
  * the caller, failure or not) where it is gzipped. Fails NZD_EBUNDLE when it is
  * longer than the limit. */

@@ -11,13 +11,13 @@
 -spec act(term(), #state{}) -> {term(), #state{}}.
 %% The code to go back to. `Prepare`: compile it now, so an undo need not; or
 %% `later`, while it is seen whether the new code stays.
-act({old, Module, File, Bin, Prepare}, State) ->
+act({old, Module, File, Bin, Prepare, Md5}, State) ->
     Name = atom_to_list(Module),
     case beam_lib:version(Bin) of
         {error, beam_lib, Why} ->
             {{error, {Module, nzd_agent_text:text(io_lib:format("~0p", [Why]))}}, State};
         {ok, {Module, _}} ->
-            remember_old(Module, path(File, Name), Bin, Prepare, State);
+            remember_old(Module, {path(File, Name), Bin, Md5}, Prepare, State);
         {ok, {Other, _}} ->
             {{error, {Module, {is_module, Other}}}, State}
     end;
@@ -183,8 +183,8 @@ switch(State) ->
             {{error, {crash, nzd_agent_text:printed({Class, Reason, Stack})}}, Undone}
     end.
 
-remember_old(Module, Path, Bin, Prepare, State) ->
-    Entry = {Path, Bin, code:module_md5(Bin), nzd_agent_text:attributes(Bin)},
+remember_old(Module, {Path, Bin, Md5}, Prepare, State) ->
+    Entry = {Path, Bin, Md5, nzd_agent_text:attributes(Bin)},
     Old = (State#state.old)#{Module => Entry},
     Prepared =
         case Prepare =:= true andalso code:prepare_loading([{Module, Path, Bin}]) of
