@@ -58,6 +58,63 @@ static void damaged_code_is_refused(void **state)
     answer_settled(verdict->harness, verdict->node);
 }
 
+/* --- what runs, and is nowhere to be had --- */
+
+static void refused_without(struct verdict *verdict, const char *why)
+{
+    struct harness_run run = verdict_nzd(
+        verdict, "apply", verdict_fixture(verdict, "counter-0.2.0"));
+    assert_status(run, 5);
+    assert_contains(run.err,
+                    harness_text(verdict->harness,
+                                 "nzd: the running code of counter_text is "
+                                 "nowhere to be had: %s",
+                                 why));
+    assert_contains(run.err, "load counter_text from its file, or restart");
+    verdict_untouched(verdict, run);
+}
+
+/* Writes what the expression makes of the chunks of the file F. */
+static void rewrite(struct verdict *verdict, const char *file, const char *as)
+{
+    beam_node_eval(verdict->node,
+                   "F = \"%s\", {ok, counter_text, Cs} = "
+                   "beam_lib:all_chunks(F), ok = file:write_file(F, %s)",
+                   file, as);
+}
+
+/* An undo could not put it back. */
+static void running_code_without_a_file(void **state)
+{
+    struct verdict *verdict = *state;
+    const char *base = verdict_copy(verdict, "counter-0.1.0", "base");
+    const char *file = harness_text(
+        verdict->harness, "%s/lib/counter-0.1.0/ebin/counter_text.beam", base);
+    const char *other = "its file holds other code";
+    verdict_start(verdict, base);
+    verdict_shell(verdict,
+                  harness_text(verdict->harness, "cp %s %s.kept", file, file));
+    rewrite(verdict, file,
+            "element(2, beam_lib:build_module(lists:keyreplace(\"Attr\", 1, "
+            "Cs, {\"Attr\", term_to_binary([{vsn, [7]}])})))");
+    refused_without(verdict, other);
+    rewrite(verdict, file, "binary:part(element(2, file:read_file(F)), 0, 99)");
+    refused_without(verdict, other);
+    verdict_shell(
+        verdict, harness_text(verdict->harness,
+                              "cp %s/lib/counter-0.3.0/ebin/counter_text.beam "
+                              "%s",
+                              verdict_fixture(verdict, "counter-0.3.0"), file));
+    refused_without(verdict, other);
+    verdict_shell(verdict, harness_text(verdict->harness, "rm %s", file));
+    refused_without(verdict, "it has no file");
+    verdict_shell(verdict,
+                  harness_text(verdict->harness, "mv %s.kept %s", file, file));
+    struct harness_run run = verdict_nzd(
+        verdict, "apply", verdict_fixture(verdict, "counter-0.2.0"));
+    assert_status(run, 0);
+}
+
 /* --- gaps --- */
 
 static void a_call_in_flight_is_named(void **state)
@@ -198,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         real(sticky_modules_are_refused),
         real(damaged_code_is_refused),
+        real(running_code_without_a_file),
         real(a_call_in_flight_is_named),
         real(a_caller_outside_is_named),
         real(a_caller_in_force_is_named),
