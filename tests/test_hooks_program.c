@@ -183,7 +183,7 @@ static void assert_call_ended(struct scene *scene)
                        "[P || P <- erlang:processes(), "
                        "{_, {timer, sleep, 1}} <- "
                        "[process_info(P, current_function)]]",
-                       "[]", 2000);
+                       "[]", 30000);
 }
 
 static void signal_in_pre_program(void **state)

@@ -114,7 +114,7 @@ static void readers_are_answered_during_a_call(void **state)
     struct harness_job *job =
         scene_begin(scene, "apply", scene_bundle(scene, "0.2.0"));
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.2.0\"",
-                       5000);
+                       30000);
     struct harness_run run = scene_nzd(scene, "status", "--timeout", "2s");
     assert_status(run, 0);
     assert_matches(run.out, "^open +1 is armed");

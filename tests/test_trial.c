@@ -159,7 +159,7 @@ static void it_is_undone_at_its_deadline(void **state)
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
                        TRIAL_SOON_MS);
     assert_true(process_now_ms() - begin >= 1990);
-    assert_true(process_now_ms() - begin < 6000);
+    assert_true(process_now_ms() - begin < 30000);
     trial_wait_state(scene, 1, "rolled_back");
     struct harness_run run = scene_nzd(scene, "confirm");
     assert_status(run, 5);
