@@ -61,7 +61,7 @@ static void second_is_told_who_holds_it(void **state)
     run = scene_nzd(scene, "apply", scene_bundle(scene, "0.3.0"), "--wait",
                     "300ms");
     assert_status(run, 9);
-    assert_in_range(run.ms, 300, 5000);
+    assert_in_range(run.ms, 300, 40000);
 
     struct harness_job *second = scene_begin(
         scene, "apply", scene_bundle(scene, "0.3.0"), "--wait", "20s");

@@ -49,7 +49,7 @@ static void its_vm_restarts_in_place(void **state)
 static void its_vm_restarts_and_nobody_comes(void **state)
 {
     struct scene *scene = *state;
-    trial_begin(scene, "0.2.0", "3s");
+    trial_begin(scene, "0.2.0", "8s");
     beam_node_kill(scene->node);
     beam_node_start_again(scene->node);
     trial_check_undone(scene, 1, RESTARTED);
@@ -163,7 +163,7 @@ static void another_host_has_the_deadline(void **state)
 {
     struct scene *scene = *state;
     start_elsewhere(scene);
-    trial_begin(scene, "0.2.0", "3s");
+    trial_begin(scene, "0.2.0", "8s");
     assert_contains(scene_record(scene, 1, "trial"),
                     "\"boot_id\":\"3f9c0000-0000-0000-0000-000000000000\"}");
     struct harness_run run =
@@ -173,9 +173,9 @@ static void another_host_has_the_deadline(void **state)
     assert_contains(run.err, "until its deadline");
     run = scene_nzd(scene, "status");
     assert_matches(run.out, "^trial +1 until 20.* UTC ");
-    run = scene_nzd(scene, "recover", "--wait", "5s");
+    run = scene_nzd(scene, "recover", "--wait", "10s");
     assert_matches(run.out, "^left: transaction 1 is on trial until 20");
-    trial_check_undone(scene, 1, "it was not confirmed within 3");
+    trial_check_undone(scene, 1, "it was not confirmed within 8");
 }
 
 /* With its guard; another may take its name at once. */
@@ -296,7 +296,7 @@ static void block(struct scene *scene)
 static void its_undo_is_blocked(void **state)
 {
     struct scene *scene = *state;
-    trial_begin(scene, "0.2.0", "1s");
+    trial_begin(scene, "0.2.0", "4s");
     block(scene);
     trial_wait_state(scene, 1, "undoing");
     struct harness_run run = scene_nzd(scene, "confirm", "--wait", "30s");
@@ -307,7 +307,7 @@ static void its_undo_is_blocked(void **state)
     double until = process_now_ms() + 60000;
     while (trial_processes(scene) && process_now_ms() < until)
         process_sleep_ms(50);
-    trial_check_undone(scene, 1, "it was not confirmed within 1");
+    trial_check_undone(scene, 1, "it was not confirmed within 4");
 }
 
 /* --- the agent is another one -------------------------------------------- */
@@ -324,16 +324,16 @@ static void the_agent_is_killed(void **state)
     struct scene *scene = *state;
     scene_load_hooks(scene);
     double begin = process_now_ms();
-    trial_begin_alone(scene, "3s");
+    trial_begin_alone(scene, "6s");
     kill_agent(scene, "kill_agent");
     assert_eval(scene->node, "counter_text:version()", "\"0.2.0\"");
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
                        TRIAL_SOON_MS);
-    assert_true(process_now_ms() - begin >= 2990);
+    assert_true(process_now_ms() - begin >= 5990);
     assert_true(process_now_ms() - begin < 30000);
     struct harness_run run = scene_nzd(scene, "recover");
     assert_status(run, 0);
-    trial_check_undone(scene, 1, "it was not confirmed within 3");
+    trial_check_undone(scene, 1, "it was not confirmed within 6");
 }
 
 /* Nobody in the node knows of it: the next nzd tells a new one. */
@@ -341,7 +341,7 @@ static void the_agent_and_its_guard_are_killed(void **state)
 {
     struct scene *scene = *state;
     scene_load_hooks(scene);
-    trial_begin_alone(scene, "4s");
+    trial_begin_alone(scene, "8s");
     kill_agent(scene, "kill_agent_and_guard");
     beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", TRIAL_SOON_MS);
     struct harness_run run = scene_nzd(scene, "recover");
@@ -352,7 +352,7 @@ static void the_agent_and_its_guard_are_killed(void **state)
                        TRIAL_SOON_MS);
     run = scene_nzd(scene, "recover");
     assert_status(run, 0);
-    trial_check_undone(scene, 1, "it was not confirmed within 4");
+    trial_check_undone(scene, 1, "it was not confirmed within 8");
 }
 
 static void a_new_agent_confirms_it(void **state)
@@ -378,9 +378,9 @@ static void its_vm_stands_still(void **state)
 {
     struct scene *scene = *state;
     scene_config(scene, "%s", "trial {\n hung = restart\n hung_after = 1s\n}");
-    trial_begin(scene, "0.2.0", "1s");
+    trial_begin(scene, "0.2.0", "4s");
     beam_node_freeze(scene->node);
-    process_sleep_ms(2000);
+    process_sleep_ms(5000);
     struct harness_run run =
         scene_nzd(scene, "recover", "--timeout", "1s", "--wait", "30s");
     assert_status(run, 10);
@@ -389,7 +389,7 @@ static void its_vm_stands_still(void **state)
     process_sleep_ms(15000);
     assert_true(beam_node_alive(scene->node));
     beam_node_thaw(scene->node);
-    trial_check_undone(scene, 1, "it was not confirmed within 1");
+    trial_check_undone(scene, 1, "it was not confirmed within 4");
 }
 
 /* Who supervises the VM starts it again; here we do. */
@@ -399,7 +399,7 @@ static void a_vm_that_hangs_is_ended(void **state)
     scene_config(scene, "%s", "trial {\n hung = restart\n hung_after = 1s\n}");
     booted_start(scene);
     struct harness_run run =
-        scene_nzd(scene, "apply", "--confirm", "1s", "--timeout", "2s",
+        scene_nzd(scene, "apply", "--confirm", "4s", "--timeout", "2s",
                   scene_bundle(scene, "0.2.0"));
     assert_status(run, 0);
     beam_node_freeze(scene->node);
