@@ -165,12 +165,12 @@ static void one_that_hangs(void **state)
     struct moves *moves = *state;
     const char *before = beam_node_eval(moves->node, COUNTS);
     moves_in_code_change(moves, "moves_machine",
-                         "receive never -> ok after 700 -> "
+                         "receive never -> ok after 2500 -> "
                          "ok end");
-    struct harness_run run = moves_apply(moves, "--timeout", "300ms", "-q");
+    struct harness_run run = moves_apply(moves, "--timeout", "1500ms", "-q");
     rolled_back(moves, run,
                 "moves_machine: code_change of moves_machine: did "
-                "not return within 30[01] ms");
+                "not return within 150[01] ms");
     assert_eval(moves->node, COUNTS, before);
     moves_forget(moves);
 }
@@ -189,10 +189,10 @@ static void one_that_is_busy(void **state)
 {
     struct moves *moves = *state;
     make_busy(moves);
-    struct harness_run run = moves_apply(moves, "--timeout", "400ms", "-q");
+    struct harness_run run = moves_apply(moves, "--timeout", "1500ms", "-q");
     assert_status(run, 6);
     assert_matches(run.out, "<[0-9.]+> moves_srv runs moves_srv and could not "
-                            "be suspended within 40[01] ms");
+                            "be suspended within 150[01] ms");
     beam_node_eval(moves->node, "moves_srv ! go_on");
     moves_runs(moves, 1);
     /* It goes on when the others have been let go once. */

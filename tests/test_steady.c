@@ -238,7 +238,7 @@ static void fail_in_the_middle(struct steady *steady, bool up, int count)
         if (count > 1000 && i != (up ? 0 : 2))
             continue;
         /* A process that hangs is waited for as long as all the others. */
-        const char *limit = count > 1000 ? "--timeout=3s" : "--timeout=800ms";
+        const char *limit = count > 1000 ? "--timeout=3s" : "--timeout=2s";
         beam_node_eval(steady->node,
                        "moves_do:set(moves_srv, fun(_) -> case "
                        "persistent_term:get(unlucky) =:= self() of true -> %s; "
