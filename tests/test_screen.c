@@ -150,8 +150,8 @@ static void apply_on_a_terminal(void **state)
                    ARGV(scene, "apply", scene_bundle(scene, "0.2.0")), NULL);
     assert_int_equal(terminal_end(terminal), 0);
     screen = terminal_screen(terminal);
-    assert_matches(screen, "^plan       counter 0.1.0 -> 0.2.0, .* ms$");
-    assert_matches(screen, "^switch     .* ms$");
+    assert_matches(screen, "^plan       counter 0.1.0 -> 0.2.0, .* [mu]?s$");
+    assert_matches(screen, "^switch     .* [mu]?s$");
     assert_matches(screen, "^committed 1: counter 0.2.0 runs on ");
     assert_lacks(screen, "[");
     check_unbroken();
