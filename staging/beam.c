@@ -340,15 +340,22 @@ int nzd_beam_plain(struct nzd_view view, struct nzd_buf *inflated,
     return 0;
 }
 
+/* They lie in `inflated` where the file is gzipped. */
+static int chunks_of(struct nzd_view file, struct nzd_buf *inflated,
+                     struct nzd_chunks *out, struct nzd_err *err)
+{
+    int rc = nzd_beam_plain(file, inflated, &file, err);
+
+    return rc ? rc : nzd_chunks_read(file, out, err);
+}
+
 int nzd_beam_md5(struct nzd_view view, struct nzd_digest *out,
                  struct nzd_err *err)
 {
     struct nzd_buf inflated = {0};
     struct nzd_chunks chunks;
-    int rc = nzd_beam_plain(view, &inflated, &view, err);
+    int rc = chunks_of(view, &inflated, &chunks, err);
 
-    if (rc == 0)
-        rc = nzd_chunks_read(view, &chunks, err);
     if (rc == 0)
         rc = nzd_chunks_md5(&chunks, out, err);
     nzd_buf_clear(&inflated);
@@ -362,10 +369,8 @@ int nzd_beam_read(struct nzd_view view, unsigned what, struct nzd_arena *arena,
     struct nzd_atoms atoms = {.arena = arena};
     struct nzd_buf inflated = {0};
     struct nzd_chunks chunks;
-    int rc = nzd_beam_plain(view, &inflated, &view, err);
+    int rc = chunks_of(view, &inflated, &chunks, err);
 
-    if (rc == 0)
-        rc = nzd_chunks_read(view, &chunks, err);
     if (rc == 0)
         rc = module_read(&chunks, what, &atoms, &beam, err);
     if (rc == 0)
