@@ -108,8 +108,16 @@ static int from_journal(struct old_code *all, struct nzd_module *module,
     return code;
 }
 
-/* Code that somebody has loaded since the inventory was made is not what the
- * plan is about. */
+/* The plan is about what ran when the inventory was made. */
+static int refuse_moved(const char *module, struct nzd_err *err)
+{
+    nzd_err_set(err, NZD_EREFUSED,
+                "other code of %s was loaded while the plan was made", module);
+    nzd_err_untouched(err, "nothing was touched");
+    nzd_err_next(err, "apply again when nobody else loads code");
+    return NZD_EREFUSED;
+}
+
 static int take_object(void *context, uint32_t index,
                        const struct nzd_object *object, struct nzd_err *err)
 {
@@ -118,7 +126,7 @@ static int take_object(void *context, uint32_t index,
     if (object->state != NZD_OBJECT_FOUND)
         return from_journal(all, module, object->state, err);
     if (!nzd_digest_equal(&object->md5, &module->md5))
-        return from_journal(all, module, NZD_OBJECT_DIFFERS, err);
+        return refuse_moved(module->name, err);
     return take_old(all->q, module, object->bytes, err);
 }
 

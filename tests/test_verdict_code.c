@@ -115,6 +115,46 @@ static void running_code_without_a_file(void **state)
     assert_status(run, 0);
 }
 
+/* Loads other code of counter_text in the agent's way, behind the inventory
+ * that it has given; tries that are too late change nothing. */
+static void load_meanwhile(struct verdict *verdict)
+{
+    beam_node_eval(
+        verdict->node,
+        "spawn(fun() -> Agent = whereis(nzd), "
+        "erlang:trace(Agent, true, ['receive']), "
+        "receive {trace, Agent, 'receive', {nzd, _, _, _, base_files}} -> "
+        "true = erlang:suspend_process(Agent), "
+        "{module, _} = code:load_abs(\"%s/lib/counter-0.3.0/ebin/"
+        "counter_text\"), true = code:soft_purge(counter_text), "
+        "erlang:resume_process(Agent) end end)",
+        verdict_fixture(verdict, "counter-0.3.0"));
+}
+
+static void code_that_is_loaded_meanwhile(void **state)
+{
+    struct verdict *verdict = *state;
+    struct harness_run run;
+    verdict_start(verdict, verdict_fixture(verdict, "counter-0.1.0"));
+    const char *new = verdict_fixture(verdict, "counter-0.2.0");
+    run = verdict_nzd(verdict, "status");
+    assert_status(run, 0);
+    for (int tries = 0; tries < 10; tries++) {
+        load_meanwhile(verdict);
+        run = verdict_nzd(verdict, "plan", new);
+        if (run.status != 0)
+            break;
+        beam_node_eval(verdict->node, "code:purge(counter_text), {module, _} = "
+                                      "code:load_file(counter_text)");
+    }
+    assert_status(run, 5);
+    assert_contains(run.err, "nzd: other code of counter_text was loaded while "
+                             "the plan was made\n");
+    assert_contains(run.err, "untouched  nothing was touched");
+    run = verdict_nzd(verdict, "apply", new);
+    assert_status(run, 0);
+}
+
 /* --- gaps --- */
 
 static void a_call_in_flight_is_named(void **state)
@@ -256,6 +296,7 @@ int main(void)
         real(sticky_modules_are_refused),
         real(damaged_code_is_refused),
         real(running_code_without_a_file),
+        real(code_that_is_loaded_meanwhile),
         real(a_call_in_flight_is_named),
         real(a_caller_outside_is_named),
         real(a_caller_in_force_is_named),
