@@ -180,5 +180,5 @@ void echo_close(struct echo *fixture, struct beam_node *node)
 {
     nzd_link_close(fixture->link);
     fixture->link = NULL;
-    beam_node_wait_for(node, "ets:info(sys_dist, size)", "0", 30000);
+    beam_node_wait_for(node, "ets:info(sys_dist, size)", "0", 5000);
 }

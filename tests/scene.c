@@ -234,7 +234,7 @@ void scene_check_runs(struct scene *scene, const char *version,
     struct beam_node *node = scene->node;
     /* What was removed may take a moment to go. */
     beam_node_wait_for(node, scene_differing(scene, version), "{true,[],[]}",
-                       30000);
+                       5000);
     beam_node_check(node, "element(1, counter_srv:call())",
                     harness_text(scene->harness, "\"%s\"", version), file,
                     line);
@@ -244,7 +244,7 @@ void scene_check_runs(struct scene *scene, const char *version,
 void scene_wait_removed(struct scene *scene)
 {
     beam_node_wait_for(scene->node, "erlang:module_loaded(counter_legacy)",
-                       "false", 30000);
+                       "false", 5000);
 }
 
 const char *scene_record(struct scene *scene, unsigned id, const char *state)

@@ -108,7 +108,7 @@ static void reload_counter(struct harness *harness, struct beam_node *node,
     assert_string_equal(beam_node_eval(node, "whereis(counter_srv)"), server);
     assert_eval(node, "counter_http:get(7)",
                 "{\"0.2.0\",\"0.2.0\",\"hello hello, now counted 7 times\"}");
-    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 30000);
+    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 5000);
     runs_all_of(harness, node, "counter-0.2.0/lib/counter-0.2.0/ebin");
     answer_settled(harness, node);
 }
@@ -173,7 +173,7 @@ static void a_build(void **state)
     assert_status(run, 0);
     assert_contains(run.out, "committed 1: counter 0.2.0 runs on ");
     assert_eval(node, "counter_srv:call()", "{\"0.2.0\",2}");
-    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 30000);
+    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 5000);
     runs_all_of(harness, node, "counter-0.2.0/lib/counter-0.2.0/ebin");
     assert_string_equal(beam_node_eval(node, "%s", rest), before);
     answer_settled(harness, node);
@@ -250,7 +250,7 @@ static void nothing_to_do(void **state)
     assert_string_equal(loaded(node), before);
 
     apply(harness, node, "counter-0.2.0.tar.gz");
-    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 30000);
+    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 5000);
     /* The same release packed otherwise is the same. */
     run = apply(harness, node, "counter-0.2.0");
     assert_matches(run.out, "^nothing to do: counter 0\\.2\\.0 runs on ");
@@ -411,7 +411,7 @@ static void dry_run_writes_no_journal(void **state)
     const char *const sum[] = {"sha256sum",
                                harness_path(harness, "journal/data.mdb"), NULL};
     apply(harness, node, "counter-0.2.0.tar.gz");
-    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 30000);
+    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 5000);
     struct harness_run journal = harness_run(harness, sum, NULL);
     assert_status(journal, 0);
     const char *before = loaded(node);
@@ -460,7 +460,7 @@ static void hooks_of_the_bundle(void **state)
     assert_matches(run.out, "^rolled back 1: counter 0\\.1\\.0 runs on ");
     assert_txn(harness, node, 1, "rolled_back");
     beam_node_wait_for(node, "erlang:module_loaded(counter_rate)", "false",
-                       30000);
+                       5000);
     assert_string_equal(loaded(node), before);
     assert_eval(node, "counter_srv:call()", "{\"0.1.0\",1}");
     answer_settled(harness, node);
@@ -473,7 +473,7 @@ static void hooks_of_the_bundle(void **state)
     run = harness_nzd(harness, node, "journal", "show", "2", NULL);
     assert_matches(run.out, "hook post selftest ok");
     assert_contains(run.out, "| 100 checks passed");
-    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 30000);
+    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 5000);
     answer_settled(harness, node);
 }
 

@@ -111,7 +111,7 @@ static void json_of_status(void **state)
         harness_nzd(harness, node, "apply",
                     harness_fixture(harness, "counter-0.2.0.tar.gz"), NULL);
     assert_status(run, 0);
-    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 30000);
+    beam_node_wait_for(node, "code:is_loaded(counter_legacy)", "false", 5000);
     run = harness_nzd(harness, node, "status", "--json", NULL);
     assert_status(run, 0);
     json_t *status = answer_object(harness, run.out);

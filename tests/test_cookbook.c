@@ -258,7 +258,7 @@ static void everybody_is_killed(void **state)
     assert_eval(scene->node, RUNS("ck"), "temporary");
     beam_node_eval(scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
-    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", 30000);
+    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", 5000);
     kill(harness_job_pid(job), SIGKILL);
     harness_end(scene->harness, job, 5000);
     scene_config(scene, "%s", "");

@@ -179,7 +179,7 @@ static void kill_vm(struct sweep *sweep, const struct operation *operation,
                   harness_text(sweep->harness, "signal %d %d;kill",
                                (int)beam_node_pid(sweep->node), SIGKILL));
     assert_status(run, 128 + SIGKILL);
-    assert_true(beam_node_wait_end(sweep->node, 30000));
+    assert_true(beam_node_wait_end(sweep->node, 5000));
     beam_node_start_again(sweep->node);
     sweep_verify_restarted(sweep, "VM and nzd killed at point %u of %s, %s", at,
                            operation->name, sweep_point(sweep, at));

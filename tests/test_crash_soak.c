@@ -255,7 +255,7 @@ static struct sample measure(struct soak *soak, const char *when)
     struct stat file;
     sample.of[NZD_KB] = measure_nzd(soak);
     sweep_check(sweep, "%s", when);
-    beam_node_wait_for(sweep->node, "nodes(hidden)", "[]", 30000);
+    beam_node_wait_for(sweep->node, "nodes(hidden)", "[]", 5000);
     measure_vm(soak, sample.of);
     if (stat(harness_text(sweep->harness, "%s/data.mdb",
                           harness_journal(sweep->harness)),

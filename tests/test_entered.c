@@ -51,7 +51,7 @@ static void asleep(struct scene *scene, const char *names, const char *as)
                      "=:= {current_function, {erlang, hibernate, 3}} || N <- "
                      "%s])",
                      names),
-        as, 30000);
+        as, 3000);
 }
 
 static void run(struct scene *scene, int version)

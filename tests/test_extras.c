@@ -214,7 +214,7 @@ static void one_that_is_killed_is_settled_with_it(void **state)
         assert_status(done, 137);
         beam_node_wait_for(moves->node,
                            "element(1, gen_server:call(moves_srv, value))", "2",
-                           30000);
+                           5000);
         leads(moves, "recover", NULL, 2, UP);
         leads(moves, "rollback", NULL, 1, DOWN);
     }

@@ -38,7 +38,12 @@ static struct beam_node *start_counter(struct harness *harness,
 static void check_counter(struct harness *harness, bool interactive,
                           const char *mode)
 {
+    double begin = process_now_ms();
     struct beam_node *node = start_counter(harness, interactive);
+    double took = process_now_ms() - begin;
+    /* Two seconds, and five times that on a busy machine. */
+    if (took > 10000)
+        fail_msg("%s: up after %.0f ms", mode, took);
     assert_eval(node, "counter_srv:call()", "{\"0.1.0\",1}");
     assert_eval(node, "code:get_mode()", mode);
     assert_eval(node, "net_kernel:longnames()", "false");
@@ -285,7 +290,7 @@ static void runs_commands(void **state)
     assert_status(run, 5);
     assert_string_equal(run.out, "out said\n");
     assert_string_equal(run.err, "err\n");
-    assert_true(run.ms >= 100 && run.ms < 60000);
+    assert_true(run.ms >= 100 && run.ms < 1000);
     assert_in_range(run.peak_kb, 100, 1000000);
 
     const char *const sleeper[] = {"sh", "-c", "echo on; sleep 100", NULL};

@@ -131,7 +131,7 @@ static void kill_by_each_word(void **state)
         way_old_code(way, "way_same", true);
         way_runs(way, 3 - old);
         beam_node_wait_for(way->node, "erlang:check_old_code(way_hold)",
-                           "false", 30000);
+                           "false", 5000);
     }
     beam_node_eval(way->node, "elsewhere ! stop, code:soft_purge(way_same)");
     answer_settled(way->harness, way->node);

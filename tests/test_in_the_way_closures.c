@@ -75,7 +75,7 @@ static void released_code_goes_by_itself(void **state)
     assert_status(run, 0);
     beam_node_eval(way->node, "one ! drop");
     beam_node_wait_for(way->node, "erlang:check_old_code(way_hold)", "false",
-                       30000);
+                       5000);
     way_alive(way, "one", true);
     answer_settled(way->harness, way->node);
 }

@@ -31,7 +31,7 @@ static void opens_again_and_again(void **state)
     assert_string_equal(beam_node_eval(node, "whereis(nzd)"), agent);
     nzd_link_close(fixture->link);
     fixture->link = NULL;
-    beam_node_wait_for(node, "nodes(hidden)", "[]", 30000);
+    beam_node_wait_for(node, "nodes(hidden)", "[]", 5000);
 }
 
 /* Two at a time: the second becomes the agent's client. */
@@ -215,7 +215,7 @@ static void a_signal_ends_opening(void **state)
     begin = nzd_clock_us();
     setitimer(ITIMER_REAL, &timer, NULL);
     assert_refused(fixture, NZD_EREFUSED, "interrupted");
-    assert_true(nzd_clock_us() - begin < 20 * SECOND);
+    assert_true(nzd_clock_us() - begin < 2 * SECOND);
     nzd_interrupt_clear();
     signal(SIGALRM, SIG_DFL);
     beam_node_thaw(node);

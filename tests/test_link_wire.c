@@ -419,7 +419,7 @@ static void gives_up_on_a_peer_that_takes_nothing(void **state)
                                    nzd_buf_view(&term),
                                    nzd_clock_deadline(200000), &fixture->err),
                      NZD_ELOST);
-    assert_true(nzd_clock_us() - begin < 30000000);
+    assert_true(nzd_clock_us() - begin < 2000000);
     assert_true(fixture->wire.dead);
     nzd_buf_clear(&term);
 }
@@ -436,15 +436,15 @@ static void a_signal_ends_a_wait(void **state)
     sigaction(SIGALRM, &before, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
     assert_int_equal(nzd_wire_wait(&fixture->wire, -1, true,
-                                   nzd_clock_deadline(60000000), &fixture->err),
+                                   nzd_clock_deadline(5000000), &fixture->err),
                      0);
-    assert_true(nzd_clock_us() - begin < 30000000);
+    assert_true(nzd_clock_us() - begin < 2000000);
     assert_int_equal(nzd_interrupt_pending(), SIGALRM);
     /* Still pending: only a look. */
     assert_int_equal(nzd_wire_wait(&fixture->wire, -1, true,
-                                   nzd_clock_deadline(60000000), &fixture->err),
+                                   nzd_clock_deadline(5000000), &fixture->err),
                      0);
-    assert_true(nzd_clock_us() - begin < 30000000);
+    assert_true(nzd_clock_us() - begin < 2000000);
     nzd_interrupt_clear();
     raise(SIGTERM);
     assert_int_equal(nzd_interrupt_pending(), 0);

@@ -189,7 +189,7 @@ static void who_is_busy_settles_later(void **state)
     assert_status(run, 0);
     assert_contains(run.err, "application_controller is busy: until it comes "
                              "to it, the start types of ");
-    beam_node_wait_for(scene->node, TYPES, types_2, 30000);
+    beam_node_wait_for(scene->node, TYPES, types_2, 3000);
     look("ok = application:stop(la_far), "
          "ok = application:start(la_far, temporary), "
          "[exit(P, kill) || P <- processes(), {current_function, {_, "
@@ -263,7 +263,7 @@ static void everybody_is_killed(void **state)
                 "[{la_far,temporary},{la_lib,temporary},{la_main,permanent},"
                 "{la_type,permanent}]");
     look("spawn(nzd_test_hook, kill_agent_and_guard, [])");
-    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", 30000);
+    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", 5000);
     kill(harness_job_pid(job), SIGKILL);
     harness_end(scene->harness, job, 5000);
     scene_config(scene, "%s", "");

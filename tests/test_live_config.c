@@ -326,7 +326,7 @@ static void nzd_is_killed(void **state)
     struct harness_job *job = scene_begin_until_post(live->scene, live->conf);
     scene_kill(live->scene, job);
     beam_node_wait_for(live->scene->node, "application:get_env(counter, limit)",
-                       "{ok,100}", 30000);
+                       "{ok,100}", 5000);
     recovers(live, &before);
 }
 
@@ -341,7 +341,7 @@ static void everybody_is_killed(void **state)
     struct harness_job *job = scene_begin_until_post(live->scene, live->conf);
     beam_node_eval(live->scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
-    beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 30000);
+    beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 5000);
     scene_kill(live->scene, job);
     recovers(live, &before);
     assert_eval(live->scene->node,
@@ -421,7 +421,7 @@ static void everybody_is_killed_with_one_more(void **state)
     assert_eval(live->scene->node, runs, "temporary");
     beam_node_eval(live->scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
-    beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 30000);
+    beam_node_wait_for(live->scene->node, "whereis(nzd)", "undefined", 5000);
     scene_kill(live->scene, job);
     recovers(live, &before);
 }

@@ -92,7 +92,7 @@ static void node_is_frozen_before(void **state)
     struct harness_run run = scene_nzd(
         scene, "apply", scene_bundle(scene, "0.2.0"), "--timeout", "1s");
     assert_untouched(&run, "takes the connection but does not answer");
-    assert_in_range(run.ms, 900, 30000);
+    assert_in_range(run.ms, 900, 6000);
     run = scene_nzd(scene, "status", "--timeout", "1s");
     assert_status(run, 4);
     beam_node_thaw(scene->node);
@@ -158,11 +158,11 @@ static void node_is_frozen_after(void **state)
                                        "sleep 0.01; done; sleep 0.1",
                                        vm, vm));
     struct harness_run run = scene_nzd(
-        scene, "apply", scene_bundle(scene, "0.2.0"), "--timeout", "4s");
+        scene, "apply", scene_bundle(scene, "0.2.0"), "--timeout", "2s");
     assert_status(run, 10);
     assert_contains(run.err, "transaction 1 is not settled");
     assert_contains(run.err, "untouched  the journal says armed");
-    assert_in_range(run.ms, 4000, 60000);
+    assert_in_range(run.ms, 1000, 25000);
     scene_record(scene, 1, "armed");
     run = scene_nzd(scene, "journal", "verify");
     assert_status(run, 0);
@@ -170,7 +170,7 @@ static void node_is_frozen_after(void **state)
     /* It sees that nzd has gone, and undoes what it was not told to keep. */
     beam_node_thaw(scene->node);
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
-                       30000);
+                       5000);
     assert_open(scene);
     run = scene_nzd(scene, "recover");
     assert_status(run, 0);
@@ -185,7 +185,7 @@ static void node_is_killed_after(void **state)
     struct harness_run run = scene_apply(scene, "0.2.0");
     assert_status(run, 6);
     assert_contains(run.out, "rolled back 1: ");
-    assert_true(beam_node_wait_end(scene->node, 30000));
+    assert_true(beam_node_wait_end(scene->node, 5000));
     const char *record = scene_record(scene, 1, "rolled_back");
     assert_contains(record, "its memory is gone");
     beam_node_start_again(scene->node);
@@ -234,7 +234,7 @@ static void nzd_is_killed(void **state)
     wait_gone(scene_wait_pid(scene, "began"));
     wait_gone(scene_wait_pid(scene, "sleeper"));
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
-                       30000);
+                       5000);
     assert_open(scene);
 
     /* Any command that writes settles it first. */
@@ -268,7 +268,7 @@ static void nzd_is_killed_in_a_call(void **state)
     scene_wait_file(scene, "began");
     kill_nzd(scene, job);
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
-                       30000);
+                       5000);
     struct harness_run run = scene_nzd(scene, "rollback");
     assert_status(run, 5);
     assert_contains(run.err, "there is nothing to roll back");
@@ -281,7 +281,7 @@ static void nzd_and_node_are_killed(void **state)
     struct harness_job *job = begin_until_post(scene);
     kill(beam_node_pid(scene->node), SIGKILL);
     kill_nzd(scene, job);
-    assert_true(beam_node_wait_end(scene->node, 30000));
+    assert_true(beam_node_wait_end(scene->node, 5000));
 
     /* Its very process is gone: that settles it without a node. */
     struct harness_run run = scene_nzd(scene, "recover");
@@ -367,10 +367,10 @@ static void kill_in_the_node(struct scene *scene, const char *function)
                  " call = \"nzd_test_hook:%s\"\n timeout = 1s\n}\n",
                  function);
     struct harness_run run = scene_nzd(
-        scene, "apply", scene_bundle(scene, "0.2.0"), "--timeout", "4s");
+        scene, "apply", scene_bundle(scene, "0.2.0"), "--timeout", "2s");
     assert_status(run, 6);
     assert_contains(run.out, "rolled back 1: counter 0.1.0 runs on ");
-    assert_in_range(run.ms, 0, 40000);
+    assert_in_range(run.ms, 0, 15000);
     assert_undone(scene, "");
 }
 
@@ -395,10 +395,10 @@ static void everybody_is_killed(void **state)
     kill_nzd(scene, job);
     beam_node_thaw(scene->node);
     beam_node_wait_for(scene->node, "counter_text:version()", "\"0.1.0\"",
-                       30000);
+                       5000);
     beam_node_eval(scene->node,
                    "spawn(nzd_test_hook, kill_agent_and_guard, [])");
-    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", 30000);
+    beam_node_wait_for(scene->node, "whereis(nzd)", "undefined", 5000);
     struct harness_run run = scene_nzd(scene, "recover");
     assert_status(run, 0);
     assert_undone(scene, "nzd ended before it was finished");

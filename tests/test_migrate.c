@@ -234,7 +234,7 @@ static void validation_fails(void **state)
     moves_forget(moves);
     beam_node_eval(moves->node, "exit(whereis(moves_events), kill)");
     beam_node_wait_for(moves->node, "is_pid(whereis(moves_events))", "true",
-                       30000);
+                       2000);
     moves_runs(moves, 1);
 }
 
@@ -342,7 +342,7 @@ static void some_come_and_go(void **state)
     }
     assert_eval(moves->node, "is_pid(whereis(churn))", "true");
     beam_node_eval(moves->node, "churn ! stop");
-    beam_node_wait_for(moves->node, "whereis(churn)", "undefined", 30000);
+    beam_node_wait_for(moves->node, "whereis(churn)", "undefined", 2000);
     moves_runs(moves, 1);
 }
 

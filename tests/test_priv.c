@@ -231,7 +231,7 @@ static void what_is_in_use(void **state)
          "persistent_term:put(port, spawn(fun() -> "
          "open_port({spawn_executable, filename:join(code:priv_dir(counter), "
          "\"bin/tool\")}, []), timer:sleep(infinity) end))");
-    beam_node_wait_for(files->scene->node, running, "false", 30000);
+    beam_node_wait_for(files->scene->node, running, "false", 5000);
     struct harness_run run = scene_nzd(files->scene, "plan", files->used);
     assert_status(run, 0);
     assert_contains(run.out, "verdict: restart-vm, by a restart in place");
@@ -245,7 +245,7 @@ static void what_is_in_use(void **state)
     assert_status(run, 5);
     assert_eval(files->scene->node, tree, OLD_TREE);
     eval(files, "exit(persistent_term:get(port), kill)");
-    beam_node_wait_for(files->scene->node, running, "true", 30000);
+    beam_node_wait_for(files->scene->node, running, "true", 5000);
     run = scene_nzd(files->scene, "plan", files->used);
     assert_contains(run.out, "priv/bin/tool, for its next start");
 }
@@ -281,7 +281,7 @@ static void nzd_is_killed(void **state)
     struct harness_job *job = scene_begin_until_post(files->scene, files->next);
     assert_eval(files->scene->node, tree, NEXT_TREE);
     scene_kill(files->scene, job);
-    beam_node_wait_for(files->scene->node, tree, OLD_TREE, 30000);
+    beam_node_wait_for(files->scene->node, tree, OLD_TREE, 5000);
     recovers(files, before, OLD_TREE);
 }
 
@@ -292,7 +292,7 @@ static void the_agent_is_killed(void **state)
     const char *before = eval(files, path);
     struct harness_job *job = scene_begin_until_post(files->scene, files->next);
     eval(files, "spawn(nzd_test_hook, kill_agent, [])");
-    beam_node_wait_for(files->scene->node, tree, OLD_TREE, 30000);
+    beam_node_wait_for(files->scene->node, tree, OLD_TREE, 5000);
     scene_kill(files->scene, job);
     recovers(files, before, OLD_TREE);
 }
@@ -311,7 +311,7 @@ static void everybody_is_killed(void **state)
         eval(files, "true = code:add_pathz(\"/tmp\")");
         eval(files, "spawn(nzd_test_hook, kill_agent_and_guard, [])");
         beam_node_wait_for(files->scene->node, "whereis(nzd)", "undefined",
-                           30000);
+                           5000);
         scene_kill(files->scene, job);
         struct harness_run run = scene_nzd(files->scene, "recover");
         assert_status(run, 0);

@@ -102,7 +102,7 @@ static void gives_status_and_output(void **state)
     assert_end(fixture, NZD_PROGRAM_EXITED, 7);
     assert_string_equal(output(fixture), "out\nerr\n");
     assert_false(fixture->result.cut);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < 5 * SECOND);
     run_shell(fixture, "true");
     assert_end(fixture, NZD_PROGRAM_EXITED, 0);
     assert_string_equal(output(fixture), "");
@@ -174,7 +174,7 @@ static void bounds_the_output(void **state)
     run_shell(fixture, "exec yes");
     assert_int_equal(fixture->result.end, NZD_PROGRAM_TIMED_OUT);
     assert_int_equal(fixture->result.output.size, 4096);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < 2 * SECOND);
     fixture->program.output_max = 0;
     run_shell(fixture, "echo x");
     assert_int_equal(fixture->result.end, NZD_PROGRAM_EXITED);
@@ -190,7 +190,7 @@ static void ends_at_the_time_limit(void **state)
     assert_int_equal(fixture->result.end, NZD_PROGRAM_TIMED_OUT);
     assert_string_equal(output(fixture), "begun\n");
     assert_true(fixture->result.took_us >= SECOND / 5);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < SECOND / 2);
 }
 
 /* TERM first, then 500 ms, then KILL. */
@@ -203,7 +203,7 @@ static void ends_what_ignores_term(void **state)
     assert_int_equal(fixture->result.end, NZD_PROGRAM_TIMED_OUT);
     assert_contains(output(fixture), "term");
     assert_true(fixture->result.took_us >= SECOND * 7 / 10);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < 2 * SECOND);
     fixture->program.environment = (const char *const[]){
         harness_text(fixture->harness, "MARK=%s", mark(fixture)), NULL};
     run_shell(fixture, "trap '' TERM HUP INT; (sleep 1.5; touch $MARK) & "
@@ -235,12 +235,12 @@ static void leaves_no_grandchildren(void **state)
     run_shell(fixture, "(sleep 1; touch $MARK; sleep 60) & echo left");
     assert_end(fixture, NZD_PROGRAM_EXITED, 0);
     assert_string_equal(output(fixture), "left\n");
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < SECOND / 2);
     run_shell(fixture, "setsid sh -c 'sleep 1; touch $MARK' & "
                        "setsid setsid sh -c '(sleep 1; touch $MARK) & "
                        "sleep 60' & sleep 0.1; echo left");
     assert_end(fixture, NZD_PROGRAM_EXITED, 0);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < SECOND);
     assert_no_mark_after(fixture, 1500);
 }
 
@@ -255,7 +255,7 @@ static void a_signal_ends_it(void **state)
     setitimer(ITIMER_REAL, &timer, NULL);
     run_shell(fixture, "sleep 60");
     assert_end(fixture, NZD_PROGRAM_INTERRUPTED, 0);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < SECOND);
     run_shell(fixture, "echo never");
     assert_end(fixture, NZD_PROGRAM_INTERRUPTED, 0);
     assert_string_equal(output(fixture), "");
@@ -282,7 +282,7 @@ static void dies_with_us(void **state)
     }
     process_sleep_ms(300);
     kill(child, SIGKILL);
-    assert_true(process_wait(child, 30000, NULL));
+    assert_true(process_wait(child, 1000, NULL));
     assert_no_mark_after(fixture, 1500);
 }
 
@@ -331,10 +331,10 @@ static void outlives_its_supervisors_death(void **state)
         kill(supervisor, SIGKILL);
         _exit(0);
     }
-    run_shell(fixture, "sleep 60");
+    run_shell(fixture, "sleep 20");
     assert_end(fixture, NZD_PROGRAM_SIGNALLED, SIGKILL);
-    assert_true(fixture->result.took_us < 30 * SECOND);
-    (void)process_wait(killer, 30000, NULL);
+    assert_true(fixture->result.took_us < 5 * SECOND);
+    (void)process_wait(killer, 5000, NULL);
 }
 
 /* --- with a link --- */
@@ -400,7 +400,7 @@ static void ends_when_the_node_is_lost(void **state)
     assert_int_equal(nzd_program_run(&fixture->program, link, &fixture->result,
                                      &fixture->err),
                      NZD_ELOST);
-    assert_true(fixture->result.took_us < 30 * SECOND);
+    assert_true(fixture->result.took_us < 3 * SECOND);
     assert_null(fixture->result.output.data);
     nzd_link_close(link);
 }

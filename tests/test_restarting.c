@@ -158,7 +158,7 @@ static void the_vm_does_not_come_back(void **state)
     assert_contains(run.err, "transaction 1 is reboot_pending");
     assert_contains(run.err, "boots the old generation");
     scene_record(scene, 1, "reboot_pending");
-    beam_node_wait_end(scene->node, 30000);
+    beam_node_wait_end(scene->node, 5000);
     beam_node_start_again(scene->node);
     run = scene_nzd(scene, "recover");
     assert_status(run, 0);

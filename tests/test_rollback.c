@@ -69,7 +69,7 @@ static void check_runs(struct fixture *fixture, const char *version)
     beam_node_wait_for(
         fixture->node,
         harness_text(fixture->harness, DIFFERING, bundle(fixture, version)),
-        "{true,[],[]}", 30000);
+        "{true,[],[]}", 5000);
 }
 
 /* It runs, generation N is in force, and everything agrees. */

@@ -153,12 +153,12 @@ static void what_crashes_anew_ends_it(void **state)
 {
     struct scene *scene = *state;
     beam_node_eval(scene->node, WHEN_NEW("error(soaked)"));
-    struct harness_run run = soak(scene, "60s");
+    struct harness_run run = soak(scene, "20s");
     check_undone(scene, run, "in the soak: processes crashed: 1 in ");
     assert_contains(run.out, "soaked");
     assert_contains(scene_record(scene, 1, "rolled_back"),
                     "\"label\":\"soak\"");
-    if (run.ms > 50000)
+    if (run.ms > 15000)
         harness_fail("it took %.0f ms", run.ms);
 }
 

@@ -178,7 +178,7 @@ static void loses_nothing_over_many_rounds(void **state)
     assert_int_equal(after.ports, before.ports);
     assert_int_equal(after.modules, before.modules);
     /* The agent and its guard; no old code. */
-    beam_node_wait_for(steady->node, AGENTS, "2", 30000);
+    beam_node_wait_for(steady->node, AGENTS, "2", 5000);
     assert_eval(steady->node,
                 "{ok, Mods} = application:get_key(steady, modules), "
                 "[M || M <- Mods, erlang:check_old_code(M)]",

@@ -64,7 +64,7 @@ static void hold(struct stage *stage)
     beam_node_wait_for(stage->node,
                        "element(2, process_info(whereis(sleeper), "
                        "current_function))",
-                       "{erlang,hibernate,3}", 30000);
+                       "{erlang,hibernate,3}", 2000);
 }
 
 #define nzd(stage, command, ...)                                               \

@@ -293,7 +293,7 @@ static void on_load_is_hot(void **state)
     run = verdict_nzd(verdict, "rollback", "--to", "0");
     assert_status(run, 0);
     beam_node_wait_for(verdict->node, "erlang:module_loaded(counter_late)",
-                       "false", 30000);
+                       "false", 5000);
     assert_eval(verdict->node, "counter_text:version()", "\"0.1.0\"");
     answer_settled(harness, verdict->node);
 }
